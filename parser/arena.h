@@ -1,0 +1,33 @@
+#ifndef PARSER_ARENA_H
+#define PARSER_ARENA_H
+
+/* Memory of one statement: allocated piece by piece, freed at once. Allocation never returns NULL:
+ * out of memory, or above the arena's limit, the program aborts (limits on the statement's length
+ * and tokens keep honest statements far below it). */
+#include <stdarg.h>
+#include <stddef.h>
+
+struct arena;
+
+struct arena *arena_new(void);
+void arena_free(struct arena *arena);
+void *arena_alloc(struct arena *arena, size_t size); /* zeroed, aligned for any type */
+char *arena_strdup(struct arena *arena, const char *text);
+char *arena_strndup(struct arena *arena, const char *text, size_t length);
+char *arena_printf(struct arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* A growing string in an arena: for writing SQL. */
+struct text {
+    struct arena *arena;
+    char *data; /* always NUL-terminated once something was added */
+    size_t length, capacity;
+};
+
+struct text text_new(struct arena *arena);
+void text_add(struct text *text, const char *piece);
+void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void text_identifier(struct text *text, const char *name); /* always quoted */
+void text_literal(struct text *text, const char *value);   /* '...' or E'...', safe in any setting */
+
+#endif

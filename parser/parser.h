@@ -1,0 +1,94 @@
+#ifndef PARSER_PARSER_H
+#define PARSER_PARSER_H
+
+/*
+ * The door to parser/: text -> classified statements -> plan. Pure: no sockets, no clock.
+ * Everything is refused that is not on an allow-list.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "parser/catalog.h"
+#include "parser/plan.h"
+#include "parser/refusal.h"
+
+enum statement_class {
+    STATEMENT_RELAY,    /* touches no protected relation: to the twin as it is */
+    STATEMENT_REFUSED,  /* see refusal */
+    STATEMENT_CANDIDATE /* names what may be a private table: resolve the names, then plan */
+};
+
+/* What a statement does to the transaction; the session needs it to split several statements. */
+enum statement_transaction { TRANSACTION_NONE, TRANSACTION_BEGIN, TRANSACTION_END };
+
+struct statement_name {
+    const char *schema; /* NULL: found by the session's search_path */
+    const char *name;
+};
+
+struct statement {
+    enum statement_class class;
+    enum statement_transaction transaction;
+    size_t location, length;  /* bytes of the text */
+    struct refusal refusal;
+    size_t n_names;           /* STATEMENT_CANDIDATE: relations to be resolved on the twin */
+    const struct statement_name *names;
+};
+
+struct parsed; /* owns its memory; opaque */
+
+struct parser_limits {
+    size_t text_bytes_max, tokens_max, depth_max;
+};
+
+/*
+ * Classifies a text (UTF-8, NUL-terminated) against the names in the catalogue. Always returns an
+ * object. What libpg_query cannot parse is one STATEMENT_RELAY with parsed_is_unparsable(): the twin
+ * says what is wrong. Above a limit: one STATEMENT_REFUSED (54001).
+ */
+struct parsed *parser_parse(const char *text, const struct catalog *catalog,
+                            const struct parser_limits *limits);
+void parsed_free(struct parsed *parsed);
+size_t parsed_count(const struct parsed *parsed); /* 0: an empty query */
+const struct statement *parsed_statement(const struct parsed *parsed, size_t index);
+bool parsed_is_unparsable(const struct parsed *parsed);
+
+struct plan_settings {
+    dp_nano epsilon;      /* per release */
+    dp_atto delta;        /* per release with private keys */
+    dp_atto delta_conv;   /* the account's; epsilon stands for mu_max(epsilon, delta_conv) */
+    bool laplace;         /* dp.mechanism */
+    uint64_t groups_max;  /* most rows of a domain */
+    uint64_t work_max;    /* most joined rows per unit (rows times fan-out) */
+};
+
+struct plan_request {
+    const struct catalog *catalog;
+    const uint32_t *resolved_oids; /* per name of the statement: twin oid, 0: not found */
+    const struct plan_settings *settings;
+    size_t n_params;
+    const struct sql_value *params;       /* the client's, $1..; NULL text: NULL */
+    size_t n_constants;
+    const struct sql_constant *constants; /* canonical forms asked for by an earlier call */
+};
+
+/* A literal whose meaning depends on the session (DateStyle, TimeZone, IntervalStyle). */
+struct sql_constant {
+    uint32_t type;
+    const char *literal;   /* as the analyst wrote it, unquoted */
+    const char *canonical; /* ISO text from the twin; NULL while wanted */
+};
+
+enum plan_result {
+    PLAN_READY,           /* *plan is set; borrowed from parsed */
+    PLAN_NOT_PRIVATE,     /* no resolved name is private: relay */
+    PLAN_REFUSED,         /* *refusal is set */
+    PLAN_WANTS_CONSTANTS  /* *wanted, *n_wanted: ask the twin for these and call again */
+};
+
+enum plan_result parser_plan(struct parsed *parsed, size_t index, const struct plan_request *request,
+                             const struct plan **plan, struct refusal *refusal,
+                             const struct sql_constant **wanted, size_t *n_wanted);
+
+#endif

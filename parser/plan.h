@@ -1,0 +1,102 @@
+#ifndef PARSER_PLAN_H
+#define PARSER_PLAN_H
+
+/*
+ * A private statement, compiled: what to measure, what it costs, and the final statement in which
+ * each release is a relation. Plain data, read-only once built, owned by the statement's arena.
+ * Nothing here depends on a protected row.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mechanisms/calibrate.h"
+#include "parser/arena.h"
+#include "parser/catalog.h"
+
+/* A value in text form; every client value and constant has passed the twin's input functions. */
+struct sql_value {
+    uint32_t type;    /* oid on the protected server; TYPE_TEXT for enum labels */
+    const char *text; /* canonical text; NULL: the SQL NULL */
+};
+
+enum measure_kind {
+    MEASURE_UNITS, /* number of units: count(DISTINCT unit) */
+    MEASURE_COUNT, /* rows */
+    MEASURE_SUM    /* rows' grid integers */
+};
+
+/* One coordinate per group. Column number i of the measurement's result after the keys is
+ * measure i, an exact integer in grid units, as text. */
+struct measure {
+    enum measure_kind kind;
+    struct dp_calibration calibration;
+    bool floating;         /* handed to the twin as float8 instead of numeric */
+    const char *described; /* "count(*)", in the analyst's names */
+};
+
+struct release_key {
+    const char *type; /* SQL text of the key's type on the twin */
+};
+
+struct release {
+    /* Measurement SQL: keys as text, then the measures as integers, ordered by key. sql is sound as
+     * it is; sql_proved (NULL: none) only in a snapshot in which proof_sql returns a single true.
+     * Both enforce the same sensitivity. */
+    const char *sql, *sql_proved, *proof_sql;
+    size_t n_params;
+    const struct sql_value *params; /* $1.. of sql and sql_proved */
+    bool uses_time_zone;            /* the analyst's TimeZone must be set for the measurement */
+
+    size_t n_keys;
+    const struct release_key *keys;
+    /* Public keys: every row of the domain appears, in this order; n_domain rows of n_keys texts
+     * (NULL: SQL NULL). With n_keys > 0 and domain NULL the keys are private. */
+    size_t n_domain;
+    const char *const *domain;
+    /* Private keys: measure 0 is MEASURE_UNITS and a group is kept iff its noisy value reaches it. */
+    int64_t key_threshold;
+
+    size_t n_measures;
+    const struct measure *measures;
+    struct dp_charge charge; /* of the whole release */
+};
+
+enum relation_kind { RELATION_RELEASE, RELATION_BUDGET, RELATION_HISTORY };
+
+/*
+ * A relation of the final statement, fed as arrays from parameter first_param on.
+ * RELATION_RELEASE: n_keys arrays of type bytea[] (UTF-8 text of the key, NULL: SQL NULL), then one
+ * numeric[] or float8[] (measure.floating) per measure, values = noisy * grid.
+ * RELATION_BUDGET, RELATION_HISTORY: text[] per column, in the order of the twin's dp.budget and
+ * dp.history.
+ */
+struct plan_relation {
+    enum relation_kind kind;
+    const struct release *release; /* RELATION_RELEASE only */
+    size_t n_columns;
+    unsigned first_param;
+};
+
+enum plan_shape {
+    PLAN_ROWS,    /* the final statement returns rows */
+    PLAN_COMMAND, /* it is a utility around the query: DECLARE CURSOR, CREATE TEMP TABLE AS */
+    PLAN_EXPLAIN  /* spend nothing: answer with `explain` */
+};
+
+struct plan {
+    enum plan_shape shape;
+    bool probe; /* asks for no row (LIMIT 0, WHERE false): feed empty arrays, spend nothing */
+    size_t n_relations;
+    const struct plan_relation *relations;
+    const char *final_sql; /* $1..$n_client are the client's parameters */
+    unsigned n_client_params;
+    struct dp_charge charge;   /* of all releases */
+    const char *fingerprint;   /* SHA-256 of the canonical releases, hexadecimal */
+    const char *mechanism_json; /* public integers of every measure, for the journal */
+    size_t n_explain;
+    const char *const *explain; /* text lines; the caller adds those about the budget */
+    const char *explain_json;   /* same facts; NULL unless EXPLAIN (FORMAT JSON) */
+};
+
+#endif

@@ -1,0 +1,41 @@
+#ifndef PROXY_MEASURE_H
+#define PROXY_MEASURE_H
+
+/*
+ * Runs the measurements of one statement on the protected server: one read-only REPEATABLE READ
+ * transaction with pinned settings, from a small pool of connections per dataset. The only file
+ * that sends anything about an analyst's statement to the protected server, and it sends nothing
+ * but the plan's SQL.
+ */
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "parser/plan.h"
+
+struct measure_pool;
+struct measurement; /* one under way */
+
+/* Exact rows of one release: rows of n_keys texts (NULL: SQL NULL) and n_measures integers. */
+struct exact_rows {
+    size_t n_rows;
+    char **keys;       /* n_rows * n_keys, owned */
+    __int128 *values;  /* n_rows * n_measures, owned; wiped when freed */
+};
+
+/* failed: whatever the cause; nothing else is known of it. rows: one per release, borrowed. */
+typedef void measure_done(void *context, bool failed, const struct exact_rows *rows);
+
+struct measure_pool *measure_pool_new(struct event_base *base, const struct config *config,
+                                      const struct config_dataset *dataset);
+void measure_pool_free(struct measure_pool *pool);
+
+/* plan is borrowed until done or measure_abandon. Waits for a free connection if need be. */
+struct measurement *measure_start(struct measure_pool *pool, const struct plan *plan,
+                                  const char *time_zone, measure_done *done, void *context);
+/* The client went away or cancelled: done is not called; the server is told to stop. */
+void measure_abandon(struct measurement *measurement);
+
+#endif
