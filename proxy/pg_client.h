@@ -3,8 +3,13 @@
 
 /*
  * libpq on the event loop: one connection, a queue of statements, one callback each. Connects on
- * demand and again after a loss. Used for the ledger, the protected servers and the twin server's
- * administration; never for an analyst's session.
+ * demand and again after a loss, with growing pauses while the server cannot be reached. Used for
+ * the ledger, the protected servers and the twin server's administration; never for an analyst's
+ * session.
+ *
+ * A lost connection fails the statement under way, never one that was not sent yet: those wait for
+ * the next connection, and fail where it cannot be made. libpq resolves host names synchronously;
+ * give hostaddr where that matters.
  */
 #include <event2/event.h>
 #include <libpq-fe.h>
@@ -17,8 +22,10 @@ struct pg_client;
  * from the event loop, never from inside pg_client_send. */
 typedef void pg_client_done(void *context, const PGresult *result);
 
+/* label names the server in the log. NULL without memory. */
 struct pg_client *pg_client_new(struct event_base *base, const char *conninfo, const char *label);
-/* Pending callbacks are called with NULL. */
+/* Pending callbacks are called with NULL; what they send then is dropped. Safe inside a callback of
+ * the client. Accepts NULL. */
 void pg_client_free(struct pg_client *client);
 
 /* Queues a statement (extended protocol, text results). values and the arrays are copied. A timeout
@@ -26,12 +33,23 @@ void pg_client_free(struct pg_client *client);
 void pg_client_send(struct pg_client *client, const char *sql, int n_params, const Oid *types,
                     const char *const *values, uint64_t timeout_ms, pg_client_done *done,
                     void *context);
-/* Several statements without parameters in one message, for scripts. */
+/* As pg_client_send, row by row: done is called with a PGRES_SINGLE_TUPLE for each row and at the
+ * end once more, with PGRES_TUPLES_OK (no row in it), the error, or NULL. done may reset or free
+ * the client at any of these. */
+void pg_client_rows(struct pg_client *client, const char *sql, int n_params, const Oid *types,
+                    const char *const *values, uint64_t timeout_ms, pg_client_done *done,
+                    void *context);
+/* Several statements without parameters in one message, for scripts: the first error, else the last
+ * result. */
 void pg_client_script(struct pg_client *client, const char *sql, pg_client_done *done,
                       void *context);
-/* Asks the server to stop the running statement. */
+/* Asks the server to stop the running statement, without waiting for it. The request may arrive
+ * after the statement's end and hit the next one: reset the connection too where that matters. */
 void pg_client_cancel(struct pg_client *client);
+/* Nothing runs, nothing waits. */
 bool pg_client_is_idle(const struct pg_client *client);
+/* A connection is up right now. */
+bool pg_client_is_connected(const struct pg_client *client);
 /* Drops the connection; the next statement connects again. Pending callbacks get NULL. */
 void pg_client_reset(struct pg_client *client);
 
