@@ -14,9 +14,9 @@
 enum config_tls { CONFIG_TLS_DISABLE, CONFIG_TLS_ALLOW, CONFIG_TLS_REQUIRE };
 
 struct config_dataset {
-    char *name;      /* the database that analysts connect to */
-    char *server;    /* libpq connection string of the protected server, read-only role */
-    char *policy;    /* path of the policy file, resolved against the configuration's folder */
+    char *name;   /* the database that analysts connect to */
+    char *server; /* libpq connection string of the protected server, read-only role */
+    char *policy; /* path of the policy file, resolved against the configuration's folder */
     dp_nano epsilon_default, epsilon_max; /* per release */
     dp_atto delta_default;                /* per release with private keys */
     uint64_t measurements_max;            /* concurrent, all analysts */
@@ -28,10 +28,10 @@ struct config {
     uint16_t listen_port;
     enum config_tls tls_mode;
     char *tls_certificate, *tls_key;
-    char *state_directory;   /* managed servers, sockets, secrets */
-    char *ledger_server;     /* connection string of an external ledger; NULL: managed */
-    char *twin_server;       /* external twin server; NULL: managed */
-    char *postgres_bin;      /* folder of initdb and postgres; NULL: looked for */
+    char *state_directory;         /* managed servers, sockets, secrets */
+    char *ledger_server;           /* connection string of an external ledger; NULL: managed */
+    char *twin_server;             /* external twin server; NULL: managed */
+    char *postgres_bin;            /* folder of initdb and postgres; NULL: looked for */
     uint64_t managed_memory_bytes; /* address space of each managed server's processes */
     uint64_t connections_max, connections_per_analyst_max;
     uint64_t measurements_per_analyst_max;

@@ -29,9 +29,9 @@ struct policy_column {
 
 struct policy_table {
     char *schema, *name;
-    bool is_public;   /* rows are readable by every analyst */
-    bool hidden;      /* may be used by views, not visible to analysts */
-    char *unit;       /* column that names the privacy unit; NULL for public tables */
+    bool is_public;              /* rows are readable by every analyst */
+    bool hidden;                 /* may be used by views, not visible to analysts */
+    char *unit;                  /* column that names the privacy unit; NULL for public tables */
     char *ref_schema, *ref_name; /* table that the unit column references; NULL: the root */
     uint64_t max_rows;           /* 0: not declared */
     uint64_t max_groups;         /* 0: not declared */
@@ -42,7 +42,7 @@ struct policy_table {
 
 struct policy {
     char *file;
-    char version[65]; /* SHA-256 of the file, hexadecimal */
+    char version[65];       /* SHA-256 of the file, hexadecimal */
     uint64_t minimum_units; /* fewest units of a published private key; at least 1 */
     size_t n_tables;
     struct policy_table *tables;
