@@ -35,13 +35,23 @@ enum ledger_outcome {
 /* What an account holds; the numbers of dp.budget. */
 struct ledger_account {
     char dataset[64];
-    char epsilon[32], delta[32];                    /* as granted, decimal */
+    char epsilon[32], delta[32]; /* as granted, decimal */
     uint64_t mu2_cap_pico, mu2_spent_pico;
     dp_atto delta_keys_cap, delta_conv, delta_spent;
     dp_nano epsilon_cap, epsilon_spent;
     bool all_pure;
-    char window[8], window_ends[40];                /* "none", "day", ..; "" or ISO time */
+    char window[8], window_ends[40]; /* "none", "day", ..; "" or ISO time */
+    /* The cap that all analysts of the dataset share; false: none is enforced. */
+    bool dataset_capped;
+    uint64_t dataset_mu2_cap_pico, dataset_mu2_spent_pico;
+    uint64_t booked_mu2_pico;  /* by this charge: the larger of its price and the minimum */
+    uint64_t minimum_mu2_pico; /* a measured statement costs at least this */
+    /* Whose account refuses (exceeded, frozen): "analyst", "dataset" or "". */
+    char refused_by[12];
 };
+
+/* What remains under the own grant and the dataset's cap together. */
+uint64_t ledger_account_remaining_mu2(const struct ledger_account *account);
 
 /* One idempotent debit: the same request_id (UUID text) debits once. fingerprint and
  * mechanism_json are kept in the journal. */
@@ -58,18 +68,39 @@ void ledger_resolve_call(struct ledger_call *call, const char *request_id, bool 
 void ledger_account_call(struct ledger_call *call, const char *analyst, const char *dataset);
 enum ledger_outcome ledger_account_result(const PGresult *result, struct ledger_account *account);
 
-/* The analyst's charges for dp.history, newest last; result columns in the order of dp.history. */
+/* All accounts of the analyst, a row each (PQntuples), in the order of the datasets' names. */
+void ledger_accounts_call(struct ledger_call *call, const char *analyst);
+enum ledger_outcome ledger_accounts_result(const PGresult *result, int row,
+                                           struct ledger_account *account);
+
+enum { LEDGER_HISTORY_MAX = 10000 };
+/* The analyst's last LEDGER_HISTORY_MAX charges for dp.history, newest last; text columns in the
+ * order of dp.history: at (ISO, UTC), statement (fingerprint), epsilon ("" where not pure),
+ * mu2_pico (as booked), delta, share (of the own budget), state (charged, answered, failed). */
 void ledger_history_call(struct ledger_call *call, const char *analyst, const char *dataset);
 
-/* What a login needs: SCRAM verifier, enabled, and the datasets granted. One row or none. */
+/* What a login needs: SCRAM verifier and enabled. One row or none. The datasets granted are the
+ * analyst's accounts. */
 void ledger_login_call(struct ledger_call *call, const char *analyst);
 struct ledger_login {
     bool known, enabled;
     char verifier[256]; /* SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey */
 };
+/* LEDGER_OK with known = false for a name that the ledger does not have. Holds a secret: wipe it.
+ */
 enum ledger_outcome ledger_login_result(const PGresult *result, struct ledger_login *login);
 
-/* Creates or migrates the schema; idempotent. sql is the whole script. */
+/* The dataset's row, made when it is first asked for: an opaque identity, and the secret seed that
+ * orders a unit's groups. */
+void ledger_dataset_call(struct ledger_call *call, const char *dataset);
+struct ledger_dataset {
+    char instance[37]; /* UUID text */
+    int64_t hash_seed; /* secret */
+};
+enum ledger_outcome ledger_dataset_result(const PGresult *result, struct ledger_dataset *dataset);
+
+/* Creates or migrates the schema; idempotent. The whole script, to be sent as one simple query
+ * (PQexec), which makes it one transaction. Fails where the ledger's schema is newer. */
 const char *ledger_schema_sql(void);
 
 #endif

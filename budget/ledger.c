@@ -1,0 +1,299 @@
+/*
+ * Builds the ledger's calls and reads their results. What a result says is believed only where
+ * every field has the form expected; anything else is LEDGER_FAILED, which the caller treats as
+ * "not charged, not answered". Numbers travel as decimal text, names as bound parameters.
+ */
+#include "budget/ledger.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char schema[] =
+#include "budget/schema.sql.h"
+    ;
+
+/* Columns of type pgveil.answer in schema.sql. */
+enum answer_column {
+    ANSWER_OUTCOME,
+    ANSWER_REFUSED_BY,
+    ANSWER_DATASET,
+    ANSWER_EPSILON,
+    ANSWER_DELTA,
+    ANSWER_MU2_CAP,
+    ANSWER_MU2_SPENT,
+    ANSWER_DELTA_KEYS,
+    ANSWER_DELTA_CONV,
+    ANSWER_DELTA_SPENT,
+    ANSWER_EPSILON_CAP,
+    ANSWER_EPSILON_SPENT,
+    ANSWER_ALL_PURE,
+    ANSWER_WINDOW,
+    ANSWER_WINDOW_ENDS,
+    ANSWER_DATASET_CAPPED,
+    ANSWER_DATASET_MU2_CAP,
+    ANSWER_DATASET_MU2_SPENT,
+    ANSWER_BOOKED,
+    ANSWER_MINIMUM,
+    ANSWER_COLUMNS
+};
+
+const char *ledger_schema_sql(void)
+{
+    return schema;
+}
+
+static void begin_call(struct ledger_call *call, const char *sql)
+{
+    memset(call, 0, sizeof(*call));
+    call->sql = sql;
+}
+
+static void add_text(struct ledger_call *call, const char *value)
+{
+    assert(call->n_params < LEDGER_PARAMS_MAX);
+    call->values[call->n_params++] = value;
+}
+
+/* A value that does not fit the ledger's integers stays too large for it: the server refuses it. */
+static void add_integer(struct ledger_call *call, uint64_t value)
+{
+    assert(call->n_params < LEDGER_PARAMS_MAX);
+    char *text = call->text[call->n_params];
+    snprintf(text, LEDGER_TEXT_MAX, "%" PRIu64, value);
+    add_text(call, text);
+}
+
+void ledger_charge_call(struct ledger_call *call, const char *request_id, const char *analyst,
+                        const char *dataset, const struct dp_charge *charge,
+                        const char *fingerprint, const char *mechanism_json)
+{
+    begin_call(call, "SELECT * FROM pgveil.charge($1::pg_catalog.uuid, $2::pg_catalog.text,"
+                     " $3::pg_catalog.text, $4::pg_catalog.int8, $5::pg_catalog.int8,"
+                     " $6::pg_catalog.int8, $7::pg_catalog.text, $8::pg_catalog.text)");
+    add_text(call, request_id);
+    add_text(call, analyst);
+    add_text(call, dataset);
+    add_integer(call, charge->mu2_pico);
+    add_integer(call, charge->delta_atto);
+    if (charge->pure) {
+        add_integer(call, charge->epsilon);
+    } else {
+        add_text(call, NULL);
+    }
+    add_text(call, fingerprint);
+    add_text(call, mechanism_json);
+}
+
+void ledger_resolve_call(struct ledger_call *call, const char *request_id, bool answered)
+{
+    begin_call(call, "SELECT pgveil.resolve($1::pg_catalog.uuid, $2::pg_catalog.bool)");
+    add_text(call, request_id);
+    add_text(call, answered ? "t" : "f");
+}
+
+void ledger_account_call(struct ledger_call *call, const char *analyst, const char *dataset)
+{
+    assert(dataset);
+    begin_call(call, "SELECT * FROM pgveil.accounts($1::pg_catalog.text, $2::pg_catalog.text)");
+    add_text(call, analyst);
+    add_text(call, dataset);
+}
+
+void ledger_accounts_call(struct ledger_call *call, const char *analyst)
+{
+    begin_call(call, "SELECT * FROM pgveil.accounts($1::pg_catalog.text, NULL)");
+    add_text(call, analyst);
+}
+
+void ledger_history_call(struct ledger_call *call, const char *analyst, const char *dataset)
+{
+    begin_call(call, "SELECT * FROM pgveil.history($1::pg_catalog.text, $2::pg_catalog.text,"
+                     " $3::pg_catalog.int8)");
+    add_text(call, analyst);
+    add_text(call, dataset);
+    add_integer(call, LEDGER_HISTORY_MAX);
+}
+
+void ledger_login_call(struct ledger_call *call, const char *analyst)
+{
+    begin_call(call, "SELECT * FROM pgveil.login($1::pg_catalog.text)");
+    add_text(call, analyst);
+}
+
+void ledger_dataset_call(struct ledger_call *call, const char *dataset)
+{
+    begin_call(call, "SELECT * FROM pgveil.dataset($1::pg_catalog.text)");
+    add_text(call, dataset);
+}
+
+static bool has_rows(const PGresult *result, int columns, int rows_min)
+{
+    return result && PQresultStatus(result) == PGRES_TUPLES_OK && PQnfields(result) == columns &&
+           PQntuples(result) >= rows_min;
+}
+
+static bool read_text(const PGresult *result, int row, int column, char *out, size_t size)
+{
+    size_t length = (size_t)PQgetlength(result, row, column);
+    if (PQgetisnull(result, row, column) || length >= size) {
+        return false;
+    }
+    memcpy(out, PQgetvalue(result, row, column), length);
+    out[length] = '\0';
+    return strlen(out) == length;
+}
+
+static bool read_unsigned(const PGresult *result, int row, int column, uint64_t *out)
+{
+    char text[24];
+    if (!read_text(result, row, column, text, sizeof(text)) || text[0] == '\0' ||
+        strlen(text) > 19 || strspn(text, "0123456789") != strlen(text)) {
+        return false;
+    }
+    *out = strtoull(text, NULL, 10);
+    return true;
+}
+
+static bool read_bool(const PGresult *result, int row, int column, bool *out)
+{
+    char text[2];
+    if (!read_text(result, row, column, text, sizeof(text))) {
+        return false;
+    }
+    *out = text[0] == 't';
+    return text[0] == 't' || text[0] == 'f';
+}
+
+static bool read_account(const PGresult *result, int row, struct ledger_account *account)
+{
+    memset(account, 0, sizeof(*account));
+    if (!PQgetisnull(result, row, ANSWER_REFUSED_BY) &&
+        !read_text(result, row, ANSWER_REFUSED_BY, account->refused_by,
+                   sizeof(account->refused_by))) {
+        return false;
+    }
+    return read_text(result, row, ANSWER_DATASET, account->dataset, sizeof(account->dataset)) &&
+           read_text(result, row, ANSWER_EPSILON, account->epsilon, sizeof(account->epsilon)) &&
+           read_text(result, row, ANSWER_DELTA, account->delta, sizeof(account->delta)) &&
+           read_unsigned(result, row, ANSWER_MU2_CAP, &account->mu2_cap_pico) &&
+           read_unsigned(result, row, ANSWER_MU2_SPENT, &account->mu2_spent_pico) &&
+           read_unsigned(result, row, ANSWER_DELTA_KEYS, &account->delta_keys_cap) &&
+           read_unsigned(result, row, ANSWER_DELTA_CONV, &account->delta_conv) &&
+           read_unsigned(result, row, ANSWER_DELTA_SPENT, &account->delta_spent) &&
+           read_unsigned(result, row, ANSWER_EPSILON_CAP, &account->epsilon_cap) &&
+           read_unsigned(result, row, ANSWER_EPSILON_SPENT, &account->epsilon_spent) &&
+           read_bool(result, row, ANSWER_ALL_PURE, &account->all_pure) &&
+           read_text(result, row, ANSWER_WINDOW, account->window, sizeof(account->window)) &&
+           read_text(result, row, ANSWER_WINDOW_ENDS, account->window_ends,
+                     sizeof(account->window_ends)) &&
+           read_bool(result, row, ANSWER_DATASET_CAPPED, &account->dataset_capped) &&
+           read_unsigned(result, row, ANSWER_DATASET_MU2_CAP, &account->dataset_mu2_cap_pico) &&
+           read_unsigned(result, row, ANSWER_DATASET_MU2_SPENT, &account->dataset_mu2_spent_pico) &&
+           read_unsigned(result, row, ANSWER_BOOKED, &account->booked_mu2_pico) &&
+           read_unsigned(result, row, ANSWER_MINIMUM, &account->minimum_mu2_pico);
+}
+
+static enum ledger_outcome read_answer(const PGresult *result, int row,
+                                       struct ledger_account *account)
+{
+    static const struct {
+        const char *text;
+        enum ledger_outcome outcome;
+    } outcomes[] = {{"ok", LEDGER_OK}, {"exceeded", LEDGER_EXCEEDED}, {"frozen", LEDGER_FROZEN}};
+    char text[16];
+    struct ledger_account ignored;
+    if (!read_text(result, row, ANSWER_OUTCOME, text, sizeof(text))) {
+        return LEDGER_FAILED;
+    }
+    if (strcmp(text, "no_account") == 0) {
+        return LEDGER_NO_ACCOUNT;
+    }
+    if (!read_account(result, row, account ? account : &ignored)) {
+        return LEDGER_FAILED;
+    }
+    for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
+        if (strcmp(text, outcomes[i].text) == 0) {
+            return outcomes[i].outcome;
+        }
+    }
+    return LEDGER_FAILED;
+}
+
+enum ledger_outcome ledger_charge_result(const PGresult *result, struct ledger_account *account)
+{
+    if (account) {
+        memset(account, 0, sizeof(*account));
+    }
+    if (!has_rows(result, ANSWER_COLUMNS, 1) || PQntuples(result) != 1) {
+        return LEDGER_FAILED;
+    }
+    return read_answer(result, 0, account);
+}
+
+enum ledger_outcome ledger_accounts_result(const PGresult *result, int row,
+                                           struct ledger_account *account)
+{
+    memset(account, 0, sizeof(*account));
+    if (row < 0 || !has_rows(result, ANSWER_COLUMNS, row + 1)) {
+        return LEDGER_FAILED;
+    }
+    return read_answer(result, row, account);
+}
+
+enum ledger_outcome ledger_account_result(const PGresult *result, struct ledger_account *account)
+{
+    memset(account, 0, sizeof(*account));
+    if (!has_rows(result, ANSWER_COLUMNS, 0)) {
+        return LEDGER_FAILED;
+    }
+    return PQntuples(result) == 0 ? LEDGER_NO_ACCOUNT : read_answer(result, 0, account);
+}
+
+enum ledger_outcome ledger_login_result(const PGresult *result, struct ledger_login *login)
+{
+    memset(login, 0, sizeof(*login));
+    if (!has_rows(result, 2, 0) || PQntuples(result) > 1) {
+        return LEDGER_FAILED;
+    }
+    if (PQntuples(result) == 0) {
+        return LEDGER_OK;
+    }
+    if (!read_text(result, 0, 0, login->verifier, sizeof(login->verifier)) ||
+        !read_bool(result, 0, 1, &login->enabled)) {
+        memset(login, 0, sizeof(*login));
+        return LEDGER_FAILED;
+    }
+    login->known = true;
+    return LEDGER_OK;
+}
+
+enum ledger_outcome ledger_dataset_result(const PGresult *result, struct ledger_dataset *dataset)
+{
+    char seed[24];
+    char *end = NULL;
+    memset(dataset, 0, sizeof(*dataset));
+    if (!has_rows(result, 2, 1) || PQntuples(result) != 1 ||
+        !read_text(result, 0, 0, dataset->instance, sizeof(dataset->instance)) ||
+        !read_text(result, 0, 1, seed, sizeof(seed)) || seed[0] == '\0') {
+        return LEDGER_FAILED;
+    }
+    dataset->hash_seed = (int64_t)strtoll(seed, &end, 10);
+    return *end == '\0' ? LEDGER_OK : LEDGER_FAILED;
+}
+
+uint64_t ledger_account_remaining_mu2(const struct ledger_account *account)
+{
+    uint64_t own = account->mu2_spent_pico >= account->mu2_cap_pico
+                       ? 0
+                       : account->mu2_cap_pico - account->mu2_spent_pico;
+    if (!account->dataset_capped) {
+        return own;
+    }
+    uint64_t shared = account->dataset_mu2_spent_pico >= account->dataset_mu2_cap_pico
+                          ? 0
+                          : account->dataset_mu2_cap_pico - account->dataset_mu2_spent_pico;
+    return own < shared ? own : shared;
+}
