@@ -25,10 +25,10 @@ enum dp_mechanism { DP_LAPLACE, DP_GAUSSIAN };
 
 /* What a release costs in every currency of the ledger. */
 struct dp_charge {
-    uint64_t mu2_pico;   /* squared Gaussian-DP parameter, units of 1e-12 */
-    dp_atto delta_atto;  /* probability spent on private keys */
-    dp_nano epsilon;     /* sum of pure epsilons; meaningless unless pure */
-    bool pure;           /* every measurement is pure DP */
+    uint64_t mu2_pico;  /* squared Gaussian-DP parameter, units of 1e-12 */
+    dp_atto delta_atto; /* probability spent on private keys */
+    dp_nano epsilon;    /* sum of pure epsilons; meaningless unless pure */
+    bool pure;          /* every measurement is pure DP */
 };
 
 struct dp_calibration {
@@ -51,6 +51,12 @@ bool dp_calibrate_gaussian(const struct dp_decimal *delta, const struct dp_grid 
 bool dp_calibrate_laplace(const struct dp_decimal *delta, const struct dp_grid *natural,
                           uint64_t groups, dp_nano epsilon, struct dp_calibration *out);
 
+/* The charge of a calibration recomputed from its integers m, delta_grid and groups, rounded up:
+ * what the calibrations above fill in, and what an auditor of the journal checks. False where it
+ * does not fit. */
+bool dp_gaussian_charge(const struct dp_calibration *calibration, struct dp_charge *charge);
+bool dp_laplace_charge(const struct dp_calibration *calibration, struct dp_charge *charge);
+
 /* Half-width in grid units that the noise stays within with probability 1 - beta (ALGORITHMS 8). */
 double dp_calibration_halfwidth(const struct dp_calibration *calibration, double beta);
 
@@ -58,6 +64,10 @@ double dp_calibration_halfwidth(const struct dp_calibration *calibration, double
  * result. minimum_units >= 1 is the policy's minimum. */
 bool dp_key_threshold(const struct dp_calibration *units, dp_atto delta, uint64_t minimum_units,
                       int64_t *threshold);
+
+/* Probability per group, rounded down, such that `groups` independent leaks of that probability
+ * happen with at most delta: 1 - (1 - delta)^(1/groups). delta below one half. */
+long double dp_key_delta(dp_atto delta, uint64_t groups);
 
 /* ALGORITHMS 4.2 and 5.3: largest mu^2 whose Gaussian DP implies (epsilon, delta)-DP, rounded down;
  * the mu^2 that an epsilon-DP mechanism costs, rounded up. False where out of range. */
@@ -67,5 +77,10 @@ bool dp_mu2_of_pure(dp_nano epsilon, uint64_t *mu2_pico);
 /* 10^-scale10 * 2^exp2 * count as an exact decimal; false where it needs more digits than a
  * decimal has. */
 bool dp_grid_value(const struct dp_grid *grid, __int128 count, struct dp_decimal *out);
+
+/* The same value exactly, as plain text with as many places as the grid has (equal for every count
+ * of one grid), and a NUL. Returns the length. |exp2| <= 256. */
+enum { DP_GRID_TEXT_MAX = 512 };
+size_t dp_grid_print(const struct dp_grid *grid, __int128 count, char text[DP_GRID_TEXT_MAX]);
 
 #endif

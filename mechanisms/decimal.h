@@ -19,8 +19,8 @@ struct dp_decimal {
  * (NaN and infinities included) or needs more than 38 digits or DP_DECIMAL_SCALE_MAX places. */
 bool dp_decimal_parse(const char *text, size_t length, struct dp_decimal *out);
 
-/* Writes the shortest plain form ("-12.50" keeps its scale) and a NUL into text[DP_DECIMAL_TEXT_MAX];
- * returns the length. */
+/* Writes the shortest plain form ("-12.50" keeps its scale) and a NUL into
+ * text[DP_DECIMAL_TEXT_MAX]; returns the length. */
 size_t dp_decimal_print(const struct dp_decimal *value, char text[DP_DECIMAL_TEXT_MAX]);
 
 struct dp_decimal dp_decimal_from_int(long long value);

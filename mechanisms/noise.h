@@ -13,17 +13,22 @@
 
 struct dp_noise;
 
-/* Runs the self tests, seeds the generator and fills the pool. NULL without entropy or memory, or
- * where a self test fails. */
+/* Runs the self tests, seeds the generator and puts a first few thousand samples into the pool; the
+ * rest comes by dp_noise_refill. NULL without entropy or memory, or where a self test fails. One
+ * thread; a child process that uses the pool finds it empty and draws its own. */
 struct dp_noise *dp_noise_new(void);
 void dp_noise_free(struct dp_noise *noise);
 
-/* total + one fresh draw, in grid units of the calibration. False without entropy: nothing may
- * be released then. */
+/* total + one fresh draw, in grid units of the calibration; |total| above 2^100 is clamped. An
+ * empty pool draws on the spot (about a microsecond). False without entropy: nothing may be
+ * released then. */
 bool dp_noise_add(struct dp_noise *noise, const struct dp_calibration *calibration, __int128 total,
                   __int128 *noisy);
 
-/* Fills what was used; called when the program has nothing to answer. False without entropy. */
+/* Replaces what was used, a slice of about 1,000 samples of each law (below a millisecond) a call;
+ * called when the program has nothing to answer, again as long as dp_noise_wants_refill. Fresh
+ * entropy is mixed in each time. False without entropy. */
 bool dp_noise_refill(struct dp_noise *noise);
+bool dp_noise_wants_refill(const struct dp_noise *noise);
 
 #endif

@@ -1,0 +1,48 @@
+#include "mechanisms/chacha20.h"
+
+#include <stddef.h>
+
+static uint32_t rotate(uint32_t x, unsigned bits)
+{
+    return x << bits | x >> (32 - bits);
+}
+
+static void quarter_round(uint32_t x[16], size_t a, size_t b, size_t c, size_t d)
+{
+    x[a] += x[b];
+    x[d] = rotate(x[d] ^ x[a], 16);
+    x[c] += x[d];
+    x[b] = rotate(x[b] ^ x[c], 12);
+    x[a] += x[b];
+    x[d] = rotate(x[d] ^ x[a], 8);
+    x[c] += x[d];
+    x[b] = rotate(x[b] ^ x[c], 7);
+}
+
+void dp_chacha20_block(const uint32_t key[DP_CHACHA20_KEY_WORDS], uint32_t counter,
+                       const uint32_t nonce[3], unsigned char out[DP_CHACHA20_BLOCK_BYTES])
+{
+    const uint32_t start[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, key[0], key[1],
+                                key[2],     key[3],     key[4],     key[5],     key[6], key[7],
+                                counter,    nonce[0],   nonce[1],   nonce[2]};
+    uint32_t x[16];
+    for (size_t i = 0; i < 16; i++) {
+        x[i] = start[i];
+    }
+    for (int round = 0; round < 10; round++) {
+        quarter_round(x, 0, 4, 8, 12);
+        quarter_round(x, 1, 5, 9, 13);
+        quarter_round(x, 2, 6, 10, 14);
+        quarter_round(x, 3, 7, 11, 15);
+        quarter_round(x, 0, 5, 10, 15);
+        quarter_round(x, 1, 6, 11, 12);
+        quarter_round(x, 2, 7, 8, 13);
+        quarter_round(x, 3, 4, 9, 14);
+    }
+    for (size_t i = 0; i < 16; i++) {
+        uint32_t word = x[i] + start[i];
+        for (size_t byte = 0; byte < 4; byte++) {
+            out[4 * i + byte] = (unsigned char)(word >> (8 * byte));
+        }
+    }
+}
