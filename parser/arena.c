@@ -103,7 +103,7 @@ char *arena_strdup(struct arena *arena, const char *text)
 }
 
 static char *format(struct arena *arena, const char *pattern, va_list arguments, size_t *length)
-    __attribute__((format(printf, 2, 0)));
+    __attribute__((format(printf, 2, 0), nonnull));
 
 static char *format(struct arena *arena, const char *pattern, va_list arguments, size_t *length)
 {
