@@ -69,16 +69,30 @@ struct reply *replies_head(struct replies *replies)
     return replies->count > 0 ? &replies->ring[replies->first] : NULL;
 }
 
-void replies_pop(struct replies *replies)
+struct reply replies_take(struct replies *replies)
 {
     assert(replies->count > 0);
-    struct reply gone = replies->ring[replies->first];
+    struct reply head = replies->ring[replies->first];
     replies->first = (replies->first + 1) % replies->capacity;
     replies->count--;
+    return head;
+}
+
+void replies_pop(struct replies *replies)
+{
+    struct reply gone = replies_take(replies);
     if (gone.release)
         gone.release(gone.context);
     if (gone.local)
         evbuffer_free(gone.local);
+}
+
+bool replies_await(const struct replies *replies, reply_sink *sink)
+{
+    for (size_t i = 0; i < replies->count; i++)
+        if (replies->ring[(replies->first + i) % replies->capacity].sink == sink)
+            return true;
+    return false;
 }
 
 bool replies_fail(struct replies *replies)

@@ -38,6 +38,10 @@ void replies_push_local(struct replies *replies, struct evbuffer *bytes);
 /* The entry whose reply comes next; NULL: nothing is owed. Borrowed until the next change. */
 struct reply *replies_head(struct replies *replies);
 void replies_pop(struct replies *replies);
+/* Removes the head and hands it over: the caller calls its sink and then its release. */
+struct reply replies_take(struct replies *replies);
+/* Is a reply owed to this sink? */
+bool replies_await(const struct replies *replies, reply_sink *sink);
 /* Drops entries up to the next Sync, which stays. False where there is none: the twin ignores
  * everything until one is sent. */
 bool replies_fail(struct replies *replies);

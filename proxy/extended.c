@@ -1,0 +1,354 @@
+/*
+ * The extended protocol. A Parse whose statement may be private is forwarded unchanged (the twin
+ * types its parameters and result), with a Describe behind it whose answer pgveil keeps. At Bind
+ * the statement leaves the relay (statement.c); the portal that comes of it is an ordinary portal
+ * of the twin, so Execute, row limits and Close are the twin's again.
+ */
+#include <assert.h>
+#include <event2/buffer.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/session_internal.h"
+
+static enum handled refuse(struct session *session, const struct refusal *refusal)
+{
+    session_fail(session, refusal, NULL);
+    return HANDLED_CONSUME;
+}
+
+static enum handled refuse_protocol(struct session *session, const char *message)
+{
+    struct refusal refusal = {.sqlstate = "08P01"};
+    snprintf(refusal.message, sizeof refusal.message, "%s", message);
+    return refuse(session, &refusal);
+}
+
+/* --- Parse ---------------------------------------------------------------------------------- */
+
+/* A Parse under way: registered when the twin has accepted it. */
+struct parse_reply {
+    struct session *session;
+    struct prepared *prepared;
+};
+
+static void release_parse(void *context)
+{
+    struct parse_reply *reply = context;
+    prepared_release(reply->prepared);
+    free(reply);
+}
+
+static void on_parse(void *context, const struct wire_message *message)
+{
+    struct parse_reply *reply = context;
+    struct session *session = reply->session;
+    if (message->type == '1')
+        prepared_table_put(&session->prepared, prepared_hold(reply->prepared));
+    evbuffer_add(session_to_client(session), &message->type, 1);
+    struct wire_message copy = *message;
+    uint32_t length = (uint32_t)copy.length + 4;
+    unsigned char header[4] = {(unsigned char)(length >> 24), (unsigned char)(length >> 16),
+                               (unsigned char)(length >> 8), (unsigned char)length};
+    evbuffer_add(session_to_client(session), header, sizeof header);
+    evbuffer_add(session_to_client(session), copy.payload, copy.length);
+}
+
+static void on_describe_own(void *context, const struct wire_message *message)
+{
+    struct parse_reply *reply = context;
+    if (message->type != 'E')
+        prepared_describe(reply->prepared, message);
+}
+
+static struct parse_reply *parse_reply_new(struct session *session, struct prepared *prepared)
+{
+    struct parse_reply *reply = calloc(1, sizeof *reply);
+    assert(reply != NULL);
+    reply->session = session;
+    reply->prepared = prepared_hold(prepared);
+    return reply;
+}
+
+static enum handled parse_candidate(struct session *session, const struct wire_message *message,
+                                    const char *name, const char *sql, struct parsed *parsed)
+{
+    struct prepared *prepared = prepared_new(name, sql, parsed);
+    session_relay(session, message, on_parse, parse_reply_new(session, prepared), release_parse);
+    wire_name(session_to_twin(session), 'D', 'S', prepared->name);
+    replies_push(&session->replies, 'D', on_describe_own, parse_reply_new(session, prepared),
+                 release_parse);
+    prepared_release(prepared);
+    return HANDLED_RELAYED;
+}
+
+enum handled extended_parse(struct session *session, const struct wire_message *message)
+{
+    struct wire_reader reader = wire_read(message);
+    char *name = strdup(wire_read_string(&reader));
+    const char *sql = wire_read_string(&reader);
+    assert(name != NULL);
+    enum handled handled;
+    struct refusal refusal;
+    if (reader.failed) {
+        handled = refuse_protocol(session, "invalid message format");
+    } else if (!session_text_is_clear(session, sql, &refusal)) {
+        handled = refusal.sqlstate[0] ? refuse(session, &refusal)
+                                      : session_relay(session, message, NULL, NULL, NULL);
+    } else {
+        struct parsed *parsed = session_parse(session, sql);
+        const struct statement *statement =
+            parsed_count(parsed) == 1 ? parsed_statement(parsed, 0) : NULL;
+        if (statement && statement->class == STATEMENT_REFUSED) {
+            handled = refuse(session, &statement->refusal);
+            parsed_free(parsed);
+        } else if (statement && statement->class == STATEMENT_CANDIDATE &&
+                   session->prepared.n_statements >=
+                       session->server->config->session_statements_max) {
+            handled = refuse_protocol(session, "too many prepared statements in this session");
+            parsed_free(parsed);
+        } else if (statement && statement->class == STATEMENT_CANDIDATE) {
+            handled = parse_candidate(session, message, name, sql, parsed);
+        } else {
+            parsed_free(parsed);
+            prepared_table_remove(&session->prepared, name);
+            handled = session_relay(session, message, NULL, NULL, NULL);
+        }
+    }
+    free(name);
+    return handled;
+}
+
+/* --- Bind ----------------------------------------------------------------------------------- */
+
+/* The fields of a Bind, pointing into the message; arrays are allocated. */
+struct bind {
+    const char *portal, *statement;
+    size_t n_formats, n_values, n_results;
+    uint16_t *formats, *results;
+    struct bind_value *values;
+};
+
+static void bind_clear(struct bind *bind)
+{
+    free(bind->formats);
+    free(bind->results);
+    free(bind->values);
+}
+
+static uint16_t *read_codes(struct wire_reader *reader, size_t *count)
+{
+    *count = wire_read_int16(reader);
+    uint16_t *codes = calloc(*count + 1, sizeof *codes);
+    assert(codes != NULL);
+    for (size_t i = 0; i < *count; i++)
+        codes[i] = wire_read_int16(reader);
+    return codes;
+}
+
+static bool bind_read(const struct wire_message *message, struct bind *bind)
+{
+    struct wire_reader reader = wire_read(message);
+    memset(bind, 0, sizeof *bind);
+    bind->portal = wire_read_string(&reader);
+    bind->statement = wire_read_string(&reader);
+    bind->formats = read_codes(&reader, &bind->n_formats);
+    bind->n_values = wire_read_int16(&reader);
+    bind->values = calloc(bind->n_values + 1, sizeof *bind->values);
+    assert(bind->values != NULL);
+    for (size_t i = 0; i < bind->n_values && !reader.failed; i++) {
+        bind->values[i].length = wire_read_int32(&reader);
+        if (bind->values[i].length != UINT32_MAX)
+            bind->values[i].bytes = wire_read_bytes(&reader, bind->values[i].length);
+    }
+    bind->results = read_codes(&reader, &bind->n_results);
+    return wire_read_end(&reader);
+}
+
+/* What PostgreSQL checks of a Bind's counts, in its words. Empty where all is well. */
+static void check_counts(const struct bind *bind, const struct prepared *prepared,
+                         struct refusal *refusal)
+{
+    memset(refusal, 0, sizeof *refusal);
+    if (bind->n_formats > 1 && bind->n_formats != bind->n_values)
+        snprintf(refusal->message, sizeof refusal->message,
+                 "bind message has %zu parameter formats but %zu parameters", bind->n_formats,
+                 bind->n_values);
+    else if (bind->n_values != prepared->n_params)
+        snprintf(refusal->message, sizeof refusal->message,
+                 "bind message supplies %zu parameters, but prepared statement \"%.60s\" requires "
+                 "%zu",
+                 bind->n_values, prepared->name, prepared->n_params);
+    else if (bind->n_results > 1 && bind->n_results != prepared->n_columns)
+        snprintf(refusal->message, sizeof refusal->message,
+                 "bind message has %zu result formats but query has %zu columns", bind->n_results,
+                 prepared->n_columns);
+    if (refusal->message[0])
+        strcpy(refusal->sqlstate, "08P01");
+}
+
+/* The Bind stays at the head of the client's input until the statement has ended. */
+static void after_statement(struct session *session, enum statement_end end, bool explain)
+{
+    struct evbuffer *input = stream_input(session->client);
+    struct wire_message message = {0};
+    if (wire_peek(input, true, session->server->config->message_bytes_max, &message) != WIRE_READY)
+        abort();
+    struct bind bind;
+    if (!bind_read(&message, &bind))
+        abort();
+    session_enter(session, end == STATEMENT_FAILED ? SESSION_IGNORE : SESSION_RELAY);
+    if (end == STATEMENT_NOT_PRIVATE) {
+        prepared_table_remove_portal(&session->prepared, bind.portal);
+        session_relay(session, &message, NULL, NULL, NULL);
+    } else {
+        if (end == STATEMENT_BOUND) {
+            struct prepared *prepared = prepared_table_find(&session->prepared, bind.statement);
+            prepared_table_put_portal(&session->prepared, bind.portal, prepared, bind.n_results,
+                                      bind.results, explain);
+            wire_empty(session_to_client(session), '2');
+        }
+        wire_consume(input, &message);
+    }
+    bind_clear(&bind);
+    session_continue(session);
+}
+
+static enum handled bind_private(struct session *session, const struct bind *bind,
+                                 struct prepared *prepared)
+{
+    struct refusal refusal;
+    check_counts(bind, prepared, &refusal);
+    if (refusal.sqlstate[0])
+        return refuse(session, &refusal);
+    struct statement_request request = {.prepared = prepared,
+                                        .index = 0,
+                                        .statement_name = prepared->name,
+                                        .portal = bind->portal,
+                                        .n_formats = bind->n_formats,
+                                        .formats = bind->formats,
+                                        .values = bind->values,
+                                        .n_results = bind->n_results,
+                                        .results = bind->results,
+                                        .done = after_statement};
+    session_enter(session, SESSION_PRIVATE);
+    statement_start(session, &request);
+    return HANDLED_WAIT;
+}
+
+enum handled extended_bind(struct session *session, const struct wire_message *message)
+{
+    struct bind bind;
+    enum handled handled;
+    bool valid = bind_read(message, &bind);
+    struct prepared *prepared =
+        valid ? prepared_table_find(&session->prepared, bind.statement) : NULL;
+    if (replies_await(&session->replies, on_parse) ||
+        (prepared != NULL && session->replies.count > 0)) {
+        handled = HANDLED_WAIT; /* what is owed decides whether this Bind is private, or happens */
+    } else if (!valid) {
+        handled = refuse_protocol(session, "invalid message format");
+    } else if (prepared == NULL) {
+        prepared_table_remove_portal(&session->prepared, bind.portal);
+        handled = session_relay(session, message, NULL, NULL, NULL);
+    } else {
+        handled = bind_private(session, &bind, prepared);
+    }
+    bind_clear(&bind);
+    return handled;
+}
+
+/* --- Describe, Execute, Close ---------------------------------------------------------------- */
+
+struct portal_reply {
+    struct session *session;
+    char *portal;
+};
+
+static void release_portal_reply(void *context)
+{
+    struct portal_reply *reply = context;
+    free(reply->portal);
+    free(reply);
+}
+
+static struct portal_reply *portal_reply_new(struct session *session, const char *portal)
+{
+    struct portal_reply *reply = calloc(1, sizeof *reply);
+    assert(reply != NULL);
+    reply->session = session;
+    reply->portal = strdup(portal);
+    assert(reply->portal != NULL);
+    return reply;
+}
+
+static void pass_on(struct session *session, const struct wire_message *message)
+{
+    struct wire_writer writer = wire_begin(session_to_client(session), message->type);
+    wire_add_bytes(&writer, message->payload, message->length);
+    wire_end(&writer);
+}
+
+/* The twin describes the final statement, whose columns belong to no table; the client is shown
+ * what the twin said of the original. */
+static void on_describe_portal(void *context, const struct wire_message *message)
+{
+    struct portal_reply *reply = context;
+    const struct portal *portal =
+        prepared_table_find_portal(&reply->session->prepared, reply->portal);
+    if (message->type == 'T' && portal != NULL)
+        prepared_write_description(portal->prepared, portal->n_formats, portal->formats,
+                                   session_to_client(reply->session));
+    else
+        pass_on(reply->session, message);
+}
+
+static void on_execute_explain(void *context, const struct wire_message *message)
+{
+    struct portal_reply *reply = context;
+    if (message->type == 'C')
+        wire_command_complete(session_to_client(reply->session), "EXPLAIN");
+    else
+        pass_on(reply->session, message);
+}
+
+static const struct portal *portal_named(struct session *session,
+                                         const struct wire_message *message, bool has_kind)
+{
+    struct wire_reader reader = wire_read(message);
+    if (has_kind && wire_read_byte(&reader) != 'P')
+        return NULL;
+    const char *name = wire_read_string(&reader);
+    return reader.failed ? NULL : prepared_table_find_portal(&session->prepared, name);
+}
+
+enum handled extended_describe(struct session *session, const struct wire_message *message)
+{
+    const struct portal *portal = portal_named(session, message, true);
+    if (portal == NULL)
+        return session_relay(session, message, NULL, NULL, NULL);
+    return session_relay(session, message, on_describe_portal,
+                         portal_reply_new(session, portal->name), release_portal_reply);
+}
+
+enum handled extended_execute(struct session *session, const struct wire_message *message)
+{
+    const struct portal *portal = portal_named(session, message, false);
+    if (portal == NULL || !portal->explain)
+        return session_relay(session, message, NULL, NULL, NULL);
+    return session_relay(session, message, on_execute_explain,
+                         portal_reply_new(session, portal->name), release_portal_reply);
+}
+
+enum handled extended_close(struct session *session, const struct wire_message *message)
+{
+    struct wire_reader reader = wire_read(message);
+    uint8_t kind = wire_read_byte(&reader);
+    const char *name = wire_read_string(&reader);
+    if (!reader.failed && kind == 'S')
+        prepared_table_remove(&session->prepared, name);
+    if (!reader.failed && kind == 'P')
+        prepared_table_remove_portal(&session->prepared, name);
+    return session_relay(session, message, NULL, NULL, NULL);
+}

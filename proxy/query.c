@@ -1,0 +1,343 @@
+/*
+ * Simple Query. A text in which nothing is private goes to the twin as it is. Any other is run part
+ * by part: relayed parts as Queries of their own, private parts through the extended protocol on
+ * the unnamed statement and portal. Outside a transaction several parts are wrapped in BEGIN and
+ * COMMIT, because PostgreSQL runs the statements of one Query as one implicit transaction. Parts
+ * are sent with the rest of the text blanked, so that error positions stay right.
+ */
+#include <assert.h>
+#include <event2/buffer.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/session_internal.h"
+
+struct query_run {
+    char *sql;
+    struct prepared *prepared; /* the whole text, parsed; descriptions of the part under way */
+    size_t next;               /* part to run next */
+    bool failed;
+    bool wrapped; /* in a transaction block of pgveil's own */
+};
+
+static void run_next(struct session *session);
+
+void query_free(struct query_run *run)
+{
+    if (run == NULL)
+        return;
+    prepared_release(run->prepared);
+    free(run->sql);
+    free(run);
+}
+
+static void finish(struct session *session)
+{
+    query_free(session->query);
+    session->query = NULL;
+    session_enter(session, SESSION_RELAY);
+    wire_ready(session_to_client(session), session->transaction);
+    session_continue(session);
+}
+
+static void pass_on(struct session *session, const struct wire_message *message)
+{
+    struct wire_writer writer = wire_begin(session_to_client(session), message->type);
+    wire_add_bytes(&writer, message->payload, message->length);
+    wire_end(&writer);
+}
+
+/* The text of one part in its place, all before it blanked. Allocated. */
+static char *part_text(const struct query_run *run, const struct statement *statement)
+{
+    size_t end = statement->location + statement->length;
+    char *text = strndup(run->sql, end);
+    assert(text != NULL);
+    for (size_t i = 0; i < statement->location; i++)
+        if (((unsigned char)text[i] & 0xC0) == 0x80) /* one blank per character */
+            text[i] = '\x01';
+        else if (text[i] != '\n')
+            text[i] = ' ';
+    size_t kept = 0;
+    for (size_t i = 0; i < end; i++)
+        if (i >= statement->location || text[i] != '\x01')
+            text[kept++] = text[i];
+    text[kept] = '\0';
+    return text;
+}
+
+/* --- relayed parts --------------------------------------------------------------------------- */
+
+static void on_relayed_part(void *context, const struct wire_message *message)
+{
+    struct session *session = context;
+    if (message->type == 'Z') {
+        run_next(session);
+        return;
+    }
+    if (message->type == 'E')
+        session->query->failed = true;
+    pass_on(session, message);
+}
+
+static void on_own_command(void *context, const struct wire_message *message)
+{
+    struct session *session = context;
+    if (message->type == 'E') {
+        session->query->failed = true;
+        pass_on(session, message);
+    }
+    if (message->type == 'Z')
+        run_next(session);
+}
+
+static void send_query(struct session *session, const char *sql, reply_sink *sink)
+{
+    wire_query(session_to_twin(session), sql);
+    replies_push(&session->replies, 'Q', sink, session, NULL);
+}
+
+/* --- private and refused parts ---------------------------------------------------------------- */
+
+static void on_part_synced(void *context, const struct wire_message *message)
+{
+    struct session *session = context;
+    if (message->type == 'E') {
+        session->query->failed = true;
+        pass_on(session, message);
+    }
+    if (message->type == 'Z')
+        run_next(session);
+}
+
+static void sync_part(struct session *session)
+{
+    wire_empty(session_to_twin(session), 'S');
+    replies_push(&session->replies, 'S', on_part_synced, session, NULL);
+}
+
+static void fail_part(struct session *session)
+{
+    session->query->failed = true;
+    sync_part(session);
+}
+
+static void on_part_rows(void *context, const struct wire_message *message)
+{
+    struct session *session = context;
+    if (message->type == 'E')
+        session->query->failed = true;
+    pass_on(session, message);
+}
+
+static void on_explain_rows(void *context, const struct wire_message *message)
+{
+    struct session *session = context;
+    if (message->type == 'C')
+        wire_command_complete(session_to_client(session), "EXPLAIN");
+    else
+        on_part_rows(session, message);
+}
+
+static void swallow(void *context, const struct wire_message *message)
+{
+    (void)context, (void)message;
+}
+
+static void execute_part(struct session *session, bool explain)
+{
+    struct evbuffer *twin = session_to_twin(session);
+    if (session->query->prepared->row_description)
+        prepared_write_description(session->query->prepared, 0, NULL, session_to_client(session));
+    wire_execute(twin, "", 0);
+    replies_push(&session->replies, 'E', explain ? on_explain_rows : on_part_rows, session, NULL);
+    wire_name(twin, 'C', 'P', "");
+    replies_push(&session->replies, 'C', swallow, NULL, NULL);
+    wire_name(twin, 'C', 'S', "");
+    replies_push(&session->replies, 'C', swallow, NULL, NULL);
+    sync_part(session);
+}
+
+/* The names meant nothing private after all: the part runs as the client wrote it. */
+static void relay_part(struct session *session)
+{
+    struct query_run *run = session->query;
+    const struct statement *statement = parsed_statement(run->prepared->parsed, run->next - 1);
+    wire_empty(session_to_twin(session), 'S');
+    replies_push(&session->replies, 'S', swallow, NULL, NULL);
+    char *text = part_text(run, statement);
+    send_query(session, text, on_relayed_part);
+    free(text);
+}
+
+static void after_statement(struct session *session, enum statement_end end, bool explain)
+{
+    switch (end) {
+    case STATEMENT_BOUND:
+        execute_part(session, explain);
+        break;
+    case STATEMENT_NOT_PRIVATE:
+        relay_part(session);
+        break;
+    case STATEMENT_FAILED:
+        fail_part(session);
+        break;
+    }
+}
+
+static void on_part_parsed(void *context, const struct wire_message *message)
+{
+    struct session *session = context;
+    if (message->type != 'E')
+        return;
+    pass_on(session, message);
+    fail_part(session);
+}
+
+static void on_part_described(void *context, const struct wire_message *message)
+{
+    struct session *session = context;
+    struct query_run *run = session->query;
+    if (message->type == 'E') {
+        pass_on(session, message);
+        fail_part(session);
+        return;
+    }
+    prepared_describe(run->prepared, message);
+    if (message->type == 't')
+        return;
+    struct refusal refusal = {.sqlstate = "42P02", .message = "there is no parameter $1"};
+    if (run->prepared->n_params > 0) {
+        session_fail(session, &refusal, fail_part);
+        return;
+    }
+    struct statement_request request = {.prepared = run->prepared,
+                                        .index = run->next - 1,
+                                        .statement_name = "",
+                                        .portal = "",
+                                        .done = after_statement};
+    statement_start(session, &request);
+}
+
+static void run_private(struct session *session, const struct statement *statement)
+{
+    struct query_run *run = session->query;
+    struct evbuffer *twin = session_to_twin(session);
+    free(run->prepared->row_description);
+    run->prepared->row_description = NULL;
+    run->prepared->n_columns = 0;
+    char *text = part_text(run, statement);
+    wire_parse(twin, "", text, 0, NULL);
+    free(text);
+    replies_push(&session->replies, 'P', on_part_parsed, session, NULL);
+    wire_name(twin, 'D', 'S', "");
+    replies_push(&session->replies, 'D', on_part_described, session, NULL);
+    wire_empty(twin, 'H');
+}
+
+/* --- the run --------------------------------------------------------------------------------- */
+
+static void run_part(struct session *session, const struct statement *statement)
+{
+    char *text;
+    switch (statement->class) {
+    case STATEMENT_RELAY:
+        text = part_text(session->query, statement);
+        send_query(session, text, on_relayed_part);
+        free(text);
+        break;
+    case STATEMENT_CANDIDATE:
+        run_private(session, statement);
+        break;
+    case STATEMENT_REFUSED:
+        if (session->transaction == 'E') /* PostgreSQL's own 25P02 */
+            send_query(session, "SELECT 1", on_relayed_part);
+        else
+            session_fail(session, &statement->refusal, fail_part);
+        break;
+    }
+}
+
+static bool needs_wrapping(const struct session *session)
+{
+    const struct query_run *run = session->query;
+    size_t left = parsed_count(run->prepared->parsed) - run->next;
+    return !run->wrapped && !run->failed && session->transaction == 'I' && left > 1 &&
+           parsed_statement(run->prepared->parsed, run->next)->transaction == TRANSACTION_NONE;
+}
+
+static void run_next(struct session *session)
+{
+    struct query_run *run = session->query;
+    const struct parsed *parsed = run->prepared->parsed;
+    bool over = run->failed || run->next == parsed_count(parsed);
+    if (run->wrapped && session->transaction == 'I')
+        run->wrapped = false; /* a COMMIT or ROLLBACK of the client's ended it */
+    if (over && run->wrapped) {
+        run->wrapped = false;
+        send_query(session, run->failed ? "ROLLBACK" : "COMMIT", on_own_command);
+    } else if (over) {
+        finish(session);
+    } else if (needs_wrapping(session)) {
+        run->wrapped = true;
+        send_query(session, "BEGIN", on_own_command);
+    } else {
+        const struct statement *statement = parsed_statement(parsed, run->next++);
+        if (statement->transaction == TRANSACTION_BEGIN)
+            run->wrapped = false; /* the client's own block now: it stays open */
+        run_part(session, statement);
+    }
+}
+
+static bool is_all_relay(const struct parsed *parsed)
+{
+    for (size_t i = 0; i < parsed_count(parsed); i++)
+        if (parsed_statement(parsed, i)->class != STATEMENT_RELAY)
+            return false;
+    return true;
+}
+
+static enum handled start_run(struct session *session, const char *sql, struct parsed *parsed)
+{
+    if (session->replies.count > 0) {
+        parsed_free(parsed);
+        return HANDLED_WAIT;
+    }
+    struct query_run *run = calloc(1, sizeof *run);
+    assert(run != NULL);
+    run->sql = strdup(sql);
+    assert(run->sql != NULL);
+    run->prepared = prepared_new("", sql, parsed);
+    prepared_table_remove(&session->prepared, "");
+    session->query = run;
+    session_enter(session, SESSION_PRIVATE);
+    run_next(session);
+    return HANDLED_CONSUME;
+}
+
+static void refuse_query(struct session *session)
+{
+    wire_empty(session_to_twin(session), 'S');
+    replies_push(&session->replies, 'S', NULL, NULL, NULL);
+}
+
+enum handled query_start(struct session *session, const struct wire_message *message)
+{
+    struct wire_reader reader = wire_read(message);
+    const char *sql = wire_read_string(&reader);
+    struct refusal refusal = {.sqlstate = "08P01", .message = "invalid string in message"};
+    bool valid = wire_read_end(&reader);
+    bool clear = valid && session_text_is_clear(session, sql, &refusal);
+    if (!clear && refusal.sqlstate[0]) {
+        session_fail(session, &refusal, NULL);
+        refuse_query(session);
+        return HANDLED_CONSUME;
+    }
+    prepared_table_remove(&session->prepared, "");
+    struct parsed *parsed = clear ? session_parse(session, sql) : NULL;
+    if (parsed == NULL || is_all_relay(parsed)) {
+        parsed_free(parsed);
+        return session_relay(session, message, NULL, NULL, NULL);
+    }
+    return start_run(session, sql, parsed);
+}

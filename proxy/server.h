@@ -1,0 +1,46 @@
+#ifndef PROXY_SERVER_H
+#define PROXY_SERVER_H
+
+/*
+ * Everything that lives as long as the program: datasets with their twins, the ledger, the noise,
+ * the sessions. Owned by main.c, lent to the sessions.
+ */
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "mechanisms/noise.h"
+#include "parser/catalog.h"
+#include "proxy/measure.h"
+#include "proxy/pg_client.h"
+
+struct session;
+
+struct dataset {
+    const struct config_dataset *config;
+    struct policy *policy;
+    struct catalog *catalog;
+    struct measure_pool *pool;
+};
+
+struct server {
+    struct event_base *base;
+    struct config *config;
+    struct ssl_ctx_st *tls; /* NULL: off */
+    struct dp_noise *noise;
+    struct pg_client *ledger;
+    struct pg_client *twin_admin;
+    char *twin_socket; /* path of the twin server's socket */
+    size_t n_datasets;
+    struct dataset *datasets;
+    struct session *sessions; /* all of them, linked */
+    size_t n_logins;          /* sockets accepted and not yet sessions */
+};
+
+const struct dataset *server_find_dataset(const struct server *server, const char *name);
+/* Sessions of one analyst, and those of them that wait for a measurement. */
+size_t server_count_sessions(const struct server *server, const char *analyst);
+size_t server_count_measuring(const struct server *server, const char *analyst);
+
+#endif

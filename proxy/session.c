@@ -1,0 +1,716 @@
+/*
+ * A session's life: fetch the account, make sure of the analyst's role, log in to the twin, then
+ * relay. Everything that the client sends is either parsed here first (Query, Parse) or refers to
+ * what was. The twin's replies are matched with the queue of what it owes; whatever is not meant
+ * for pgveil goes to the client as it came.
+ *
+ * Memory of a slow reader is bounded: while one side's output is congested, the other is not read.
+ */
+#include "proxy/session_internal.h"
+
+#include <assert.h>
+#include <event2/buffer.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "proxy/log.h"
+#include "proxy/twin.h"
+
+enum { REPLIES_MAX = 4096, GRACE_MS = 10000 };
+
+uint64_t session_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+struct session_ticket *session_ticket_take(struct session *session)
+{
+    session->ticket->references++;
+    return session->ticket;
+}
+
+static void ticket_drop(struct session_ticket *ticket)
+{
+    if (--ticket->references == 0)
+        free(ticket);
+}
+
+struct session *session_ticket_use(struct session_ticket *ticket)
+{
+    struct session *session = ticket->session;
+    ticket_drop(ticket);
+    return session != NULL && session->state != SESSION_CLOSING ? session : NULL;
+}
+
+/* --- time ---------------------------------------------------------------------------------- */
+
+static bool is_busy(const struct session *session)
+{
+    return session->state == SESSION_PRIVATE || session->replies.count > 0;
+}
+
+static void arm(struct session *session)
+{
+    const struct config *config = session->server->config;
+    uint64_t wait_ms;
+    if (session->state == SESSION_OPENING)
+        wait_ms = config->login_timeout_ms;
+    else if (is_busy(session))
+        wait_ms = session->timeouts > 0 ? GRACE_MS : config->statement_timeout_ms;
+    else
+        wait_ms = session->transaction == 'I' ? config->idle_timeout_ms
+                                              : config->idle_transaction_timeout_ms;
+    if (wait_ms == 0) {
+        event_del(session->timer);
+        return;
+    }
+    struct timeval wait = {(time_t)(wait_ms / 1000), (suseconds_t)(wait_ms % 1000 * 1000)};
+    event_add(session->timer, &wait);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+    struct session *session = context;
+    (void)fd, (void)what;
+    if (session->state == SESSION_OPENING) {
+        session_end(session, "57P03", "the session could not be opened in time");
+    } else if (!is_busy(session)) {
+        if (session->transaction == 'I')
+            session_end(session, "57P05", "terminating connection due to idle-session timeout");
+        else
+            session_end(session, "25P03",
+                        "terminating connection due to idle-in-transaction timeout");
+    } else if (session->timeouts++ > 0) {
+        session_end(session, "57014", "terminating connection: the statement did not stop");
+    } else {
+        if (session->statement)
+            statement_cancel(session, "canceling statement due to statement timeout");
+        else
+            twin_cancel(session->server->base, session->server->twin_socket, session->twin_pid,
+                        session->twin_key);
+        if (session->state != SESSION_CLOSING)
+            arm(session);
+    }
+}
+
+/* --- the end ------------------------------------------------------------------------------- */
+
+static void free_session(evutil_socket_t fd, short what, void *context)
+{
+    struct session *session = context;
+    (void)fd, (void)what;
+    struct session **link = &session->server->sessions;
+    while (*link != session)
+        link = &(*link)->next;
+    *link = session->next;
+    event_free(session->timer);
+    event_free(session->closing);
+    replies_clear(&session->replies);
+    prepared_table_clear(&session->prepared);
+    startup_free(session->startup);
+    session->ticket->session = NULL;
+    ticket_drop(session->ticket);
+    free(session);
+}
+
+void session_end(struct session *session, const char *sqlstate, const char *message)
+{
+    if (session->state == SESSION_CLOSING)
+        return;
+    session_enter(session, SESSION_CLOSING);
+    statement_free(session->statement);
+    session->statement = NULL;
+    query_free(session->query);
+    session->query = NULL;
+    if (session->twin_login)
+        twin_login_abandon(session->twin_login);
+    session->twin_login = NULL;
+    if (session->client && message) {
+        struct wire_report report = {.severity = "FATAL", .sqlstate = sqlstate, .message = message};
+        wire_report(session_to_client(session), &report);
+    }
+    if (session->client)
+        stream_free_flushed(session->client);
+    session->client = NULL;
+    if (session->twin) {
+        wire_empty(stream_output(session->twin), 'X');
+        stream_free_flushed(session->twin);
+    }
+    session->twin = NULL;
+    event_del(session->timer);
+    struct timeval now = {0, 0};
+    event_add(session->closing, &now);
+}
+
+void session_enter(struct session *session, enum session_state state)
+{
+    assert(session->state != SESSION_CLOSING);
+    session->state = state;
+}
+
+/* --- what both directions share ------------------------------------------------------------- */
+
+struct evbuffer *session_to_client(struct session *session)
+{
+    return stream_output(session->client);
+}
+
+struct evbuffer *session_to_twin(struct session *session)
+{
+    return stream_output(session->twin);
+}
+
+void session_report(struct session *session, const char *severity, const struct refusal *refusal)
+{
+    struct wire_report report = {.severity = severity,
+                                 .sqlstate = refusal->sqlstate,
+                                 .message = refusal->message,
+                                 .detail = refusal->detail,
+                                 .hint = refusal->hint,
+                                 .position = refusal->position};
+    wire_report(session_to_client(session), &report);
+}
+
+struct failure {
+    struct session *session;
+    struct refusal refusal;
+    void (*then)(struct session *session);
+};
+
+static void on_failure_reply(void *context, const struct wire_message *message)
+{
+    struct failure *failure = context;
+    struct session *session = failure->session;
+    void (*then)(struct session *) = failure->then;
+    if (message->type != 'E')
+        return;
+    session_report(session, "ERROR", &failure->refusal);
+    if (then)
+        then(session);
+}
+
+void session_fail(struct session *session, const struct refusal *refusal,
+                  void (*then)(struct session *session))
+{
+    struct failure *failure = calloc(1, sizeof *failure);
+    assert(failure != NULL);
+    failure->session = session;
+    failure->refusal = *refusal;
+    failure->then = then;
+    struct wire_writer writer = wire_begin(session_to_twin(session), 'B');
+    wire_add_string(&writer, "");
+    wire_add_string(&writer, "pgveil: a statement that does not exist");
+    wire_add_int16(&writer, 0);
+    wire_add_int16(&writer, 0);
+    wire_add_int16(&writer, 0);
+    wire_end(&writer);
+    replies_push(&session->replies, 'B', on_failure_reply, failure, free);
+    wire_empty(session_to_twin(session), 'H');
+}
+
+static bool is_utf8(const unsigned char *text)
+{
+    while (*text) {
+        unsigned more = *text < 0x80   ? 0
+                        : *text < 0xC2 ? 9
+                        : *text < 0xE0 ? 1
+                        : *text < 0xF0 ? 2
+                        : *text < 0xF5 ? 3
+                                       : 9;
+        if (more == 9)
+            return false;
+        if ((*text == 0xE0 && text[1] < 0xA0) || (*text == 0xED && text[1] > 0x9F) ||
+            (*text == 0xF0 && text[1] < 0x90) || (*text == 0xF4 && text[1] > 0x8F))
+            return false;
+        for (text++; more > 0; more--, text++)
+            if ((*text & 0xC0) != 0x80)
+                return false;
+    }
+    return true;
+}
+
+static bool is_ascii(const unsigned char *text)
+{
+    while (*text && *text < 0x80)
+        text++;
+    return *text == 0;
+}
+
+bool session_text_is_clear(const struct session *session, const char *text, struct refusal *refusal)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+    memset(refusal, 0, sizeof *refusal);
+    if (!session->utf8 && !is_ascii(bytes)) {
+        strcpy(refusal->sqlstate, "0A000");
+        strcpy(refusal->message,
+               "characters outside ASCII need client_encoding UTF8 in this session");
+        strcpy(refusal->hint, "SET client_encoding = 'UTF8' first.");
+        return false;
+    }
+    if (!session->standard_strings && strchr(text, '\\') != NULL) {
+        strcpy(refusal->sqlstate, "0A000");
+        strcpy(refusal->message,
+               "backslashes are not read while standard_conforming_strings is off");
+        strcpy(refusal->hint, "SET standard_conforming_strings = on first.");
+        return false;
+    }
+    return is_utf8(bytes);
+}
+
+struct parsed *session_parse(const struct session *session, const char *text)
+{
+    const struct config *config = session->server->config;
+    struct parser_limits limits = {.text_bytes_max = config->statement_bytes_max,
+                                   .tokens_max = config->statement_tokens_max,
+                                   .depth_max = config->statement_depth_max};
+    return parser_parse(text, session->dataset->catalog, &limits);
+}
+
+/* --- from the client ------------------------------------------------------------------------ */
+
+enum handled session_relay(struct session *session, const struct wire_message *message,
+                           reply_sink *sink, void *context, void (*release)(void *))
+{
+    replies_push(&session->replies, message->type, sink, context, release);
+    wire_forward(stream_input(session->client), message, session_to_twin(session));
+    return HANDLED_RELAYED;
+}
+
+static enum handled refuse_function_call(struct session *session)
+{
+    struct evbuffer *bytes = evbuffer_new();
+    assert(bytes != NULL);
+    struct wire_report report = {.severity = "ERROR",
+                                 .sqlstate = "0A000",
+                                 .message = "fast-path function calls are not supported",
+                                 .hint = "Call the function in a SELECT."};
+    wire_report(bytes, &report);
+    wire_ready(bytes, session->transaction);
+    replies_push_local(&session->replies, bytes);
+    return HANDLED_CONSUME;
+}
+
+static enum handled dispatch(struct session *session, const struct wire_message *message)
+{
+    switch (message->type) {
+    case 'Q':
+        return query_start(session, message);
+    case 'P':
+        return extended_parse(session, message);
+    case 'B':
+        return extended_bind(session, message);
+    case 'D':
+        return extended_describe(session, message);
+    case 'E':
+        return extended_execute(session, message);
+    case 'C':
+        return extended_close(session, message);
+    case 'S':
+        if (session->state == SESSION_IGNORE)
+            session_enter(session, SESSION_RELAY);
+        return session_relay(session, message, NULL, NULL, NULL);
+    case 'H':
+        wire_forward(stream_input(session->client), message, session_to_twin(session));
+        return HANDLED_RELAYED;
+    case 'F':
+        return refuse_function_call(session);
+    case 'c':
+    case 'd':
+    case 'f': /* no COPY FROM is ever under way: PostgreSQL ignores these too */
+    case 'p':
+        return HANDLED_CONSUME;
+    default:
+        session_end(session, "08P01", "invalid frontend message");
+        return HANDLED_CONSUME;
+    }
+}
+
+static void send_local_replies(struct session *session)
+{
+    struct reply *head;
+    while ((head = replies_head(&session->replies)) != NULL && head->local != NULL) {
+        evbuffer_add_buffer(session_to_client(session), head->local);
+        replies_pop(&session->replies);
+    }
+}
+
+static bool may_read_client(const struct session *session)
+{
+    return (session->state == SESSION_RELAY || session->state == SESSION_IGNORE) &&
+           session->replies.count < REPLIES_MAX && !stream_is_congested(session->twin);
+}
+
+/* Looks at one message; false where there is none to look at now. */
+static bool read_client(struct session *session)
+{
+    struct evbuffer *input = stream_input(session->client);
+    struct wire_message message = {0};
+    enum wire_status status =
+        wire_peek(input, true, session->server->config->message_bytes_max, &message);
+    if (status == WIRE_INCOMPLETE)
+        return false;
+    if (status == WIRE_INVALID) {
+        char text[80];
+        snprintf(text, sizeof text, "invalid frontend message (type %d): unknown or too long",
+                 message.type);
+        session_end(session, "08P01", text);
+        return false;
+    }
+    if (message.type == 'X') {
+        session_end(session, NULL, NULL);
+        return false;
+    }
+    bool ignored = session->state == SESSION_IGNORE && message.type != 'S';
+    enum handled handled = ignored ? HANDLED_CONSUME : dispatch(session, &message);
+    if (session->state == SESSION_CLOSING)
+        return false;
+    if (handled == HANDLED_WAIT) {
+        wire_empty(session_to_twin(session), 'H');
+        return false;
+    }
+    if (handled == HANDLED_CONSUME)
+        wire_consume(input, &message);
+    return true;
+}
+
+void session_continue(struct session *session)
+{
+    bool was_busy = is_busy(session);
+    while (may_read_client(session) && read_client(session))
+        send_local_replies(session);
+    if (session->state == SESSION_CLOSING)
+        return;
+    if (!was_busy && is_busy(session)) {
+        session->busy_since_ms = session_now_ms();
+        session->timeouts = 0;
+    }
+    if (may_read_client(session))
+        stream_resume(session->client);
+    else
+        stream_pause(session->client);
+    arm(session);
+}
+
+static void on_client(void *context, struct stream *stream, enum stream_event event)
+{
+    struct session *session = context;
+    (void)stream;
+    switch (event) {
+    case STREAM_DATA:
+        if (session->state != SESSION_OPENING)
+            session_continue(session);
+        break;
+    case STREAM_DRAINED:
+        if (session->twin)
+            stream_resume(session->twin);
+        break;
+    case STREAM_CLOSED:
+        session_end(session, NULL, NULL);
+        break;
+    case STREAM_CONNECTED:
+        break;
+    }
+}
+
+/* --- from the twin -------------------------------------------------------------------------- */
+
+static void note_parameter(struct session *session, const struct wire_message *message)
+{
+    struct wire_reader reader = wire_read(message);
+    const char *name = wire_read_string(&reader);
+    const char *value = wire_read_string(&reader);
+    if (strcmp(name, "client_encoding") == 0)
+        session->utf8 = strcasecmp(value, "UTF8") == 0;
+    if (strcmp(name, "standard_conforming_strings") == 0)
+        session->standard_strings = strcmp(value, "on") == 0;
+}
+
+static void note_ready(struct session *session, const struct wire_message *message)
+{
+    struct wire_reader reader = wire_read(message);
+    session->transaction = (char)wire_read_byte(&reader);
+    if (session->transaction == 'I')
+        prepared_table_clear_portals(&session->prepared);
+}
+
+/* An error answers the head and every entry up to the next Sync. */
+static struct reply take_failed(struct session *session)
+{
+    struct reply head = *replies_head(&session->replies);
+    if (head.message == 'Q' || head.message == 'S') {
+        head.release = NULL;
+        return head;
+    }
+    replies_take(&session->replies);
+    if (!replies_fail(&session->replies) && session->state == SESSION_RELAY)
+        session_enter(session, SESSION_IGNORE);
+    return head;
+}
+
+static struct reply take_answered(struct session *session, char type)
+{
+    struct reply *head = replies_head(&session->replies);
+    if (reply_ends(head, type))
+        return replies_take(&session->replies);
+    struct reply going_on = *head;
+    going_on.release = NULL;
+    return going_on;
+}
+
+static void on_twin_message(struct session *session, const struct wire_message *message)
+{
+    struct evbuffer *input = stream_input(session->twin);
+    bool asynchronous = message->type == 'S' || message->type == 'N' || message->type == 'A';
+    if (message->type == 'S')
+        note_parameter(session, message);
+    if (message->type == 'Z')
+        note_ready(session, message);
+    struct reply reply = {0};
+    if (!asynchronous && replies_head(&session->replies) != NULL)
+        reply = message->type == 'E' ? take_failed(session) : take_answered(session, message->type);
+    else if (message->type == 'E' && session->statement)
+        statement_twin_error(session, message);
+    if (session->state == SESSION_CLOSING)
+        return;
+    if (reply.sink == NULL) {
+        wire_forward(input, message, session_to_client(session));
+    } else {
+        reply.sink(reply.context, message);
+        if (session->state != SESSION_CLOSING)
+            wire_consume(input, message);
+    }
+    if (reply.release)
+        reply.release(reply.context);
+    if (session->state != SESSION_CLOSING)
+        send_local_replies(session);
+}
+
+static void read_twin(struct session *session)
+{
+    while (session->state != SESSION_CLOSING && !stream_is_congested(session->client)) {
+        struct wire_message message = {0};
+        enum wire_status status = wire_peek(stream_input(session->twin), false, SIZE_MAX, &message);
+        if (status == WIRE_INCOMPLETE)
+            break;
+        if (status == WIRE_INVALID) {
+            session_end(session, "08006", "the twin server sent what is not PostgreSQL's protocol");
+            return;
+        }
+        on_twin_message(session, &message);
+    }
+    if (session->state == SESSION_CLOSING)
+        return;
+    if (stream_is_congested(session->client))
+        stream_pause(session->twin);
+    else
+        stream_resume(session->twin);
+    session_continue(session);
+}
+
+static void on_twin(void *context, struct stream *stream, enum stream_event event)
+{
+    struct session *session = context;
+    (void)stream;
+    switch (event) {
+    case STREAM_DATA:
+        read_twin(session);
+        break;
+    case STREAM_DRAINED:
+        session_continue(session);
+        break;
+    case STREAM_CLOSED:
+        read_twin(session);
+        if (session->state != SESSION_CLOSING)
+            session_end(session, "57P01", "the twin session has ended");
+        break;
+    case STREAM_CONNECTED:
+        break;
+    }
+}
+
+/* --- opening -------------------------------------------------------------------------------- */
+
+static void greet(struct session *session, struct evbuffer *greeting)
+{
+    struct wire_message message = {0};
+    while (wire_peek(greeting, false, SIZE_MAX, &message) == WIRE_READY) {
+        if (message.type == 'S')
+            note_parameter(session, &message);
+        wire_forward(greeting, &message, session_to_client(session));
+    }
+    struct wire_writer writer = wire_begin(session_to_client(session), 'K');
+    wire_add_int32(&writer, session->pid);
+    wire_add_int32(&writer, session->key);
+    wire_end(&writer);
+    wire_ready(session_to_client(session), 'I');
+}
+
+static void on_twin_login(void *context, struct stream *stream, struct evbuffer *greeting,
+                          uint32_t pid, uint32_t key)
+{
+    struct session *session = context;
+    session->twin_login = NULL;
+    if (stream == NULL) {
+        size_t said = greeting ? evbuffer_get_length(greeting) : 0;
+        if (said > 0)
+            evbuffer_add_buffer(session_to_client(session), greeting);
+        session_end(session, "57P03", said > 0 ? NULL : "the twin server cannot be reached now");
+    } else {
+        session->twin = stream;
+        session->twin_pid = pid;
+        session->twin_key = key;
+        session->transaction = 'I';
+        stream_set_callback(stream, on_twin, session);
+        greet(session, greeting);
+        session_enter(session, SESSION_RELAY);
+        log_info("%s: %s opened a session on %s", stream_peer(session->client),
+                 session->startup->user, session->startup->database);
+        session_continue(session);
+    }
+    if (greeting)
+        evbuffer_free(greeting);
+}
+
+static void on_role(void *context, const PGresult *result)
+{
+    struct session *session = session_ticket_use(context);
+    if (session == NULL)
+        return;
+    ExecStatusType status = result ? PQresultStatus(result) : PGRES_FATAL_ERROR;
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
+        session_end(session, "57P03", "the twin server cannot be reached now");
+        return;
+    }
+    session->twin_login =
+        twin_login_start(session->server->base, session->server->twin_socket, session->startup,
+                         session->server->config->login_timeout_ms, on_twin_login, session);
+    if (session->twin_login == NULL)
+        session_end(session, "57P03", "the twin server cannot be reached now");
+}
+
+static void on_account(void *context, const PGresult *result)
+{
+    struct session *session = session_ticket_use(context);
+    if (session == NULL)
+        return;
+    enum ledger_outcome outcome = ledger_account_result(result, &session->account);
+    char text[200];
+    switch (outcome) {
+    case LEDGER_OK:
+    case LEDGER_EXCEEDED:
+    case LEDGER_FROZEN: {
+        char *sql = twin_role_sql(session->startup->user, session->startup->database);
+        pg_client_script(session->server->twin_admin, sql, on_role, session_ticket_take(session));
+        free(sql);
+        break;
+    }
+    case LEDGER_NO_ACCOUNT:
+        snprintf(text, sizeof text, "permission denied for database \"%.63s\": no budget granted",
+                 session->startup->database);
+        session_end(session, "42501", text);
+        break;
+    case LEDGER_FAILED:
+        session_end(session, "57P03", "the ledger cannot be reached now");
+        break;
+    }
+}
+
+static bool new_key(struct session *session)
+{
+    static uint32_t last_pid;
+    session->pid = ++last_pid;
+    return RAND_bytes((unsigned char *)&session->key, sizeof session->key) == 1;
+}
+
+static struct session *session_new(struct server *server, struct stream *stream,
+                                   struct startup *startup)
+{
+    struct session *session = calloc(1, sizeof *session);
+    assert(session != NULL);
+    session->ticket = calloc(1, sizeof *session->ticket);
+    assert(session->ticket != NULL);
+    session->ticket->references = 1;
+    session->ticket->session = session;
+    session->server = server;
+    session->client = stream;
+    session->startup = startup;
+    session->transaction = 'I';
+    session->utf8 = session->standard_strings = true;
+    replies_init(&session->replies);
+    session->timer = evtimer_new(server->base, on_timer, session);
+    session->closing = evtimer_new(server->base, free_session, session);
+    assert(session->timer != NULL && session->closing != NULL);
+    session->next = server->sessions;
+    server->sessions = session;
+    stream_set_callback(stream, on_client, session);
+    return session;
+}
+
+void session_start(struct server *server, struct stream *stream, struct startup *startup)
+{
+    size_t others = server_count_sessions(server, startup->user);
+    struct session *session = session_new(server, stream, startup);
+    session->dataset = server_find_dataset(server, startup->database);
+    char text[200];
+    if (session->dataset == NULL) {
+        snprintf(text, sizeof text, "database \"%.63s\" does not exist", startup->database);
+        session_end(session, "3D000", text);
+    } else if (others >= server->config->connections_per_analyst_max) {
+        snprintf(text, sizeof text, "too many connections for role \"%.63s\"", startup->user);
+        session_end(session, "53300", text);
+    } else if (!new_key(session)) {
+        session_end(session, "53000", "no entropy for a session key");
+    } else {
+        struct ledger_call call;
+        ledger_account_call(&call, startup->user, startup->database);
+        arm(session);
+        pg_client_send(server->ledger, call.sql, call.n_params, NULL, call.values,
+                       server->config->login_timeout_ms, on_account, session_ticket_take(session));
+    }
+}
+
+void session_cancel(struct server *server, uint32_t pid, uint32_t key)
+{
+    for (struct session *session = server->sessions; session; session = session->next) {
+        if (session->pid != pid || session->key != key || session->state == SESSION_CLOSING)
+            continue;
+        if (session->statement)
+            statement_cancel(session, "canceling statement due to user request");
+        else if (session->twin && is_busy(session))
+            twin_cancel(server->base, server->twin_socket, session->twin_pid, session->twin_key);
+        return;
+    }
+}
+
+void session_shutdown_all(struct server *server)
+{
+    for (struct session *session = server->sessions; session; session = session->next)
+        session_end(session, "57P01", "terminating connection due to administrator command");
+}
+
+static bool is_of(const struct session *session, const char *analyst)
+{
+    return session->state != SESSION_CLOSING && strcmp(session->startup->user, analyst) == 0;
+}
+
+size_t server_count_sessions(const struct server *server, const char *analyst)
+{
+    size_t count = 0;
+    for (const struct session *session = server->sessions; session; session = session->next)
+        count += is_of(session, analyst);
+    return count;
+}
+
+size_t server_count_measuring(const struct server *server, const char *analyst)
+{
+    size_t count = 0;
+    for (const struct session *session = server->sessions; session; session = session->next)
+        count += is_of(session, analyst) && statement_is_measuring(session);
+    return count;
+}

@@ -1,0 +1,122 @@
+#include "proxy/settings.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+enum { NANO_SCALE = 9, ATTO_SCALE = 18 };
+
+/* A decimal in units of 10^-scale; false where it is no number, negative, finer or larger. */
+static bool read_units(const char *text, int scale, uint64_t *units)
+{
+    struct dp_decimal value, factor = dp_decimal_from_int(1), product;
+    for (int i = 0; i < scale; i++)
+        factor.digits *= 10;
+    if (!dp_decimal_parse(text, strlen(text), &value) ||
+        !dp_decimal_multiply(&value, &factor, &product))
+        return false;
+    product = dp_decimal_normalize(&product);
+    if (product.scale > 0 || product.digits < 0 || product.digits > INT64_MAX)
+        return false;
+    *units = (uint64_t)product.digits;
+    return true;
+}
+
+static void print_units(uint64_t units, int scale, char text[DP_DECIMAL_TEXT_MAX])
+{
+    struct dp_decimal value = {.digits = (__int128)units, .scale = scale};
+    value = dp_decimal_normalize(&value);
+    dp_decimal_print(&value, text);
+}
+
+static bool refuse_value(struct refusal *refusal, const char *setting, const char *value,
+                         const char *hint)
+{
+    strcpy(refusal->sqlstate, "22023");
+    snprintf(refusal->message, sizeof refusal->message,
+             "invalid value for parameter \"%s\": \"%.100s\"", setting, value);
+    snprintf(refusal->hint, sizeof refusal->hint, "%s", hint);
+    return false;
+}
+
+static bool read_epsilon(const char *text, const struct config_dataset *dataset,
+                         struct plan_settings *settings, struct refusal *refusal)
+{
+    settings->epsilon = dataset->epsilon_default;
+    if (text[0] == '\0')
+        return true;
+    if (read_units(text, NANO_SCALE, &settings->epsilon) && settings->epsilon > 0 &&
+        settings->epsilon <= dataset->epsilon_max)
+        return true;
+    char most[DP_DECIMAL_TEXT_MAX], hint[200];
+    print_units(dataset->epsilon_max, NANO_SCALE, most);
+    snprintf(
+        hint, sizeof hint,
+        "A number from 0.000000001 to %s with at most 9 decimal places, or '' for the default.",
+        most);
+    return refuse_value(refusal, "dp.epsilon", text, hint);
+}
+
+static bool read_delta(const char *text, const struct config_dataset *dataset,
+                       const struct ledger_account *account, struct plan_settings *settings,
+                       struct refusal *refusal)
+{
+    settings->delta = dataset->delta_default;
+    if (text[0] == '\0')
+        return true;
+    if (read_units(text, ATTO_SCALE, &settings->delta) && settings->delta > 0 &&
+        settings->delta <= account->delta_keys_cap)
+        return true;
+    char most[DP_DECIMAL_TEXT_MAX], hint[200];
+    print_units(account->delta_keys_cap, ATTO_SCALE, most);
+    snprintf(hint, sizeof hint,
+             "A number above 0 and at most %s, the account's share for group keys, or '' for the "
+             "default.",
+             most);
+    return refuse_value(refusal, "dp.delta", text, hint);
+}
+
+static bool read_mechanism(const char *text, struct plan_settings *settings,
+                           struct refusal *refusal)
+{
+    settings->laplace = strcasecmp(text, "laplace") == 0;
+    if (settings->laplace || text[0] == '\0' || strcasecmp(text, "auto") == 0 ||
+        strcasecmp(text, "gaussian") == 0)
+        return true;
+    return refuse_value(refusal, "dp.mechanism", text, "One of auto, gaussian, laplace.");
+}
+
+bool settings_read(const struct flight *flight, const struct config *config,
+                   const struct config_dataset *dataset, const struct ledger_account *account,
+                   struct plan_settings *settings, struct refusal *refusal)
+{
+    memset(settings, 0, sizeof *settings);
+    memset(refusal, 0, sizeof *refusal);
+    settings->delta_conv = account->delta_conv;
+    settings->groups_max = config->domain_groups_max;
+    settings->work_max = config->unit_work_max;
+    if (flight->settings[FLIGHT_MAX_ERROR][0] || flight->settings[FLIGHT_CONFIDENCE][0]) {
+        strcpy(refusal->sqlstate, "0A000");
+        strcpy(refusal->message, "dp.max_error and dp.confidence are not supported");
+        strcpy(refusal->hint, "RESET dp.max_error; RESET dp.confidence; EXPLAIN shows the error "
+                              "that a value of dp.epsilon buys.");
+        return false;
+    }
+    return read_epsilon(flight->settings[FLIGHT_EPSILON], dataset, settings, refusal) &&
+           read_delta(flight->settings[FLIGHT_DELTA], dataset, account, settings, refusal) &&
+           read_mechanism(flight->settings[FLIGHT_MECHANISM], settings, refusal);
+}
+
+bool settings_want_notice(const struct flight *flight)
+{
+    static const char *const off[] = {"off", "false", "no", "0"};
+    static const char *const above[] = {"warning", "error", "fatal", "panic"};
+    for (size_t i = 0; i < sizeof off / sizeof *off; i++)
+        if (strcasecmp(flight->settings[FLIGHT_NOTICES], off[i]) == 0)
+            return false;
+    for (size_t i = 0; i < sizeof above / sizeof *above; i++)
+        if (strcasecmp(flight->settings[FLIGHT_MIN_MESSAGES], above[i]) == 0)
+            return false;
+    return true;
+}
