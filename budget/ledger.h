@@ -86,8 +86,7 @@ struct ledger_login {
     bool known, enabled;
     char verifier[256]; /* SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey */
 };
-/* LEDGER_OK with known = false for a name that the ledger does not have. Holds a secret: wipe it.
- */
+/* LEDGER_OK with known = false where the ledger has no such name. Holds a secret: wipe it. */
 enum ledger_outcome ledger_login_result(const PGresult *result, struct ledger_login *login);
 
 /* The dataset's row, made when it is first asked for: an opaque identity, and the secret seed that

@@ -1,0 +1,120 @@
+#ifndef BUDGET_CTL_H
+#define BUDGET_CTL_H
+
+/*
+ * pgveilctl: what its commands share. The table in ctl_commands.c says which commands there are,
+ * what they accept and what they say of themselves; everything else (parsing, help, usage) follows
+ * from it.
+ */
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "budget/ledger.h"
+
+/* Exit codes, documented in docs/pgveilctl.md. */
+enum ctl_exit { CTL_OK = 0, CTL_REFUSED = 1, CTL_USAGE = 2, CTL_UNREACHABLE = 3 };
+
+enum ctl_format { CTL_TABLE, CTL_JSON, CTL_CSV };
+
+enum ctl_option_id {
+    CTL_OPTION_CONFIG,
+    CTL_OPTION_SERVER,
+    CTL_OPTION_JSON,
+    CTL_OPTION_CSV,
+    CTL_OPTION_HELP,
+    CTL_OPTION_EPSILON,
+    CTL_OPTION_DELTA,
+    CTL_OPTION_WINDOW,
+    CTL_OPTION_PASSWORD_FILE,
+    CTL_OPTION_PASSWORD_STDIN,
+    CTL_OPTION_COUNT
+};
+
+struct ctl_option {
+    const char *name;     /* long name */
+    char letter;          /* short name; 0: none */
+    const char *argument; /* shown in help; NULL: a flag */
+    const char *help;
+};
+
+struct ctl {
+    const struct ctl_command *command;
+    const char *option[CTL_OPTION_COUNT]; /* NULL: not given; "" for a flag */
+    int n_arguments;
+    char **arguments; /* after the command's words */
+    enum ctl_format format;
+    PGconn *ledger; /* of commands that need it; owned by main */
+};
+
+struct ctl_command {
+    const char *name;      /* "analyst add" */
+    const char *arguments; /* "NAME", "[FILE]" */
+    const char *summary;   /* one line */
+    const char *details;   /* paragraphs of the command's own help */
+    unsigned options;      /* bits 1 << id beside the general ones */
+    int arguments_min, arguments_max;
+    bool needs_ledger;
+    enum ctl_exit (*run)(struct ctl *ctl);
+};
+
+/* The tables; both end with an entry without a name. */
+extern const struct ctl_command ctl_commands[];
+extern const struct ctl_option ctl_options[CTL_OPTION_COUNT + 1];
+/* Options that every command takes. */
+extern const unsigned ctl_general_options;
+
+/* The command that the words name, and how many words its name has. NULL: none. */
+const struct ctl_command *ctl_find_command(int n_words, char **words, int *used);
+/* Reads options and words; false with a message printed where they are not usable. */
+bool ctl_parse(struct ctl *ctl, int argc, char **argv);
+
+void ctl_print_usage(FILE *file);
+void ctl_print_help(FILE *file, const struct ctl_command *command);
+
+/* One line on standard error, with the program's name. */
+void ctl_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Connects to the ledger that the options or the configuration file name and, where check_schema is
+ * set, makes sure that its schema is this program's. Prints what is wrong. */
+enum ctl_exit ctl_connect(struct ctl *ctl, bool check_schema);
+/* Sends the call and waits. NULL with the error printed; the caller clears the result. */
+PGresult *ctl_call(struct ctl *ctl, const struct ledger_call *call);
+/* The configuration file's path: -c or the default. */
+const char *ctl_config_path(const struct ctl *ctl);
+
+/* A result as an aligned table, JSON or CSV on standard output. one: a single record, shown line by
+ * line on a terminal and as one object in JSON. */
+bool ctl_print_result(const struct ctl *ctl, const PGresult *result, bool one);
+/* Runs a call and shows its table. */
+enum ctl_exit ctl_show(struct ctl *ctl, const struct ledger_call *call, bool one);
+
+/* Reads a new password as the options say and makes a SCRAM verifier of it; NULL with the reason
+ * printed and *exit_code set. PQfreemem after wiping. */
+char *ctl_new_verifier(struct ctl *ctl, const char *analyst, enum ctl_exit *exit_code);
+/* Whether a text may be a password: not empty, not longer than 512 bytes, no control characters. */
+bool ctl_password_usable(const char *password, const char **why);
+/* Whether a name may be an analyst's or dataset's. */
+bool ctl_name_usable(const char *name, bool analyst, const char **why);
+
+/* A positive decimal number in units of 10^-places, exactly; false where it needs more places, is
+ * not positive or not below 2^63 units. */
+bool ctl_read_amount(const char *text, int places, uint64_t *out);
+
+/* The commands. */
+enum ctl_exit ctl_init(struct ctl *ctl);
+enum ctl_exit ctl_status(struct ctl *ctl);
+enum ctl_exit ctl_version(struct ctl *ctl);
+enum ctl_exit ctl_help(struct ctl *ctl);
+enum ctl_exit ctl_analyst_add(struct ctl *ctl);
+enum ctl_exit ctl_analyst_list(struct ctl *ctl);
+enum ctl_exit ctl_analyst_disable(struct ctl *ctl);
+enum ctl_exit ctl_analyst_enable(struct ctl *ctl);
+enum ctl_exit ctl_analyst_passwd(struct ctl *ctl);
+enum ctl_exit ctl_budget_grant(struct ctl *ctl);
+enum ctl_exit ctl_budget_show(struct ctl *ctl);
+enum ctl_exit ctl_policy_check(struct ctl *ctl);
+
+#endif

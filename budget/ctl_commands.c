@@ -1,0 +1,191 @@
+/* The table of commands and options, and what is printed from it. */
+#include <assert.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "budget/ctl.h"
+
+#define BIT(option) (1U << CTL_OPTION_##option)
+
+const unsigned ctl_general_options = BIT(CONFIG) | BIT(SERVER) | BIT(JSON) | BIT(CSV) | BIT(HELP);
+
+/* In the order of enum ctl_option_id. */
+const struct ctl_option ctl_options[CTL_OPTION_COUNT + 1] = {
+    [CTL_OPTION_CONFIG] = {"config", 'c', "FILE",
+                           "configuration file (default /etc/pgveil/pgveil.json)"},
+    [CTL_OPTION_SERVER] = {"server", 's', "CONNINFO",
+                           "ledger server, instead of what the configuration file says"},
+    [CTL_OPTION_JSON] = {"json", 0, NULL, "print tables as JSON"},
+    [CTL_OPTION_CSV] = {"csv", 0, NULL, "print tables as CSV"},
+    [CTL_OPTION_HELP] = {"help", 'h', NULL, "explain the command"},
+    [CTL_OPTION_EPSILON] = {"epsilon", 'e', "NUMBER",
+                            "epsilon of the grant, at most nine decimals"},
+    [CTL_OPTION_DELTA] = {"delta", 'd', "NUMBER", "delta of the grant, from 1e-11, such as 1e-6"},
+    [CTL_OPTION_WINDOW] = {"window", 'w', "WINDOW",
+                           "none (the default), day, week or month: when the budget starts anew"},
+    [CTL_OPTION_PASSWORD_FILE] = {"password-file", 0, "FILE",
+                                  "read the password from the first line of FILE"},
+    [CTL_OPTION_PASSWORD_STDIN] = {"password-stdin", 0, NULL,
+                                   "read the password from the first line of standard input"},
+    [CTL_OPTION_COUNT] = {NULL, 0, NULL, NULL},
+};
+
+#define PASSWORD (BIT(PASSWORD_FILE) | BIT(PASSWORD_STDIN))
+
+const struct ctl_command ctl_commands[] = {
+    {"init", "", "create the ledger's schema, or bring it up to date",
+     "Safe to repeat. pgveil does the same whenever it starts; this is for ledger servers that "
+     "should be ready before.",
+     0, 0, 0, false, ctl_init},
+    {"status", "", "show the ledger server, its schema and its journal",
+     "`unresolved` counts charges whose answer was never reported: they stay spent. `durable` is "
+     "`no` where the server was told not to write to disk before it confirms; such a server may "
+     "forget charges when it crashes and must not be used.",
+     0, 0, 0, true, ctl_status},
+    {"analyst add", "NAME", "create an analyst, with a password and no budget",
+     "The password is asked for twice on the terminal, or read as the options say. Only a SCRAM "
+     "verifier of it is kept. What an earlier analyst of this name has spent stays spent.",
+     PASSWORD, 1, 1, true, ctl_analyst_add},
+    {"analyst list", "", "list the analysts", "", 0, 0, 0, true, ctl_analyst_list},
+    {"analyst disable", "NAME", "let an analyst neither log in nor spend", "", 0, 1, 1, true,
+     ctl_analyst_disable},
+    {"analyst enable", "NAME", "undo disable", "", 0, 1, 1, true, ctl_analyst_enable},
+    {"analyst passwd", "NAME", "set an analyst's password anew", "", PASSWORD, 1, 1, true,
+     ctl_analyst_passwd},
+    {"budget grant", "ANALYST DATASET", "grant an analyst a budget on a dataset, or change it",
+     "Within one window, everything that the analyst learns of one person is "
+     "(epsilon, delta)-differentially private; k windows compose to k grants. A new grant replaces "
+     "the old one and never gives back what was spent, whatever the window was. The first grant on "
+     "a dataset also sets the cap that all its analysts share, to the same amount.",
+     BIT(EPSILON) | BIT(DELTA) | BIT(WINDOW), 2, 2, true, ctl_budget_grant},
+    {"budget show", "[ANALYST] [DATASET]", "show grants and what is left of them",
+     "Rows without an analyst are the caps that all analysts of a dataset share. spent and "
+     "remaining are shares of one; spent_mu2 and cap_mu2 are the ledger's integers (squared "
+     "Gaussian-DP parameter in units of 1e-12).",
+     0, 0, 2, true, ctl_budget_show},
+    {"policy check", "[FILE]", "check a policy file, or those of all configured datasets",
+     "Without FILE the policies that the configuration file names are checked. No server is asked: "
+     "whether tables and columns exist is found out when pgveil starts.",
+     0, 0, 1, false, ctl_policy_check},
+    {"version", "", "print the version", "", 0, 0, 0, false, ctl_version},
+    {"help", "[COMMAND]", "explain a command, or list them all", "", 0, 0, 2, false, ctl_help},
+    {NULL, NULL, NULL, NULL, 0, 0, 0, false, NULL},
+};
+
+void ctl_error(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("pgveilctl: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+}
+
+const struct ctl_command *ctl_find_command(int n_words, char **words, int *used)
+{
+    for (const struct ctl_command *command = ctl_commands; command->name; command++) {
+        const char *space = strchr(command->name, ' ');
+        size_t first = space ? (size_t)(space - command->name) : strlen(command->name);
+        if (n_words < 1 || strlen(words[0]) != first ||
+            strncmp(words[0], command->name, first) != 0) {
+            continue;
+        }
+        if (!space) {
+            *used = 1;
+            return command;
+        }
+        if (n_words >= 2 && strcmp(words[1], space + 1) == 0) {
+            *used = 2;
+            return command;
+        }
+    }
+    return NULL;
+}
+
+/* Prints text in lines of at most 78 columns, each behind the indentation. */
+static void print_wrapped(FILE *file, const char *text, int indentation)
+{
+    size_t width = 78 - (size_t)indentation;
+    while (*text) {
+        size_t length = strlen(text);
+        if (length > width) {
+            length = width;
+            while (length > 0 && text[length] != ' ') {
+                length--;
+            }
+            if (length == 0) {
+                length = strcspn(text, " ");
+            }
+        }
+        fprintf(file, "%*s%.*s\n", indentation, "", (int)length, text);
+        text += length;
+        text += strspn(text, " ");
+    }
+}
+
+static void print_options(FILE *file, unsigned bits)
+{
+    for (int id = 0; id < CTL_OPTION_COUNT; id++) {
+        const struct ctl_option *option = &ctl_options[id];
+        char left[64];
+        if (!(bits & (1U << id))) {
+            continue;
+        }
+        int length = snprintf(left, sizeof(left), "%c%c%s--%s%s%s", option->letter ? '-' : ' ',
+                              option->letter ? option->letter : ' ', option->letter ? ", " : "  ",
+                              option->name, option->argument ? " " : "",
+                              option->argument ? option->argument : "");
+        assert(length > 0 && (size_t)length < sizeof(left));
+        fprintf(file, "  %-27s %s\n", left, option->help);
+    }
+}
+
+void ctl_print_usage(FILE *file)
+{
+    fputs("pgveilctl: manages the ledger of pgveil: analysts, their budgets and their charges\n\n"
+          "Usage: pgveilctl COMMAND [ARGUMENTS] [OPTIONS]\n\nCommands:\n",
+          file);
+    for (const struct ctl_command *command = ctl_commands; command->name; command++) {
+        char left[80];
+        snprintf(left, sizeof(left), "%s%s%s", command->name, command->arguments[0] ? " " : "",
+                 command->arguments);
+        fprintf(file, "  %-33s %s\n", left, command->summary);
+    }
+    fputs("\nOptions of every command:\n", file);
+    print_options(file, ctl_general_options);
+    fputs(
+        "\nExit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the ledger server cannot be "
+        "reached.\n",
+        file);
+}
+
+void ctl_print_help(FILE *file, const struct ctl_command *command)
+{
+    fprintf(file, "Usage: pgveilctl %s%s%s [OPTIONS]\n\n", command->name,
+            command->arguments[0] ? " " : "", command->arguments);
+    fprintf(file, "%c%s.\n", command->summary[0] - ('a' - 'A'), command->summary + 1);
+    if (command->details[0]) {
+        fputc('\n', file);
+        print_wrapped(file, command->details, 0);
+    }
+    fputs("\nOptions:\n", file);
+    print_options(file, command->options | ctl_general_options);
+}
+
+enum ctl_exit ctl_help(struct ctl *ctl)
+{
+    int used = 0;
+    if (ctl->n_arguments == 0) {
+        ctl_print_usage(stdout);
+        return CTL_OK;
+    }
+    const struct ctl_command *command = ctl_find_command(ctl->n_arguments, ctl->arguments, &used);
+    if (!command || used != ctl->n_arguments) {
+        ctl_error("there is no command \"%s%s%s\"; `pgveilctl help` lists them", ctl->arguments[0],
+                  ctl->n_arguments > 1 ? " " : "", ctl->n_arguments > 1 ? ctl->arguments[1] : "");
+        return CTL_USAGE;
+    }
+    ctl_print_help(stdout, command);
+    return CTL_OK;
+}

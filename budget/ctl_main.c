@@ -1,0 +1,26 @@
+/* pgveilctl: the DBA's tool. */
+#include <locale.h>
+
+#include "budget/ctl.h"
+
+int main(int argc, char **argv)
+{
+    struct ctl ctl;
+    enum ctl_exit exit_code = CTL_OK;
+    setlocale(LC_CTYPE, "");
+    if (!ctl_parse(&ctl, argc, argv)) {
+        return CTL_USAGE;
+    }
+    if (ctl.option[CTL_OPTION_HELP]) {
+        ctl_print_help(stdout, ctl.command);
+        return CTL_OK;
+    }
+    if (ctl.command->needs_ledger) {
+        exit_code = ctl_connect(&ctl, true);
+    }
+    if (exit_code == CTL_OK) {
+        exit_code = ctl.command->run(&ctl);
+    }
+    PQfinish(ctl.ledger);
+    return (int)exit_code;
+}

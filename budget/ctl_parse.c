@@ -1,0 +1,208 @@
+/* The command line: options in any place, the command's words, its arguments; and small checks of
+ * what they say. */
+#include <assert.h>
+#include <getopt.h>
+#include <string.h>
+
+#include "budget/ctl.h"
+#include "mechanisms/decimal.h"
+
+enum { LONG_OPTION = 256 };
+
+static void fill_getopt(struct option longs[CTL_OPTION_COUNT + 1], char shorts[])
+{
+    size_t length = 0;
+    shorts[length++] = ':';
+    for (int id = 0; id < CTL_OPTION_COUNT; id++) {
+        const struct ctl_option *option = &ctl_options[id];
+        longs[id] =
+            (struct option){option->name, option->argument ? required_argument : no_argument, NULL,
+                            LONG_OPTION + id};
+        if (option->letter) {
+            shorts[length++] = option->letter;
+            if (option->argument) {
+                shorts[length++] = ':';
+            }
+        }
+    }
+    longs[CTL_OPTION_COUNT] = (struct option){NULL, 0, NULL, 0};
+    shorts[length] = '\0';
+}
+
+static int option_of_letter(int letter)
+{
+    for (int id = 0; id < CTL_OPTION_COUNT; id++) {
+        if (ctl_options[id].letter == letter) {
+            return id;
+        }
+    }
+    return -1;
+}
+
+static bool parse_options(struct ctl *ctl, int argc, char **argv)
+{
+    struct option longs[CTL_OPTION_COUNT + 1];
+    char shorts[2 * CTL_OPTION_COUNT + 2];
+    int found;
+    fill_getopt(longs, shorts);
+    opterr = 0;
+    optind = 1;
+    while ((found = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+        int id = found >= LONG_OPTION ? found - LONG_OPTION : option_of_letter(found);
+        if (found == '?' || found == ':' || id < 0) {
+            ctl_error(found == ':' ? "option %s needs a value" : "unknown option %s",
+                      argv[optind - 1]);
+            return false;
+        }
+        if (ctl->option[id]) {
+            ctl_error("option --%s is given twice", ctl_options[id].name);
+            return false;
+        }
+        ctl->option[id] = optarg ? optarg : "";
+    }
+    return true;
+}
+
+static bool check_command(struct ctl *ctl)
+{
+    const struct ctl_command *command = ctl->command;
+    for (int id = 0; id < CTL_OPTION_COUNT; id++) {
+        if (ctl->option[id] && !((command->options | ctl_general_options) & (1U << id))) {
+            ctl_error("%s has no option --%s", command->name, ctl_options[id].name);
+            return false;
+        }
+    }
+    if (ctl->option[CTL_OPTION_JSON] && ctl->option[CTL_OPTION_CSV]) {
+        ctl_error("--json and --csv exclude each other");
+        return false;
+    }
+    ctl->format = ctl->option[CTL_OPTION_JSON]  ? CTL_JSON
+                  : ctl->option[CTL_OPTION_CSV] ? CTL_CSV
+                                                : CTL_TABLE;
+    if (!ctl->option[CTL_OPTION_HELP] &&
+        (ctl->n_arguments < command->arguments_min || ctl->n_arguments > command->arguments_max)) {
+        ctl_error("usage: pgveilctl %s %s", command->name, command->arguments);
+        return false;
+    }
+    return true;
+}
+
+bool ctl_parse(struct ctl *ctl, int argc, char **argv)
+{
+    memset(ctl, 0, sizeof(*ctl));
+    if (!parse_options(ctl, argc, argv)) {
+        return false;
+    }
+    int n_words = argc - optind;
+    char **words = argv + optind;
+    int used = 0;
+    if (n_words == 0) {
+        static char help[] = "help";
+        static char *help_words[] = {help, NULL};
+        if (!ctl->option[CTL_OPTION_HELP]) {
+            ctl_print_usage(stderr);
+            return false;
+        }
+        words = help_words;
+        n_words = 1;
+        ctl->option[CTL_OPTION_HELP] = NULL;
+    }
+    ctl->command = ctl_find_command(n_words, words, &used);
+    if (!ctl->command) {
+        ctl_error("there is no command \"%s%s%s\"; `pgveilctl help` lists them", words[0],
+                  n_words > 1 ? " " : "", n_words > 1 ? words[1] : "");
+        return false;
+    }
+    ctl->n_arguments = n_words - used;
+    ctl->arguments = words + used;
+    return check_command(ctl);
+}
+
+bool ctl_read_amount(const char *text, int places, uint64_t *out)
+{
+    struct dp_decimal value;
+    if (!dp_decimal_parse(text, strlen(text), &value)) {
+        return false;
+    }
+    value = dp_decimal_normalize(&value);
+    if (value.scale > places || value.digits <= 0) {
+        return false;
+    }
+    for (; value.scale < places; value.scale++) {
+        value.digits *= 10;
+        if (value.digits > INT64_MAX) {
+            return false;
+        }
+    }
+    if (value.digits > INT64_MAX) {
+        return false;
+    }
+    *out = (uint64_t)value.digits;
+    return true;
+}
+
+/* The length of the UTF-8 sequence that begins at text; 0: not one, or a control character. */
+static size_t printable_length(const unsigned char *text)
+{
+    if (text[0] < 0x80) {
+        return text[0] >= 0x20 && text[0] != 0x7f ? 1 : 0;
+    }
+    size_t length = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
+    if (text[0] < 0xc2 || text[0] > 0xf4) {
+        return 0;
+    }
+    for (size_t i = 1; i < length; i++) {
+        if ((text[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
+    bool outside = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
+    bool control = text[0] == 0xc2 && text[1] < 0xa0;
+    return overlong || outside || control ? 0 : length;
+}
+
+static bool is_printable(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    while (*at) {
+        size_t length = printable_length(at);
+        if (length == 0) {
+            return false;
+        }
+        at += length;
+    }
+    return true;
+}
+
+bool ctl_name_usable(const char *name, bool analyst, const char **why)
+{
+    static const char *const reserved[] = {"public", "none", "postgres"};
+    *why = NULL;
+    if (name[0] == '\0' || strlen(name) > 63) {
+        *why = "a name has 1 to 63 bytes";
+    } else if (!is_printable(name)) {
+        *why = "a name is UTF-8 without control characters";
+    } else if (analyst && (strncmp(name, "pg_", 3) == 0 || strncmp(name, "pgveil", 6) == 0)) {
+        *why = "names that begin with pg_ or pgveil are reserved";
+    }
+    for (size_t i = 0; analyst && i < sizeof(reserved) / sizeof(reserved[0]); i++) {
+        if (strcmp(name, reserved[i]) == 0) {
+            *why = "this name is reserved";
+        }
+    }
+    return *why == NULL;
+}
+
+bool ctl_password_usable(const char *password, const char **why)
+{
+    *why = NULL;
+    if (password[0] == '\0') {
+        *why = "the password is empty";
+    } else if (strlen(password) > 512) {
+        *why = "the password is longer than 512 bytes";
+    } else if (!is_printable(password)) {
+        *why = "a password is UTF-8 without control characters";
+    }
+    return *why == NULL;
+}

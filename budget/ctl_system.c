@@ -1,0 +1,39 @@
+/* pgveilctl init, status, version. */
+#include <stdlib.h>
+
+#include "budget/ctl.h"
+#include "budget/ledger_admin.h"
+
+static const char version[] = "0.1.0";
+
+enum ctl_exit ctl_init(struct ctl *ctl)
+{
+    enum ctl_exit exit_code = ctl_connect(ctl, false);
+    if (exit_code != CTL_OK) {
+        return exit_code;
+    }
+    PGresult *result = PQexec(ctl->ledger, ledger_schema_sql());
+    ExecStatusType status = PQresultStatus(result);
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
+        ctl_error("the ledger's schema cannot be made: %s", PQerrorMessage(ctl->ledger));
+        exit_code = CTL_REFUSED;
+    } else {
+        fputs("the ledger is ready\n", stderr);
+    }
+    PQclear(result);
+    return exit_code;
+}
+
+enum ctl_exit ctl_status(struct ctl *ctl)
+{
+    struct ledger_call call;
+    ledger_status_call(&call);
+    return ctl_show(ctl, &call, true);
+}
+
+enum ctl_exit ctl_version(struct ctl *ctl)
+{
+    (void)ctl;
+    printf("pgveilctl %s (ledger schema %d)\n", version, LEDGER_SCHEMA_VERSION);
+    return CTL_OK;
+}
