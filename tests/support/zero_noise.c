@@ -1,12 +1,13 @@
-/* The test build's implementation of mechanisms/noise.h: adds nothing, so that answers can be
- * compared with exact ones. Linked in front of the archive of mechanisms/, whose own noise then
- * stays out. */
-#include <stdlib.h>
-
+/*
+ * Another implementation of mechanisms/noise.h for the meaning tests: the draw is always zero, so
+ * that an answer can be compared with PostgreSQL's. Linked into tests/pgveil-zero-noise alone.
+ */
 #include "mechanisms/noise.h"
 
+#include <stdlib.h>
+
 struct dp_noise {
-    int unused;
+    int zero_noise;
 };
 
 struct dp_noise *dp_noise_new(void)
@@ -22,9 +23,8 @@ void dp_noise_free(struct dp_noise *noise)
 bool dp_noise_add(struct dp_noise *noise, const struct dp_calibration *calibration, __int128 total,
                   __int128 *noisy)
 {
-    (void)noise;
     (void)calibration;
-    *noisy = total;
+    *noisy = total + noise->zero_noise;
     return true;
 }
 
@@ -32,10 +32,4 @@ bool dp_noise_refill(struct dp_noise *noise)
 {
     (void)noise;
     return true;
-}
-
-bool dp_noise_wants_refill(const struct dp_noise *noise)
-{
-    (void)noise;
-    return false;
 }

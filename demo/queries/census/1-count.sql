@@ -1,0 +1,2 @@
+-- How many people are there?
+SELECT count(*) FROM people;
