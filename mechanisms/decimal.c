@@ -209,7 +209,13 @@ bool dp_decimal_divide(const struct dp_decimal *a, const struct dp_decimal *b, i
                                                 dp_wide_power10((unsigned)(scale + b->scale)));
     struct dp_wide denominator =
         dp_wide_multiply(dp_wide_from(magnitude(b->digits)), dp_wide_power10((unsigned)a->scale));
-    return fit(negative, dp_wide_divide(numerator, denominator, up != negative), scale, out);
+    struct dp_decimal result;
+    if (!fit(negative, dp_wide_divide(numerator, denominator, up != negative), scale, &result) ||
+        result.scale != scale) {
+        return false;
+    }
+    *out = result;
+    return true;
 }
 
 int dp_decimal_compare(const struct dp_decimal *a, const struct dp_decimal *b)
