@@ -1,0 +1,182 @@
+/*
+ * Opening in order: ledger before anything is asked, twins before anybody connects, each dataset's
+ * catalogue read and its twin built. Synchronous: nobody is served yet.
+ */
+#include "proxy/server.h"
+
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "budget/ledger.h"
+#include "proxy/log.h"
+#include "proxy/managed.h"
+#include "proxy/server_open.h"
+#include "proxy/tls.h"
+#include "proxy/twin.h"
+
+const struct dataset *server_find_dataset(const struct server *server, const char *name)
+{
+    for (size_t i = 0; i < server->n_datasets; i++)
+        if (strcmp(server->datasets[i].config->name, name) == 0)
+            return &server->datasets[i];
+    return NULL;
+}
+
+/* Applies the schema, and asks for each dataset's secret, over a connection of its own. */
+static bool open_ledger(struct server *server, const char *conninfo, int64_t *seeds,
+                        char error[512])
+{
+    PGconn *connection = PQconnectdb(conninfo);
+    PGresult *result = NULL;
+    bool ok = false;
+    if (PQstatus(connection) != CONNECTION_OK) {
+        snprintf(error, 512, "the ledger server cannot be reached: %.300s",
+                 PQerrorMessage(connection));
+        goto cleanup;
+    }
+    result = PQexec(connection, ledger_schema_sql());
+    if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK) {
+        snprintf(error, 512, "the ledger's schema cannot be applied: %.300s",
+                 PQresultErrorMessage(result));
+        goto cleanup;
+    }
+    for (size_t i = 0; i < server->config->n_datasets; i++) {
+        struct ledger_call call;
+        struct ledger_dataset dataset;
+        PQclear(result);
+        ledger_dataset_call(&call, server->config->datasets[i].name);
+        result =
+            PQexecParams(connection, call.sql, call.n_params, NULL, call.values, NULL, NULL, 0);
+        if (ledger_dataset_result(result, &dataset) != LEDGER_OK) {
+            snprintf(error, 512, "the ledger has no row for dataset %s",
+                     server->config->datasets[i].name);
+            goto cleanup;
+        }
+        seeds[i] = dataset.hash_seed;
+    }
+    ok = true;
+cleanup:
+    PQclear(result);
+    PQfinish(connection);
+    return ok;
+}
+
+static bool open_dataset(struct server *server, struct dataset *dataset, const char *twin_admin,
+                         int64_t seed, char error[512])
+{
+    struct config_error wrong;
+    dataset->policy = policy_read(dataset->config->policy, &wrong);
+    if (dataset->policy == NULL) {
+        snprintf(error, 512, "%s: %s: %s", wrong.file, wrong.key, wrong.text);
+        return false;
+    }
+    dataset->catalog = catalog_read(dataset->config, dataset->policy, seed, error);
+    if (dataset->catalog == NULL)
+        return false;
+    if (!twin_build(twin_admin, dataset->config, dataset->catalog, error))
+        return false;
+    dataset->pool = measure_pool_new(server->base, server->config, dataset->config);
+    if (dataset->pool == NULL) {
+        snprintf(error, 512, "dataset %s: out of memory", dataset->config->name);
+        return false;
+    }
+    log_info("dataset %s is ready", dataset->config->name);
+    return true;
+}
+
+static bool open_managed(struct server *server, struct server_managed *managed, char error[512])
+{
+    const struct config *config = server->config;
+    managed->lock = managed_lock(config->state_directory, error);
+    if (managed->lock < 0)
+        return false;
+    if (config->ledger_server == NULL) {
+        managed->ledger =
+            managed_start(server->base, MANAGED_LEDGER, config->state_directory,
+                          config->postgres_bin, config->managed_memory_bytes, 32, error);
+        if (managed->ledger == NULL)
+            return false;
+    }
+    managed->twins =
+        managed_start(server->base, MANAGED_TWINS, config->state_directory, config->postgres_bin,
+                      config->managed_memory_bytes, config->connections_max + 8, error);
+    return managed->twins != NULL;
+}
+
+static bool open_datasets(struct server *server, const char *twin_admin, const int64_t *seeds,
+                          char error[512])
+{
+    server->datasets = calloc(server->config->n_datasets + 1, sizeof *server->datasets);
+    if (server->datasets == NULL) {
+        snprintf(error, 512, "out of memory");
+        return false;
+    }
+    server->n_datasets = server->config->n_datasets;
+    for (size_t i = 0; i < server->n_datasets; i++)
+        server->datasets[i].config = &server->config->datasets[i];
+    for (size_t i = 0; i < server->n_datasets; i++)
+        if (!open_dataset(server, &server->datasets[i], twin_admin, seeds[i], error))
+            return false;
+    return true;
+}
+
+static char *join(const char *a, const char *b)
+{
+    char *text = NULL;
+    return asprintf(&text, "%s%s", a, b) < 0 ? NULL : text;
+}
+
+bool server_open(struct server *server, struct server_managed *managed, char error[512])
+{
+    const struct config *config = server->config;
+    int64_t *seeds = calloc(config->n_datasets + 1, sizeof *seeds);
+    char *ledger = NULL, *twin = NULL;
+    bool ok = false;
+    if (seeds == NULL || !open_managed(server, managed, error))
+        goto cleanup;
+    ledger = config->ledger_server ? strdup(config->ledger_server)
+                                   : join(managed_conninfo(managed->ledger), " dbname=ledger");
+    twin = join(managed_conninfo(managed->twins), " dbname=postgres");
+    server->twin_socket = strdup(managed_socket_path(managed->twins));
+    if (ledger == NULL || twin == NULL || server->twin_socket == NULL)
+        goto cleanup;
+    if (!open_ledger(server, ledger, seeds, error) || !open_datasets(server, twin, seeds, error))
+        goto cleanup;
+    if (config->tls_mode != CONFIG_TLS_DISABLE) {
+        server->tls = tls_new(config, error);
+        if (server->tls == NULL)
+            goto cleanup;
+    }
+    server->noise = dp_noise_new();
+    if (server->noise == NULL) {
+        snprintf(error, 512, "no noise: the generator has no entropy or failed its self test");
+        goto cleanup;
+    }
+    server->ledger = pg_client_new(server->base, ledger, "ledger");
+    server->twin_admin = pg_client_new(server->base, twin, "twin server");
+    ok = server->ledger != NULL && server->twin_admin != NULL;
+cleanup:
+    free(seeds);
+    free(ledger);
+    free(twin);
+    return ok;
+}
+
+void server_close(struct server *server, struct server_managed *managed)
+{
+    for (size_t i = 0; i < server->n_datasets; i++) {
+        measure_pool_free(server->datasets[i].pool);
+        catalog_free(server->datasets[i].catalog);
+        policy_free(server->datasets[i].policy);
+    }
+    free(server->datasets);
+    pg_client_free(server->ledger);
+    pg_client_free(server->twin_admin);
+    tls_free(server->tls);
+    dp_noise_free(server->noise);
+    free(server->twin_socket);
+    managed_stop(managed->twins);
+    managed_stop(managed->ledger);
+}

@@ -1,0 +1,21 @@
+#ifndef PROXY_SERVER_OPEN_H
+#define PROXY_SERVER_OPEN_H
+
+/* Opening and closing of what the sessions share; main.c only. */
+#include <stdbool.h>
+
+#include "proxy/managed.h"
+#include "proxy/server.h"
+
+/* The servers that pgveil runs itself; NULL where external or not started. */
+struct server_managed {
+    int lock;
+    struct managed *ledger, *twins;
+};
+
+/* server->base and server->config are set. False with text in error; server_close is to be called
+ * all the same. */
+bool server_open(struct server *server, struct server_managed *managed, char error[512]);
+void server_close(struct server *server, struct server_managed *managed);
+
+#endif
