@@ -41,10 +41,12 @@ struct login_context {
     void *owner;
 };
 
-/* Takes the descriptor. */
+/* Takes the descriptor. ended may come before this returns. */
 void login_start(const struct login_context *context, int fd);
-/* verifier NULL: no such analyst, or disabled: the exchange goes on with a mock verifier and fails
- * like a wrong password. failed: the ledger gave no answer. login: as passed to find_verifier. */
+/* Must be called exactly once for each find_verifier, also from within it; the login waits for it
+ * even when its client is gone, so that owner stays valid until then. verifier NULL: no such
+ * analyst, or disabled: the exchange goes on with a mock verifier and fails like a wrong password.
+ * failed: the ledger gave no answer. login: as passed to find_verifier. */
 void login_verifier(void *login, const char *verifier, bool failed);
 
 #endif

@@ -1,7 +1,8 @@
 #ifndef PROXY_STREAM_H
 #define PROXY_STREAM_H
 
-/* A byte stream over a socket, plain or TLS: the only file with bufferevents. Knows no PostgreSQL. */
+/* A byte stream over a socket, plain or TLS: the only file with bufferevents. Knows no PostgreSQL.
+ */
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,23 +15,32 @@ enum stream_event {
     STREAM_CONNECTED, /* after stream_connect_*, or when the TLS handshake is done */
     STREAM_DATA,      /* new bytes in stream_input */
     STREAM_DRAINED,   /* output fell below its low mark */
-    STREAM_CLOSED,    /* end of file or error; what was read before is still in stream_input */
+    /* End of file or error; what was read before is still in stream_input. After an end of file of
+     * a plain stream writing is still possible; an error then comes as a second STREAM_CLOSED. */
+    STREAM_CLOSED,
 };
 
 typedef void stream_callback(void *context, struct stream *stream, enum stream_event event);
 
-/* Takes the descriptor. NULL on failure (the descriptor is then closed). */
+/* Callbacks come from the event loop only, never from inside a function of this file.
+ *
+ * Takes the descriptor. NULL on failure (the descriptor is then closed). */
 struct stream *stream_accept(struct event_base *base, int fd, stream_callback *callback,
                              void *context);
+/* path: of the socket itself. A server that is not there: STREAM_CLOSED. What is written before
+ * STREAM_CONNECTED is sent after it. NULL: no memory, or a path too long for a socket. */
 struct stream *stream_connect_unix(struct event_base *base, const char *path,
                                    stream_callback *callback, void *context);
 /* Closes at once and frees; safe inside the stream's own callback (freed one turn later). */
 void stream_free(struct stream *stream);
-/* Sends what is left in the output, then closes and frees; the callback is not called again. */
+/* Sends what is left in the output, then closes and frees; the callback is not called again. Gives
+ * up after LIMIT_FLUSH_SECONDS. */
 void stream_free_flushed(struct stream *stream);
+/* Unread input is announced to the new owner by a STREAM_DATA. */
 void stream_set_callback(struct stream *stream, stream_callback *callback, void *context);
 
-/* Starts TLS as the server on an accepted stream whose input is empty; STREAM_CONNECTED follows. */
+/* Starts TLS as the server on an accepted stream whose input is empty; STREAM_CONNECTED follows, or
+ * STREAM_CLOSED. False: nothing but stream_free is left to do. */
 bool stream_start_tls(struct stream *stream, struct ssl_ctx_st *tls);
 bool stream_is_tls(const struct stream *stream);
 /* tls-server-end-point channel binding of the server certificate; 0: no TLS. */
@@ -38,7 +48,9 @@ size_t stream_channel_binding(const struct stream *stream, unsigned char out[64]
 
 struct evbuffer *stream_input(struct stream *stream);
 struct evbuffer *stream_output(struct stream *stream);
-/* Back-pressure: a paused stream reads nothing from its socket. Pauses do not nest. */
+/* Back-pressure: a paused stream reads nothing from its socket, reports no STREAM_DATA and does not
+ * notice an end of file. After stream_resume a STREAM_DATA follows if unread input is left. Pauses
+ * do not nest. */
 void stream_pause(struct stream *stream);
 void stream_resume(struct stream *stream);
 /* True while more bytes wait in the output than its high mark. */

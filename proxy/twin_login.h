@@ -22,9 +22,13 @@ typedef void twin_login_done(void *context, struct stream *stream, struct evbuff
                              uint32_t pid, uint32_t key);
 
 struct twin_login;
+/* socket_path: of the socket itself. startup is read before this returns. done always comes later.
+ * NULL: no memory, or a path too long. */
 struct twin_login *twin_login_start(struct event_base *base, const char *socket_path,
                                     const struct startup *startup, uint64_t timeout_ms,
                                     twin_login_done *done, void *context);
+/* For an external twin server that asks for SCRAM-SHA-256; to be called right after the start. */
+bool twin_login_set_password(struct twin_login *login, const char *password);
 void twin_login_abandon(struct twin_login *login); /* done is not called */
 /* Fire and forget: asks the twin server to cancel. */
 void twin_cancel(struct event_base *base, const char *socket_path, uint32_t pid, uint32_t key);

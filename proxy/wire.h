@@ -21,14 +21,24 @@ struct wire_message {
 enum wire_status { WIRE_READY, WIRE_INCOMPLETE, WIRE_INVALID };
 
 /* The next message of a client (from_client: unknown types and lengths above the type's limit are
- * WIRE_INVALID; bytes_max bounds the large types) or of a server. Nothing is consumed. */
+ * WIRE_INVALID; bytes_max bounds the large types) or of a server. Nothing is consumed. On
+ * WIRE_INCOMPLETE and WIRE_INVALID type and length hold what is known of the header, payload is
+ * NULL; see wire_is_client_type. */
 enum wire_status wire_peek(struct evbuffer *buffer, bool from_client, size_t bytes_max,
                            struct wire_message *message);
+/* Whether a client may send this type at all: tells an unknown type from a bad length. */
+bool wire_is_client_type(char type);
 enum wire_status wire_peek_startup(struct evbuffer *buffer, struct wire_message *message);
 /* Removes the peeked message. */
 void wire_consume(struct evbuffer *buffer, const struct wire_message *message);
 /* Moves the peeked message, header and all, to another buffer without a copy of large ones. */
 void wire_forward(struct evbuffer *from, const struct wire_message *message, struct evbuffer *to);
+/* For messages too large to wait for: moves what is there of a message of which only the header is
+ * known (length above 0) and returns how many bytes are still to come, to be moved by
+ * wire_forward_partial as they arrive, before anything else is peeked. */
+size_t wire_forward_begin(struct evbuffer *from, const struct wire_message *message,
+                          struct evbuffer *to);
+size_t wire_forward_partial(struct evbuffer *from, size_t left, struct evbuffer *to);
 
 /* Reading fields: a cursor that fails for good at the first field that does not fit. */
 struct wire_reader {
@@ -69,6 +79,22 @@ struct wire_report {
 void wire_report(struct evbuffer *out, const struct wire_report *report); /* 'E' or 'N' */
 void wire_ready(struct evbuffer *out, char transaction_status);
 void wire_parameter_status(struct evbuffer *out, const char *name, const char *value);
+void wire_backend_key(struct evbuffer *out, uint32_t pid, uint32_t key);
+/* 'R' with its kind and what follows. */
+enum wire_auth {
+    WIRE_AUTH_OK = 0,
+    WIRE_AUTH_SASL = 10,
+    WIRE_AUTH_SASL_CONTINUE = 11,
+    WIRE_AUTH_SASL_FINAL = 12
+};
+void wire_authentication(struct evbuffer *out, uint32_t kind, const void *data, size_t length);
+/* What stands in a packet without type. */
+enum {
+    WIRE_PROTOCOL_3_0 = 3 << 16,
+    WIRE_CANCEL_REQUEST = 1234 << 16 | 5678,
+    WIRE_TLS_REQUEST = 1234 << 16 | 5679,
+    WIRE_GSS_REQUEST = 1234 << 16 | 5680,
+};
 void wire_command_complete(struct evbuffer *out, const char *tag);
 void wire_empty(struct evbuffer *out, char type); /* a message without payload */
 void wire_query(struct evbuffer *out, const char *sql);

@@ -1,0 +1,474 @@
+#include "proxy/stream.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "proxy/limits.h"
+#include "proxy/log.h"
+#include "proxy/tls.h"
+
+/*
+ * Callbacks of libevent are deferred, so that a stream never calls its owner from inside the
+ * owner's own writing or pausing. A stream that its owner frees within the callback stays as an
+ * empty shell until the callback returned.
+ *
+ * A stream that says its last words (stream_free_flushed) sends them, closes its writing half and
+ * then reads and throws away for a moment: closing a socket with unread input makes the kernel send
+ * a reset, which can overtake the words.
+ */
+
+enum stream_state {
+    STATE_CONNECTING, /* a Unix socket, not connected yet */
+    STATE_OPEN,
+    STATE_HANDSHAKE,
+    STATE_INPUT_ENDED, /* end of file was reported; writing is still possible */
+    STATE_BROKEN,      /* nothing goes in or out any more */
+    STATE_FLUSHING,    /* no owner: sends what is left */
+    STATE_LINGERING,   /* no owner: all sent, waits for the peer's end of file */
+    STATE_FREED,       /* a shell, while its callback is on the stack */
+};
+
+struct stream {
+    struct event_base *base;       /* borrowed */
+    struct bufferevent *transport; /* owned, with socket and ssl; without socket: connecting */
+    SSL *ssl;                      /* part of transport; NULL: plain */
+    struct event *connector;       /* owned; tries to connect */
+    struct sockaddr_un address;    /* where to */
+    stream_callback *callback;
+    void *context;
+    enum stream_state state;
+    bool paused;
+    bool in_callback;
+    char peer[INET6_ADDRSTRLEN + 16];
+};
+
+static void set_state(struct stream *stream, enum stream_state state)
+{
+    assert(stream->state != STATE_FREED);
+    stream->state = state;
+}
+
+/* TLS peers tell a broken connection from an ended one by this alert. */
+static void say_goodbye(struct stream *stream)
+{
+    if (stream->ssl == NULL || SSL_in_init(stream->ssl))
+        return;
+    ERR_clear_error();
+    SSL_shutdown(stream->ssl);
+    ERR_clear_error();
+}
+
+static void destroy(struct stream *stream)
+{
+    if (stream->transport != NULL) {
+        if (stream->state == STATE_OPEN)
+            say_goodbye(stream);
+        bufferevent_free(stream->transport);
+        stream->transport = NULL;
+    }
+    if (stream->connector != NULL)
+        event_free(stream->connector);
+    stream->connector = NULL;
+    set_state(stream, STATE_FREED);
+    if (!stream->in_callback)
+        free(stream);
+}
+
+/* The owner's turn; the stream may be gone afterwards. */
+static void tell(struct stream *stream, enum stream_event event)
+{
+    assert(!stream->in_callback);
+    stream->in_callback = true;
+    stream->callback(stream->context, stream, event);
+    stream->in_callback = false;
+    if (stream->state == STATE_FREED)
+        free(stream);
+}
+
+static void linger(struct stream *stream)
+{
+    say_goodbye(stream);
+    set_state(stream, STATE_LINGERING);
+    struct timeval limit = {.tv_sec = LIMIT_LINGER_SECONDS};
+    if (shutdown(bufferevent_getfd(stream->transport), SHUT_WR) != 0 ||
+        bufferevent_set_timeouts(stream->transport, &limit, NULL) != 0 ||
+        bufferevent_enable(stream->transport, EV_READ) != 0) {
+        destroy(stream);
+        return;
+    }
+    struct evbuffer *input = bufferevent_get_input(stream->transport);
+    evbuffer_drain(input, evbuffer_get_length(input));
+}
+
+static void on_readable(struct bufferevent *transport, void *context)
+{
+    struct stream *stream = context;
+    switch (stream->state) {
+    case STATE_OPEN:
+    case STATE_INPUT_ENDED:
+        if (!stream->paused && evbuffer_get_length(bufferevent_get_input(transport)) > 0)
+            tell(stream, STREAM_DATA);
+        break;
+    case STATE_FLUSHING:
+    case STATE_LINGERING:
+        evbuffer_drain(bufferevent_get_input(transport),
+                       evbuffer_get_length(bufferevent_get_input(transport)));
+        break;
+    case STATE_CONNECTING:
+    case STATE_HANDSHAKE:
+    case STATE_BROKEN:
+    case STATE_FREED:
+        break;
+    }
+}
+
+static void on_drained(struct bufferevent *transport, void *context)
+{
+    struct stream *stream = context;
+    switch (stream->state) {
+    case STATE_OPEN:
+    case STATE_INPUT_ENDED:
+        tell(stream, STREAM_DRAINED);
+        break;
+    case STATE_FLUSHING:
+        if (evbuffer_get_length(bufferevent_get_output(transport)) == 0)
+            linger(stream);
+        break;
+    case STATE_CONNECTING:
+    case STATE_HANDSHAKE:
+    case STATE_BROKEN:
+    case STATE_LINGERING:
+    case STATE_FREED:
+        break;
+    }
+}
+
+static void log_tls_failure(const struct stream *stream)
+{
+    unsigned long code = bufferevent_get_openssl_error(stream->transport);
+    const char *reason = code == 0 ? NULL : ERR_reason_error_string(code);
+    if (reason != NULL)
+        log_info("%s: TLS: %s", stream->peer, reason);
+    else if (stream->state == STATE_HANDSHAKE)
+        log_info("%s: TLS: the handshake was not finished", stream->peer);
+    ERR_clear_error();
+}
+
+static void on_event(struct bufferevent *transport, short what, void *context)
+{
+    struct stream *stream = context;
+    (void)transport;
+    if (stream->state == STATE_FREED)
+        return;
+    if ((what & BEV_EVENT_CONNECTED) != 0) { /* the TLS handshake */
+        if (stream->state == STATE_HANDSHAKE) {
+            set_state(stream, STATE_OPEN);
+            tell(stream, STREAM_CONNECTED);
+        }
+        return;
+    }
+    if (stream->ssl != NULL)
+        log_tls_failure(stream);
+    if (stream->state == STATE_FLUSHING || stream->state == STATE_LINGERING) {
+        set_state(stream, STATE_BROKEN);
+        destroy(stream);
+        return;
+    }
+    if (stream->state == STATE_BROKEN)
+        return;
+    bool input_ended = (what & BEV_EVENT_EOF) != 0 && stream->ssl == NULL;
+    if (input_ended && stream->state == STATE_INPUT_ENDED)
+        return;
+    set_state(stream, input_ended ? STATE_INPUT_ENDED : STATE_BROKEN);
+    tell(stream, STREAM_CLOSED);
+}
+
+/* Puts the bufferevent under the stream's callbacks and marks. */
+static bool adopt(struct stream *stream, struct bufferevent *transport)
+{
+    stream->transport = transport;
+    bufferevent_setcb(transport, on_readable, on_drained, on_event, stream);
+    bufferevent_setwatermark(transport, EV_WRITE, LIMIT_OUTPUT_LOW_BYTES, 0);
+    if (bufferevent_set_max_single_read(transport, LIMIT_READ_ONCE_BYTES) != 0)
+        return false;
+    return true;
+}
+
+static const int transport_options = BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS;
+
+static bool start(struct stream *stream)
+{
+    short directions = stream->paused ? EV_WRITE : EV_READ | EV_WRITE;
+    return bufferevent_enable(stream->transport, directions) == 0;
+}
+
+static void describe_peer(struct stream *stream, int fd)
+{
+    struct sockaddr_storage storage = {0};
+    socklen_t length = sizeof storage;
+    char host[INET6_ADDRSTRLEN] = "?";
+    snprintf(stream->peer, sizeof stream->peer, "unix");
+    if (getpeername(fd, (struct sockaddr *)&storage, &length) != 0)
+        return;
+    if (storage.ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&storage;
+        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+        snprintf(stream->peer, sizeof stream->peer, "%s:%u", host, ntohs(v4->sin_port));
+    } else if (storage.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&storage;
+        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+        snprintf(stream->peer, sizeof stream->peer, "[%s]:%u", host, ntohs(v6->sin6_port));
+    }
+}
+
+/* Small answers leave at once, dead peers are noticed. What the kernel refuses is not worth the
+ * connection: the session's own time-outs remain. */
+static void tune_tcp(int fd)
+{
+    static const struct {
+        int level, option, value;
+    } settings[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, LIMIT_KEEPALIVE_IDLE_SECONDS},
+        {IPPROTO_TCP, TCP_KEEPINTVL, LIMIT_KEEPALIVE_INTERVAL_SECONDS},
+        {IPPROTO_TCP, TCP_KEEPCNT, LIMIT_KEEPALIVE_COUNT},
+    };
+    struct sockaddr_storage own = {0};
+    socklen_t length = sizeof own;
+    if (getsockname(fd, (struct sockaddr *)&own, &length) != 0 || own.ss_family == AF_UNIX)
+        return;
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        if (setsockopt(fd, settings[i].level, settings[i].option, &settings[i].value,
+                       sizeof settings[i].value) != 0)
+            log_debug("a socket option was refused: %s", strerror(errno));
+    }
+}
+
+static struct stream *new_stream(struct event_base *base, stream_callback *callback, void *context)
+{
+    struct stream *stream = calloc(1, sizeof *stream);
+    if (stream == NULL)
+        return NULL;
+    stream->base = base;
+    stream->callback = callback;
+    stream->context = context;
+    return stream;
+}
+
+struct stream *stream_accept(struct event_base *base, int fd, stream_callback *callback,
+                             void *context)
+{
+    struct stream *stream = new_stream(base, callback, context);
+    struct bufferevent *transport = bufferevent_socket_new(base, fd, transport_options);
+    if (stream == NULL || transport == NULL) {
+        if (transport == NULL)
+            close(fd);
+        else
+            bufferevent_free(transport);
+        free(stream);
+        return NULL;
+    }
+    describe_peer(stream, fd);
+    tune_tcp(fd);
+    stream->state = STATE_OPEN;
+    if (evutil_make_socket_nonblocking(fd) != 0 || !adopt(stream, transport) || !start(stream)) {
+        stream->transport = transport;
+        stream->state = STATE_BROKEN;
+        destroy(stream);
+        return NULL;
+    }
+    return stream;
+}
+
+/* A Unix socket connects at once or not at all; only a full backlog is worth another try. */
+static void try_connect(evutil_socket_t unused, short what, void *context)
+{
+    struct stream *stream = context;
+    (void)unused, (void)what;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        log_error("cannot make a socket: %s", strerror(errno));
+    } else if (connect(fd, (const struct sockaddr *)&stream->address, sizeof stream->address) ==
+               0) {
+        bufferevent_setfd(stream->transport, fd);
+        set_state(stream, STATE_OPEN);
+        if (start(stream)) {
+            tell(stream, STREAM_CONNECTED);
+            return;
+        }
+    } else {
+        int reason = errno;
+        close(fd);
+        struct timeval pause = {.tv_usec = LIMIT_CONNECT_RETRY_MS * 1000};
+        if (reason == EAGAIN && event_add(stream->connector, &pause) == 0)
+            return;
+        log_warning("cannot connect to %s: %s", stream->address.sun_path, strerror(reason));
+    }
+    set_state(stream, STATE_BROKEN);
+    tell(stream, STREAM_CLOSED);
+}
+
+struct stream *stream_connect_unix(struct event_base *base, const char *path,
+                                   stream_callback *callback, void *context)
+{
+    struct stream *stream = new_stream(base, callback, context);
+    if (stream == NULL)
+        return NULL;
+    stream->state = STATE_CONNECTING;
+    stream->address.sun_family = AF_UNIX;
+    struct timeval at_once = {0};
+    int length = snprintf(stream->address.sun_path, sizeof stream->address.sun_path, "%s", path);
+    snprintf(stream->peer, sizeof stream->peer, "unix");
+    struct bufferevent *transport = bufferevent_socket_new(base, -1, transport_options);
+    stream->connector = evtimer_new(base, try_connect, stream);
+    if (length < 0 || (size_t)length >= sizeof stream->address.sun_path || transport == NULL ||
+        !adopt(stream, transport) || stream->connector == NULL ||
+        event_add(stream->connector, &at_once) != 0) {
+        destroy(stream);
+        return NULL;
+    }
+    return stream;
+}
+
+void stream_free(struct stream *stream)
+{
+    if (stream != NULL)
+        destroy(stream);
+}
+
+void stream_free_flushed(struct stream *stream)
+{
+    if (stream == NULL)
+        return;
+    struct timeval limit = {.tv_sec = LIMIT_FLUSH_SECONDS};
+    bool can_send = stream->state == STATE_OPEN || stream->state == STATE_INPUT_ENDED;
+    if (!can_send || bufferevent_set_timeouts(stream->transport, NULL, &limit) != 0) {
+        destroy(stream);
+        return;
+    }
+    bool empty = evbuffer_get_length(bufferevent_get_output(stream->transport)) == 0;
+    bool input_ended = stream->state == STATE_INPUT_ENDED;
+    if (empty && input_ended) {
+        destroy(stream);
+        return;
+    }
+    set_state(stream, STATE_FLUSHING);
+    bufferevent_disable(stream->transport, EV_READ);
+    bufferevent_setwatermark(stream->transport, EV_WRITE, 0, 0);
+    if (empty)
+        linger(stream);
+}
+
+void stream_set_callback(struct stream *stream, stream_callback *callback, void *context)
+{
+    stream->callback = callback;
+    stream->context = context;
+    /* What the former owner left unread is news for the new one. */
+    if (stream->state == STATE_OPEN)
+        bufferevent_trigger(stream->transport, EV_READ, BEV_OPT_DEFER_CALLBACKS);
+}
+
+bool stream_start_tls(struct stream *stream, struct ssl_ctx_st *tls)
+{
+    if (stream->state != STATE_OPEN || stream->ssl != NULL ||
+        evbuffer_get_length(bufferevent_get_input(stream->transport)) > 0)
+        return false;
+    int fd = bufferevent_getfd(stream->transport);
+    /* What was written before is for the plain socket: a byte, which always fits. */
+    struct evbuffer *output = bufferevent_get_output(stream->transport);
+    evbuffer_unfreeze(output, 1);
+    while (evbuffer_get_length(output) > 0) {
+        if (evbuffer_write(output, fd) <= 0)
+            return false;
+    }
+    SSL *ssl = SSL_new(tls);
+    if (ssl == NULL)
+        return false;
+    if (bufferevent_disable(stream->transport, EV_READ | EV_WRITE) != 0 ||
+        bufferevent_setfd(stream->transport, -1) != 0) {
+        SSL_free(ssl);
+        return false;
+    }
+    bufferevent_free(stream->transport);
+    stream->transport = NULL;
+    struct bufferevent *transport = bufferevent_openssl_socket_new(
+        stream->base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING, transport_options);
+    if (transport == NULL) {
+        SSL_free(ssl);
+        close(fd);
+        set_state(stream, STATE_BROKEN);
+        return false;
+    }
+    bufferevent_openssl_set_allow_dirty_shutdown(transport, 1);
+    stream->ssl = ssl;
+    set_state(stream, STATE_HANDSHAKE);
+    return adopt(stream, transport) && start(stream);
+}
+
+bool stream_is_tls(const struct stream *stream)
+{
+    return stream->ssl != NULL;
+}
+
+size_t stream_channel_binding(const struct stream *stream, unsigned char out[64])
+{
+    return stream->ssl == NULL ? 0 : tls_end_point(stream->ssl, out);
+}
+
+struct evbuffer *stream_input(struct stream *stream)
+{
+    return bufferevent_get_input(stream->transport);
+}
+
+struct evbuffer *stream_output(struct stream *stream)
+{
+    return bufferevent_get_output(stream->transport);
+}
+
+void stream_pause(struct stream *stream)
+{
+    if (stream->paused)
+        return;
+    stream->paused = true;
+    if (stream->state == STATE_OPEN)
+        bufferevent_disable(stream->transport, EV_READ);
+}
+
+void stream_resume(struct stream *stream)
+{
+    if (!stream->paused)
+        return;
+    stream->paused = false;
+    if (stream->state != STATE_OPEN && stream->state != STATE_INPUT_ENDED)
+        return;
+    if (stream->state == STATE_OPEN)
+        bufferevent_enable(stream->transport, EV_READ);
+    /* What was read before the pause may not have been looked at. */
+    bufferevent_trigger(stream->transport, EV_READ, BEV_OPT_DEFER_CALLBACKS);
+}
+
+bool stream_is_congested(const struct stream *stream)
+{
+    return stream->transport != NULL &&
+           evbuffer_get_length(bufferevent_get_output(stream->transport)) > LIMIT_OUTPUT_HIGH_BYTES;
+}
+
+const char *stream_peer(const struct stream *stream)
+{
+    return stream->peer;
+}
