@@ -6,10 +6,11 @@
 #include "budget/ledger.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "budget/ledger_call.h"
 
 static const char schema[] =
 #include "budget/schema.sql.h"
@@ -45,88 +46,68 @@ const char *ledger_schema_sql(void)
     return schema;
 }
 
-static void begin_call(struct ledger_call *call, const char *sql)
-{
-    memset(call, 0, sizeof(*call));
-    call->sql = sql;
-}
-
-static void add_text(struct ledger_call *call, const char *value)
-{
-    assert(call->n_params < LEDGER_PARAMS_MAX);
-    call->values[call->n_params++] = value;
-}
-
-/* A value that does not fit the ledger's integers stays too large for it: the server refuses it. */
-static void add_integer(struct ledger_call *call, uint64_t value)
-{
-    assert(call->n_params < LEDGER_PARAMS_MAX);
-    char *text = call->text[call->n_params];
-    snprintf(text, LEDGER_TEXT_MAX, "%" PRIu64, value);
-    add_text(call, text);
-}
-
 void ledger_charge_call(struct ledger_call *call, const char *request_id, const char *analyst,
                         const char *dataset, const struct dp_charge *charge,
                         const char *fingerprint, const char *mechanism_json)
 {
-    begin_call(call, "SELECT * FROM pgveil.charge($1::pg_catalog.uuid, $2::pg_catalog.text,"
-                     " $3::pg_catalog.text, $4::pg_catalog.int8, $5::pg_catalog.int8,"
-                     " $6::pg_catalog.int8, $7::pg_catalog.text, $8::pg_catalog.text)");
-    add_text(call, request_id);
-    add_text(call, analyst);
-    add_text(call, dataset);
-    add_integer(call, charge->mu2_pico);
-    add_integer(call, charge->delta_atto);
+    ledger_call_begin(call, "SELECT * FROM pgveil.charge($1::pg_catalog.uuid, $2::pg_catalog.text,"
+                            " $3::pg_catalog.text, $4::pg_catalog.int8, $5::pg_catalog.int8,"
+                            " $6::pg_catalog.int8, $7::pg_catalog.text, $8::pg_catalog.text)");
+    ledger_call_text(call, request_id);
+    ledger_call_text(call, analyst);
+    ledger_call_text(call, dataset);
+    ledger_call_integer(call, charge->mu2_pico);
+    ledger_call_integer(call, charge->delta_atto);
     if (charge->pure) {
-        add_integer(call, charge->epsilon);
+        ledger_call_integer(call, charge->epsilon);
     } else {
-        add_text(call, NULL);
+        ledger_call_text(call, NULL);
     }
-    add_text(call, fingerprint);
-    add_text(call, mechanism_json);
+    ledger_call_text(call, fingerprint);
+    ledger_call_text(call, mechanism_json);
 }
 
 void ledger_resolve_call(struct ledger_call *call, const char *request_id, bool answered)
 {
-    begin_call(call, "SELECT pgveil.resolve($1::pg_catalog.uuid, $2::pg_catalog.bool)");
-    add_text(call, request_id);
-    add_text(call, answered ? "t" : "f");
+    ledger_call_begin(call, "SELECT pgveil.resolve($1::pg_catalog.uuid, $2::pg_catalog.bool)");
+    ledger_call_text(call, request_id);
+    ledger_call_bool(call, answered);
 }
 
 void ledger_account_call(struct ledger_call *call, const char *analyst, const char *dataset)
 {
     assert(dataset);
-    begin_call(call, "SELECT * FROM pgveil.accounts($1::pg_catalog.text, $2::pg_catalog.text)");
-    add_text(call, analyst);
-    add_text(call, dataset);
+    ledger_call_begin(call,
+                      "SELECT * FROM pgveil.accounts($1::pg_catalog.text, $2::pg_catalog.text)");
+    ledger_call_text(call, analyst);
+    ledger_call_text(call, dataset);
 }
 
 void ledger_accounts_call(struct ledger_call *call, const char *analyst)
 {
-    begin_call(call, "SELECT * FROM pgveil.accounts($1::pg_catalog.text, NULL)");
-    add_text(call, analyst);
+    ledger_call_begin(call, "SELECT * FROM pgveil.accounts($1::pg_catalog.text, NULL)");
+    ledger_call_text(call, analyst);
 }
 
 void ledger_history_call(struct ledger_call *call, const char *analyst, const char *dataset)
 {
-    begin_call(call, "SELECT * FROM pgveil.history($1::pg_catalog.text, $2::pg_catalog.text,"
-                     " $3::pg_catalog.int8)");
-    add_text(call, analyst);
-    add_text(call, dataset);
-    add_integer(call, LEDGER_HISTORY_MAX);
+    ledger_call_begin(call, "SELECT * FROM pgveil.history($1::pg_catalog.text, $2::pg_catalog.text,"
+                            " $3::pg_catalog.int8)");
+    ledger_call_text(call, analyst);
+    ledger_call_text(call, dataset);
+    ledger_call_integer(call, LEDGER_HISTORY_MAX);
 }
 
 void ledger_login_call(struct ledger_call *call, const char *analyst)
 {
-    begin_call(call, "SELECT * FROM pgveil.login($1::pg_catalog.text)");
-    add_text(call, analyst);
+    ledger_call_begin(call, "SELECT * FROM pgveil.login($1::pg_catalog.text)");
+    ledger_call_text(call, analyst);
 }
 
 void ledger_dataset_call(struct ledger_call *call, const char *dataset)
 {
-    begin_call(call, "SELECT * FROM pgveil.dataset($1::pg_catalog.text)");
-    add_text(call, dataset);
+    ledger_call_begin(call, "SELECT * FROM pgveil.dataset($1::pg_catalog.text)");
+    ledger_call_text(call, dataset);
 }
 
 static bool has_rows(const PGresult *result, int columns, int rows_min)

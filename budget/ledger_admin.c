@@ -1,33 +1,14 @@
 /* Calls of the functions in schema.sql that only the DBA's tool needs. */
 #include "budget/ledger_admin.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "budget/ledger_call.h"
+
 /* Set aside for what numerical approximations could miss: 1e-12. */
 static const dp_atto delta_numeric = 1000000;
-
-static void begin_call(struct ledger_call *call, const char *sql)
-{
-    memset(call, 0, sizeof(*call));
-    call->sql = sql;
-}
-
-static void add_text(struct ledger_call *call, const char *value)
-{
-    assert(call->n_params < LEDGER_PARAMS_MAX);
-    call->values[call->n_params++] = value;
-}
-
-static void add_integer(struct ledger_call *call, uint64_t value)
-{
-    assert(call->n_params < LEDGER_PARAMS_MAX);
-    char *text = call->text[call->n_params];
-    snprintf(text, LEDGER_TEXT_MAX, "%" PRIu64, value);
-    add_text(call, text);
-}
 
 bool ledger_grant_init(struct ledger_grant *grant, dp_nano epsilon, dp_atto delta,
                        const char *window, char *error, size_t size)
@@ -66,60 +47,65 @@ const char *ledger_admin_word(const PGresult *result)
 
 void ledger_version_call(struct ledger_call *call)
 {
-    begin_call(call, "SELECT pg_catalog.max(v.version)::pg_catalog.text FROM pgveil.version v");
+    ledger_call_begin(call,
+                      "SELECT pg_catalog.max(v.version)::pg_catalog.text FROM pgveil.version v");
 }
 
 void ledger_analyst_add_call(struct ledger_call *call, const char *name, const char *verifier)
 {
-    begin_call(call, "SELECT pgveil.analyst_add($1::pg_catalog.text, $2::pg_catalog.text)");
-    add_text(call, name);
-    add_text(call, verifier);
+    ledger_call_begin(call, "SELECT pgveil.analyst_add($1::pg_catalog.text, $2::pg_catalog.text)");
+    ledger_call_text(call, name);
+    ledger_call_text(call, verifier);
 }
 
 void ledger_analyst_passwd_call(struct ledger_call *call, const char *name, const char *verifier)
 {
-    begin_call(call, "SELECT pgveil.analyst_passwd($1::pg_catalog.text, $2::pg_catalog.text)");
-    add_text(call, name);
-    add_text(call, verifier);
+    ledger_call_begin(call,
+                      "SELECT pgveil.analyst_passwd($1::pg_catalog.text, $2::pg_catalog.text)");
+    ledger_call_text(call, name);
+    ledger_call_text(call, verifier);
 }
 
 void ledger_analyst_enable_call(struct ledger_call *call, const char *name, bool enabled)
 {
-    begin_call(call, "SELECT pgveil.analyst_enable($1::pg_catalog.text, $2::pg_catalog.bool)");
-    add_text(call, name);
-    add_text(call, enabled ? "t" : "f");
+    ledger_call_begin(call,
+                      "SELECT pgveil.analyst_enable($1::pg_catalog.text, $2::pg_catalog.bool)");
+    ledger_call_text(call, name);
+    ledger_call_bool(call, enabled);
 }
 
 void ledger_analysts_call(struct ledger_call *call, const char *name)
 {
-    begin_call(call, "SELECT * FROM pgveil.analysts($1::pg_catalog.text)");
-    add_text(call, name);
+    ledger_call_begin(call, "SELECT * FROM pgveil.analysts($1::pg_catalog.text)");
+    ledger_call_text(call, name);
 }
 
 void ledger_grant_call(struct ledger_call *call, const char *analyst, const char *dataset,
                        const struct ledger_grant *grant)
 {
-    begin_call(call, "SELECT * FROM pgveil.grant_budget($1::pg_catalog.text, $2::pg_catalog.text,"
-                     " $3::pg_catalog.int8, $4::pg_catalog.int8, $5::pg_catalog.int8,"
-                     " $6::pg_catalog.int8, $7::pg_catalog.int8, $8::pg_catalog.text)");
-    add_text(call, analyst);
-    add_text(call, dataset);
-    add_integer(call, grant->epsilon);
-    add_integer(call, grant->delta);
-    add_integer(call, grant->mu2_cap_pico);
-    add_integer(call, grant->delta_conv);
-    add_integer(call, grant->delta_keys);
-    add_text(call, grant->window);
+    ledger_call_begin(call,
+                      "SELECT * FROM pgveil.grant_budget($1::pg_catalog.text, $2::pg_catalog.text,"
+                      " $3::pg_catalog.int8, $4::pg_catalog.int8, $5::pg_catalog.int8,"
+                      " $6::pg_catalog.int8, $7::pg_catalog.int8, $8::pg_catalog.text)");
+    ledger_call_text(call, analyst);
+    ledger_call_text(call, dataset);
+    ledger_call_integer(call, grant->epsilon);
+    ledger_call_integer(call, grant->delta);
+    ledger_call_integer(call, grant->mu2_cap_pico);
+    ledger_call_integer(call, grant->delta_conv);
+    ledger_call_integer(call, grant->delta_keys);
+    ledger_call_text(call, grant->window);
 }
 
 void ledger_budgets_call(struct ledger_call *call, const char *analyst, const char *dataset)
 {
-    begin_call(call, "SELECT * FROM pgveil.budgets($1::pg_catalog.text, $2::pg_catalog.text)");
-    add_text(call, analyst);
-    add_text(call, dataset);
+    ledger_call_begin(call,
+                      "SELECT * FROM pgveil.budgets($1::pg_catalog.text, $2::pg_catalog.text)");
+    ledger_call_text(call, analyst);
+    ledger_call_text(call, dataset);
 }
 
 void ledger_status_call(struct ledger_call *call)
 {
-    begin_call(call, "SELECT * FROM pgveil.status()");
+    ledger_call_begin(call, "SELECT * FROM pgveil.status()");
 }

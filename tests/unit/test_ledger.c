@@ -1,0 +1,254 @@
+/* The ledger's calls and what is believed of their results; no server. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "budget/ctl.h"
+#include "budget/ledger.h"
+#include "budget/ledger_admin.h"
+
+enum { COLUMNS = 20 };
+
+static const char *const good[COLUMNS] = {"ok",   NULL,           "census",
+                                          "3",    "0.000001",     "415918135275",
+                                          "1000", "99999000000",  "900000000000",
+                                          "0",    "3000000000",   "0",
+                                          "f",    "day",          "2026-11-23T00:00:00.000000Z",
+                                          "t",    "415918135275", "2500",
+                                          "1000", "1000"};
+
+/* A result as the server would send it: one row, column `changed` with another value. */
+static PGresult *answer(int changed, const char *value)
+{
+    PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+    PGresAttDesc columns[COLUMNS];
+    static char name[] = "c";
+    memset(columns, 0, sizeof(columns));
+    for (int i = 0; i < COLUMNS; i++) {
+        columns[i].name = name;
+        columns[i].typid = 25;
+    }
+    cr_assert(PQsetResultAttrs(result, COLUMNS, columns));
+    for (int i = 0; i < COLUMNS; i++) {
+        const char *text = i == changed ? value : good[i];
+        char copy[256];
+        snprintf(copy, sizeof(copy), "%s", text ? text : "");
+        cr_assert(PQsetvalue(result, 0, i, text ? copy : NULL, text ? (int)strlen(text) : -1));
+    }
+    return result;
+}
+
+static enum ledger_outcome outcome_with(int changed, const char *value)
+{
+    struct ledger_account account;
+    PGresult *result = answer(changed, value);
+    enum ledger_outcome outcome = ledger_charge_result(result, &account);
+    PQclear(result);
+    return outcome;
+}
+
+Test(ledger, a_charge_call_carries_every_amount_as_text)
+{
+    struct ledger_call call;
+    struct dp_charge charge = {
+        .mu2_pico = 123456789012345, .delta_atto = 7, .epsilon = 500000000, .pure = true};
+    ledger_charge_call(&call, "id", "ana", "census", &charge, "print", "[]");
+    cr_assert_eq(call.n_params, 8);
+    cr_assert_str_eq(call.values[0], "id");
+    cr_assert_str_eq(call.values[1], "ana");
+    cr_assert_str_eq(call.values[2], "census");
+    cr_assert_str_eq(call.values[3], "123456789012345");
+    cr_assert_str_eq(call.values[4], "7");
+    cr_assert_str_eq(call.values[5], "500000000");
+    cr_assert_str_eq(call.values[6], "print");
+    cr_assert_str_eq(call.values[7], "[]");
+}
+
+Test(ledger, a_charge_that_is_not_pure_has_no_epsilon)
+{
+    struct ledger_call call;
+    struct dp_charge charge = {.mu2_pico = 1, .epsilon = 500000000, .pure = false};
+    ledger_charge_call(&call, "id", "ana", "census", &charge, "print", "[]");
+    cr_assert_null(call.values[5]);
+}
+
+Test(ledger, a_charge_beyond_the_ledgers_integers_is_not_made_smaller)
+{
+    struct ledger_call call;
+    struct dp_charge charge = {.mu2_pico = UINT64_MAX};
+    ledger_charge_call(&call, "id", "ana", "census", &charge, "print", "[]");
+    cr_assert_str_eq(call.values[3], "18446744073709551615");
+}
+
+Test(ledger, a_result_fills_the_account)
+{
+    struct ledger_account account;
+    PGresult *result = answer(-1, NULL);
+    cr_assert_eq(ledger_charge_result(result, &account), LEDGER_OK);
+    cr_assert_str_eq(account.dataset, "census");
+    cr_assert_str_eq(account.epsilon, "3");
+    cr_assert_str_eq(account.delta, "0.000001");
+    cr_assert_eq(account.mu2_cap_pico, 415918135275);
+    cr_assert_eq(account.mu2_spent_pico, 1000);
+    cr_assert_eq(account.delta_keys_cap, 99999000000);
+    cr_assert_eq(account.delta_conv, 900000000000);
+    cr_assert_eq(account.epsilon_cap, 3000000000);
+    cr_assert_not(account.all_pure);
+    cr_assert_str_eq(account.window, "day");
+    cr_assert_str_eq(account.window_ends, "2026-11-23T00:00:00.000000Z");
+    cr_assert(account.dataset_capped);
+    cr_assert_eq(account.dataset_mu2_spent_pico, 2500);
+    cr_assert_eq(account.booked_mu2_pico, 1000);
+    cr_assert_str_eq(account.refused_by, "");
+    cr_assert_eq(ledger_account_remaining_mu2(&account), 415918135275 - 2500);
+    PQclear(result);
+}
+
+Test(ledger, refusals_are_told_apart)
+{
+    struct ledger_account account;
+    cr_assert_eq(outcome_with(0, "exceeded"), LEDGER_EXCEEDED);
+    cr_assert_eq(outcome_with(0, "frozen"), LEDGER_FROZEN);
+    cr_assert_eq(outcome_with(0, "no_account"), LEDGER_NO_ACCOUNT);
+    PGresult *result = answer(1, "dataset");
+    cr_assert_eq(ledger_charge_result(result, &account), LEDGER_OK);
+    cr_assert_str_eq(account.refused_by, "dataset");
+    PQclear(result);
+}
+
+Test(ledger, what_makes_no_sense_is_a_failure)
+{
+    static const char *const numbers[] = {"",   "-1",  "1.5", "1e3",
+                                          " 1", "abc", NULL,  "99999999999999999999"};
+    cr_assert_eq(outcome_with(0, "OK"), LEDGER_FAILED);
+    cr_assert_eq(outcome_with(0, ""), LEDGER_FAILED);
+    cr_assert_eq(outcome_with(0, NULL), LEDGER_FAILED);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        cr_assert_eq(outcome_with(6, numbers[i]), LEDGER_FAILED, "case %zu", i);
+        cr_assert_eq(outcome_with(18, numbers[i]), LEDGER_FAILED, "case %zu", i);
+    }
+    cr_assert_eq(outcome_with(12, "yes"), LEDGER_FAILED);
+    cr_assert_eq(outcome_with(13, "fortnight"), LEDGER_FAILED);
+    cr_assert_eq(outcome_with(2, "a name that is longer than any name that PostgreSQL would ever "
+                                 "let pass as an identifier"),
+                 LEDGER_FAILED);
+}
+
+Test(ledger, no_result_or_an_error_is_a_failure_everywhere)
+{
+    struct ledger_account account;
+    struct ledger_login login;
+    struct ledger_dataset dataset;
+    PGresult *results[] = {NULL, PQmakeEmptyPGresult(NULL, PGRES_FATAL_ERROR),
+                           PQmakeEmptyPGresult(NULL, PGRES_COMMAND_OK),
+                           PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK)};
+    for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
+        cr_assert_eq(ledger_charge_result(results[i], NULL), LEDGER_FAILED);
+        cr_assert_eq(ledger_account_result(results[i], &account), LEDGER_FAILED);
+        cr_assert_eq(ledger_accounts_result(results[i], 0, &account), LEDGER_FAILED);
+        cr_assert_eq(ledger_login_result(results[i], &login), LEDGER_FAILED);
+        cr_assert_not(login.known);
+        cr_assert_eq(ledger_dataset_result(results[i], &dataset), LEDGER_FAILED);
+        cr_assert_str_eq(ledger_admin_word(results[i]), "");
+        PQclear(results[i]);
+    }
+}
+
+Test(ledger, remaining_is_the_smaller_of_both_caps_and_never_below_zero)
+{
+    struct ledger_account account = {.mu2_cap_pico = 100, .mu2_spent_pico = 40};
+    cr_assert_eq(ledger_account_remaining_mu2(&account), 60);
+    account.dataset_capped = true;
+    account.dataset_mu2_cap_pico = 50;
+    account.dataset_mu2_spent_pico = 45;
+    cr_assert_eq(ledger_account_remaining_mu2(&account), 5);
+    account.dataset_mu2_spent_pico = 90;
+    cr_assert_eq(ledger_account_remaining_mu2(&account), 0);
+}
+
+Test(ledger, a_grant_splits_delta_to_the_last_atto)
+{
+    struct ledger_grant grant;
+    char error[256];
+    uint64_t cap;
+    cr_assert(ledger_grant_init(&grant, 1000000000, 1000000000000, "day", error, sizeof(error)));
+    cr_assert_eq(grant.delta_conv, 900000000000);
+    cr_assert_eq(grant.delta_keys, 100000000000 - 1000000);
+    cr_assert(dp_mu2_cap(1000000000, 900000000000, &cap));
+    cr_assert_eq(grant.mu2_cap_pico, cap);
+    /* A delta that ten does not divide: the remainder goes away from the conversion. */
+    cr_assert(ledger_grant_init(&grant, 1000000000, 1000000000007, "day", error, sizeof(error)));
+    cr_assert_eq(grant.delta_conv + grant.delta_keys + 1000000, 1000000000007);
+    cr_assert_eq(grant.delta_conv, 900000000006);
+}
+
+Test(ledger, a_delta_too_small_to_split_is_refused_with_the_reason)
+{
+    struct ledger_grant grant;
+    char error[256];
+    cr_assert(ledger_grant_init(&grant, 1000000000, 10000000, "none", error, sizeof(error)));
+    cr_assert_eq(grant.delta_keys, 0);
+    cr_assert_not(ledger_grant_init(&grant, 1000000000, 9999990, "none", error, sizeof(error)));
+    cr_assert(strstr(error, "1e-11"));
+}
+
+Test(ctl, amounts_are_read_exactly_or_not_at_all)
+{
+    static const struct {
+        const char *text;
+        int places;
+        uint64_t units;
+    } amounts[] = {{"3", 9, 3000000000},        {"0.000000001", 9, 1},
+                   {"1e-6", 18, 1000000000000}, {"0.50", 9, 500000000},
+                   {"2.5e0", 9, 2500000000},    {"0.1000000000000", 9, 100000000}};
+    static const char *const refused[] = {
+        "0", "-1", "", "x", "nan", "inf", "1e-10", "1e30", "0.0", "1,5", "9223372036.854775808"};
+    uint64_t units;
+    for (size_t i = 0; i < sizeof(amounts) / sizeof(amounts[0]); i++) {
+        cr_assert(ctl_read_amount(amounts[i].text, amounts[i].places, &units));
+        cr_assert_eq(units, amounts[i].units, "%s", amounts[i].text);
+    }
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        cr_assert_not(ctl_read_amount(refused[i], 9, &units), "%s", refused[i]);
+    }
+}
+
+Test(ctl, names_and_passwords_with_control_characters_are_refused)
+{
+    const char *why;
+    cr_assert(ctl_name_usable("ana", true, &why));
+    cr_assert(ctl_name_usable("Zo\xc3\xab O'Neil", true, &why));
+    cr_assert_not(ctl_name_usable("", true, &why));
+    cr_assert_not(ctl_name_usable("a\nb", true, &why));
+    cr_assert_not(ctl_name_usable("a\x7f", true, &why));
+    cr_assert_not(ctl_name_usable("a\xc2\x85", true, &why));
+    cr_assert_not(ctl_name_usable("a\xff", true, &why));
+    cr_assert_not(ctl_name_usable("a\xed\xa0\x80", true, &why));
+    cr_assert_not(ctl_name_usable("pg_read_all_data", true, &why));
+    cr_assert_not(ctl_name_usable("pgveil_admin", true, &why));
+    cr_assert_not(ctl_name_usable("public", true, &why));
+    cr_assert(ctl_name_usable("public", false, &why));
+    cr_assert_not(ctl_name_usable(
+        "1234567890123456789012345678901234567890123456789012345678901234", false, &why));
+    cr_assert(ctl_password_usable("p\xc3\xa4ss word", &why));
+    cr_assert_not(ctl_password_usable("", &why));
+    cr_assert_not(ctl_password_usable("tab\there", &why));
+}
+
+Test(ctl, every_command_is_found_by_its_own_words_and_says_what_it_does)
+{
+    for (const struct ctl_command *command = ctl_commands; command->name; command++) {
+        char copy[64];
+        char *words[2];
+        int n_words = 0;
+        int used = 0;
+        snprintf(copy, sizeof(copy), "%s", command->name);
+        for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) {
+            words[n_words++] = word;
+        }
+        cr_assert_eq(ctl_find_command(n_words, words, &used), command, "%s", command->name);
+        cr_assert_eq(used, n_words);
+        cr_assert(command->summary[0] >= 'a' && command->summary[0] <= 'z', "%s", command->name);
+        cr_assert_not_null(command->run);
+    }
+}
