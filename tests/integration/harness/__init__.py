@@ -1,0 +1,1 @@
+"""What the end-to-end tests start, speak and look at."""

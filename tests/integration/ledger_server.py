@@ -1,0 +1,207 @@
+"""A throw-away ledger server and pgveilctl, for the tests of budget/."""
+import glob
+import json
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+
+import psycopg2
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# What `budget grant` computes for epsilon 1 and delta 1e-6 (tests/unit/test_ledger.c).
+CAP_EPSILON_1 = 55_546_024_041
+
+
+def postgres_bin():
+    folders = glob.glob("/usr/lib/postgresql/*/bin/initdb")
+    if not folders:
+        raise RuntimeError("PostgreSQL is not installed below /usr/lib/postgresql")
+    return max(folders, key=lambda path: int(path.split("/")[4]))[: -len("/initdb")]
+
+
+def server_user():
+    """Whom the server runs as: PostgreSQL refuses to run as root."""
+    if os.getuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise RuntimeError("no unprivileged user to run a server as")
+
+
+def program(name):
+    """The built program; PGVEIL_BUILD names another build folder than the sanitized one."""
+    for folder in (os.environ.get("PGVEIL_BUILD"), "build/sanitize", "build/release"):
+        if folder and (ROOT / folder / name).exists():
+            return str(ROOT / folder / name)
+    raise RuntimeError(f"{name} is not built")
+
+
+class LedgerServer:
+    def __init__(self):
+        self.user = server_user()
+        self.folder = tempfile.mkdtemp(prefix="ledger-")
+        self.data = os.path.join(self.folder, "data")
+        if self.user:
+            os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
+        self.process = None
+        self._run("initdb", "-D", self.data, "-U", "pgveil_admin", "-A", "trust", "-N",
+                  "--locale=C", "-E", "UTF8", "--no-instructions")
+        self.start()
+        self.execute("CREATE DATABASE ledger", database="postgres")
+
+    def _as_user(self):
+        return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []} \
+            if self.user else {}
+
+    def _run(self, name, *arguments):
+        subprocess.run([f"{postgres_bin()}/{name}", *arguments], check=True, cwd="/",
+                       stdout=subprocess.DEVNULL, **self._as_user())
+
+    def start(self, *options):
+        log = open(os.path.join(self.folder, "log"), "ab")
+        self.process = subprocess.Popen(
+            [f"{postgres_bin()}/postgres", "-D", self.data, "-k", self.folder,
+             "-c", "listen_addresses=", "-c", "max_connections=90", "-c", "shared_buffers=16MB",
+             *options],
+            cwd="/", stdout=log, stderr=log, stdin=subprocess.DEVNULL, **self._as_user())
+        log.close()
+        self.wait()
+
+    def wait(self):
+        for _ in range(600):
+            try:
+                self.connect("postgres").close()
+                return
+            except psycopg2.OperationalError:
+                if self.process.poll() is not None:
+                    raise RuntimeError(open(os.path.join(self.folder, "log")).read())
+                time.sleep(0.05)
+        raise RuntimeError("the server did not start")
+
+    def kill(self):
+        """kill -9 of the postmaster and, as the operating system would, of its children."""
+        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)],
+                                  capture_output=True, text=True).stdout.split()
+        for pid in [self.process.pid, *map(int, children)]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
+        pidfile = os.path.join(self.data, "postmaster.pid")
+        if os.path.exists(pidfile):
+            os.unlink(pidfile)
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(30)
+
+    def remove(self):
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def conninfo(self, database="ledger"):
+        return f"host={self.folder} user=pgveil_admin dbname={database}"
+
+    def connect(self, database="ledger"):
+        connection = psycopg2.connect(self.conninfo(database))
+        connection.autocommit = True
+        return connection
+
+    def execute(self, sql, *parameters, database="ledger"):
+        connection = self.connect(database)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(sql, parameters or None)
+                return cursor.fetchall() if cursor.description else None
+        finally:
+            connection.close()
+
+    def fresh_ledger(self):
+        """Another empty ledger database on the same server."""
+        name = "l" + uuid.uuid4().hex[:12]
+        self.execute(f"CREATE DATABASE {name}", database="postgres")
+        return Ledger(self, name)
+
+
+class Ledger:
+    """One ledger database: SQL as the proxy sends it, and pgveilctl."""
+
+    def __init__(self, server, database):
+        self.server = server
+        self.database = database
+        self.connection = None
+        self.ctl("init")
+
+    def reconnect(self):
+        self.close()
+        self.connection = self.server.connect(self.database)
+        return self.connection
+
+    def close(self):
+        if self.connection:
+            self.connection.close()
+        self.connection = None
+
+    def rows(self, sql, *parameters):
+        connection = self.connection or self.reconnect()
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters or None)
+            return cursor.fetchall() if cursor.description else None
+
+    def one(self, sql, *parameters):
+        return self.rows(sql, *parameters)[0][0]
+
+    def ctl(self, *arguments, stdin=None, check=True, server=True):
+        command = [program("pgveilctl"), *arguments]
+        if server:
+            command += ["--server", self.server.conninfo(self.database)]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60,
+                              start_new_session=True)
+        if check:
+            assert done.returncode == 0, done.stderr
+        return done
+
+    def table(self, *arguments):
+        return json.loads(self.ctl(*arguments, "--json").stdout)
+
+    def analyst(self, name="ana", dataset="census", epsilon="1", delta="1e-6", window="none"):
+        self.ctl("analyst", "add", name, "--password-stdin", stdin="secret\n")
+        if dataset:
+            self.grant(name, dataset, epsilon, delta, window)
+
+    def grant(self, name="ana", dataset="census", epsilon="1", delta="1e-6", window="none"):
+        self.ctl("budget", "grant", name, dataset, "--epsilon", epsilon, "--delta", delta,
+                 "--window", window)
+
+    def charge(self, mu2=1000, delta=0, epsilon=None, analyst="ana", dataset="census",
+               request=None, detail="[]", cursor=None):
+        """As budget/ledger.c sends it; the answer as a dictionary."""
+        sql = "SELECT * FROM pgveil.charge(%s, %s, %s, %s, %s, %s, %s, %s)"
+        parameters = (request or str(uuid.uuid4()), analyst, dataset, mu2, delta, epsilon,
+                      "fingerprint", detail)
+        if cursor is None:
+            with (self.connection or self.reconnect()).cursor() as own:
+                own.execute(sql, parameters)
+                return dict(zip([c.name for c in own.description], own.fetchone()))
+        cursor.execute(sql, parameters)
+        return dict(zip([c.name for c in cursor.description], cursor.fetchone()))
+
+    def account(self, analyst="ana", dataset="census"):
+        with (self.connection or self.reconnect()).cursor() as cursor:
+            cursor.execute("SELECT * FROM pgveil.accounts(%s, %s)", (analyst, dataset))
+            return dict(zip([c.name for c in cursor.description], cursor.fetchone()))
+
+    def spend(self, analyst="ana", dataset="census"):
+        return self.account(analyst, dataset)["mu2_spent_pico"]
