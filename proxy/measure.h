@@ -21,18 +21,24 @@ struct measurement; /* one under way */
 /* Exact rows of one release: rows of n_keys texts (NULL: SQL NULL) and n_measures integers. */
 struct exact_rows {
     size_t n_rows;
-    char **keys;       /* n_rows * n_keys, owned */
-    __int128 *values;  /* n_rows * n_measures, owned; wiped when freed */
+    char **keys;      /* n_rows * n_keys, owned */
+    __int128 *values; /* n_rows * n_measures, owned; wiped when freed */
 };
 
-/* failed: whatever the cause; nothing else is known of it. rows: one per release, borrowed. */
+/* failed: whatever the cause; nothing else is known of it. rows: one for each relation of the plan
+ * that is a release, in order, borrowed for the call. Called from the event loop, never from inside
+ * measure_start. */
 typedef void measure_done(void *context, bool failed, const struct exact_rows *rows);
 
+/* Connects on demand. NULL without memory. */
 struct measure_pool *measure_pool_new(struct event_base *base, const struct config *config,
                                       const struct config_dataset *dataset);
+/* What is under way fails. Accepts NULL. */
 void measure_pool_free(struct measure_pool *pool);
 
-/* plan is borrowed until done or measure_abandon. Waits for a free connection if need be. */
+/* plan is borrowed until done or measure_abandon; time_zone, the analyst's, is copied (NULL: UTC),
+ * and set only where a release uses it. Waits for a free connection if need be; the configuration's
+ * measurement_timeout_ms counts from here. */
 struct measurement *measure_start(struct measure_pool *pool, const struct plan *plan,
                                   const char *time_zone, measure_done *done, void *context);
 /* The client went away or cancelled: done is not called; the server is told to stop. */

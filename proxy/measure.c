@@ -1,0 +1,518 @@
+#include "proxy/measure.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/exact_integer.h"
+#include "proxy/log.h"
+#include "proxy/pg_client.h"
+
+enum { TIME_ZONE_MAX = 64, BEGIN_SQL_MAX = 1024, ROWS_FIRST = 64 };
+
+enum step { STEP_WAITING, STEP_BEGIN, STEP_PROOF, STEP_ROWS };
+
+/* One connection. */
+struct slot {
+    struct measure_pool *pool;
+    struct pg_client *client;
+    struct measurement *measurement; /* NULL: idle, or its transaction is being closed */
+    bool closing;
+};
+
+struct measure_pool {
+    struct event_base *base;
+    char *label;
+    uint64_t timeout_ms, rows_max;
+    size_t n_slots;
+    struct slot *slots;
+    struct measurement *head, **tail; /* waiting for a slot */
+};
+
+struct measurement {
+    struct measurement *next;
+    struct measure_pool *pool;
+    struct slot *slot; /* NULL while it waits */
+    const struct plan *plan;
+    measure_done *done;
+    void *context;
+    struct event *deadline;
+    char time_zone[TIME_ZONE_MAX];
+    enum step step;
+    bool nothing_to_do;
+    bool begun_again; /* the connection was lost at the first BEGIN */
+    size_t relation;  /* of the plan, under way */
+    size_t n_releases;
+    struct exact_rows *rows;
+    size_t filled;   /* entries of rows that are complete; the next one is under way */
+    size_t capacity; /* rows that the one under way has room for */
+};
+
+static void measurement_finish(struct measurement *measurement, bool failed);
+static void handle_result(void *context, const PGresult *result);
+
+/* Rows: exact values and true keys, wiped wherever a copy of them is given up */
+
+static void wipe_and_free(void *memory, size_t size)
+{
+    if (memory != NULL)
+        explicit_bzero(memory, size);
+    free(memory);
+}
+
+static void rows_clear(struct exact_rows *rows, size_t capacity, const struct release *release)
+{
+    for (size_t i = 0; i < rows->n_rows * release->n_keys; i++) {
+        if (rows->keys[i] != NULL)
+            wipe_and_free(rows->keys[i], strlen(rows->keys[i]));
+    }
+    free(rows->keys);
+    wipe_and_free(rows->values, capacity * release->n_measures * sizeof *rows->values);
+    memset(rows, 0, sizeof *rows);
+}
+
+/* Not realloc: it could leave a copy behind. */
+static bool rows_grow(struct measurement *measurement, const struct release *release)
+{
+    struct exact_rows *rows = &measurement->rows[measurement->filled];
+    size_t before = measurement->capacity, after = before == 0 ? ROWS_FIRST : 2 * before;
+    size_t n_keys = release->n_keys > 0 ? release->n_keys : 1;
+    char **keys = calloc(after * n_keys, sizeof *keys);
+    __int128 *values = calloc(after * release->n_measures, sizeof *values);
+    if (keys == NULL || values == NULL) {
+        free(keys);
+        free(values);
+        return false;
+    }
+    if (before > 0) {
+        memcpy(keys, rows->keys, before * n_keys * sizeof *keys);
+        memcpy(values, rows->values, before * release->n_measures * sizeof *values);
+    }
+    free(rows->keys);
+    wipe_and_free(rows->values, before * release->n_measures * sizeof *values);
+    rows->keys = keys;
+    rows->values = values;
+    measurement->capacity = after;
+    return true;
+}
+
+static const struct release *release_under_way(const struct measurement *measurement)
+{
+    assert(measurement->relation < measurement->plan->n_relations);
+    return measurement->plan->relations[measurement->relation].release;
+}
+
+/* One row of the measurement's result. False where it is not what the plan announced. */
+static bool rows_add(struct measurement *measurement, const PGresult *result)
+{
+    const struct release *release = release_under_way(measurement);
+    struct exact_rows *rows = &measurement->rows[measurement->filled];
+    if (PQntuples(result) != 1 ||
+        (size_t)PQnfields(result) != release->n_keys + release->n_measures ||
+        rows->n_rows >= measurement->pool->rows_max)
+        return false;
+    if (rows->n_rows == measurement->capacity && !rows_grow(measurement, release))
+        return false;
+    char **keys = rows->keys + rows->n_rows * release->n_keys;
+    __int128 *values = rows->values + rows->n_rows * release->n_measures;
+    rows->n_rows++;
+    for (size_t i = 0; i < release->n_keys; i++) {
+        if (!PQgetisnull(result, 0, (int)i) &&
+            (keys[i] = strdup(PQgetvalue(result, 0, (int)i))) == NULL)
+            return false;
+    }
+    for (size_t i = 0; i < release->n_measures; i++) {
+        int column = (int)(release->n_keys + i);
+        if (PQgetisnull(result, 0, column) ||
+            !exact_integer_read(PQgetvalue(result, 0, column),
+                                (size_t)PQgetlength(result, 0, column), &values[i]))
+            return false;
+    }
+    return true;
+}
+
+/* The transaction */
+
+/* Names of time zones as PostgreSQL reports them; nothing that could end a literal. */
+static bool time_zone_is_plain(const char *name)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                  "_/+-:.,<> ";
+    size_t length = strlen(name);
+    return length > 0 && length < TIME_ZONE_MAX && strspn(name, allowed) == length;
+}
+
+/* Everything that a session or a role's defaults could change about the meaning of an expression is
+ * pinned. */
+static void send_begin(struct measurement *measurement)
+{
+    char sql[BEGIN_SQL_MAX];
+    uint64_t timeout_ms = measurement->pool->timeout_ms;
+    int length = snprintf(sql, sizeof sql,
+                          "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+                          "SET LOCAL search_path = '';"
+                          "SET LOCAL client_encoding = 'UTF8';"
+                          "SET LOCAL standard_conforming_strings = on;"
+                          "SET LOCAL DateStyle = 'ISO, MDY';"
+                          "SET LOCAL IntervalStyle = 'postgres';"
+                          "SET LOCAL TimeZone = '%s';"
+                          "SET LOCAL extra_float_digits = 3;"
+                          "SET LOCAL bytea_output = 'hex';"
+                          "SET LOCAL lc_numeric = 'C';"
+                          "SET LOCAL array_nulls = on;"
+                          "SET LOCAL transform_null_equals = off;"
+                          "SET LOCAL gin_fuzzy_search_limit = 0;"
+                          "SET LOCAL jit = off;"
+                          "SET LOCAL lock_timeout = %" PRIu64 ";"
+                          "SET LOCAL statement_timeout = %" PRIu64 ";"
+                          "SET LOCAL idle_in_transaction_session_timeout = %" PRIu64,
+                          measurement->time_zone, timeout_ms, timeout_ms, timeout_ms);
+    assert(length > 0 && (size_t)length < sizeof sql);
+    measurement->step = STEP_BEGIN;
+    pg_client_script(measurement->slot->client, sql, handle_result, measurement->slot);
+}
+
+static void send_rows(struct measurement *measurement, const char *sql)
+{
+    const struct release *release = release_under_way(measurement);
+    size_t n = release->n_params > 0 ? release->n_params : 1;
+    Oid *types = calloc(n, sizeof *types);
+    const char **values = calloc(n, sizeof *values);
+    measurement->step = STEP_ROWS;
+    if (types == NULL || values == NULL) {
+        free(types);
+        free(values);
+        measurement_finish(measurement, true);
+        return;
+    }
+    for (size_t i = 0; i < release->n_params; i++) {
+        types[i] = release->params[i].type;
+        values[i] = release->params[i].text;
+    }
+    pg_client_rows(measurement->slot->client, sql, (int)release->n_params, types, values, 0,
+                   handle_result, measurement->slot);
+    free(types);
+    free(values);
+}
+
+/* A release without measures is its domain alone: nothing is asked for it. */
+static bool is_measured(const struct plan_relation *relation)
+{
+    return relation->kind == RELATION_RELEASE && relation->release->n_measures > 0;
+}
+
+/* Asks for the release under way, or the next one that needs asking. */
+static void send_release(struct measurement *measurement)
+{
+    const struct plan *plan = measurement->plan;
+    for (; measurement->relation < plan->n_relations; measurement->relation++) {
+        const struct plan_relation *relation = &plan->relations[measurement->relation];
+        if (is_measured(relation))
+            break;
+        if (relation->kind == RELATION_RELEASE)
+            measurement->filled++;
+    }
+    if (measurement->relation == plan->n_relations) {
+        measurement_finish(measurement, false);
+        return;
+    }
+    const struct release *release = release_under_way(measurement);
+    if (release->proof_sql != NULL && release->sql_proved != NULL) {
+        measurement->step = STEP_PROOF;
+        pg_client_send(measurement->slot->client, release->proof_sql, 0, NULL, NULL, 0,
+                       handle_result, measurement->slot);
+    } else {
+        send_rows(measurement, release->sql);
+    }
+}
+
+static void handle_begun(struct measurement *measurement, const PGresult *result)
+{
+    if (result == NULL && !measurement->begun_again) {
+        /* Most likely the server closed the idle connection; nothing was asked yet. */
+        measurement->begun_again = true;
+        send_begin(measurement);
+    } else if (PQresultStatus(result) == PGRES_COMMAND_OK) {
+        send_release(measurement);
+    } else {
+        measurement_finish(measurement, true);
+    }
+}
+
+static void handle_proof(struct measurement *measurement, const PGresult *result)
+{
+    const struct release *release = release_under_way(measurement);
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        measurement_finish(measurement, true);
+        return;
+    }
+    bool proved = PQntuples(result) == 1 && PQnfields(result) == 1 && !PQgetisnull(result, 0, 0) &&
+                  strcmp(PQgetvalue(result, 0, 0), "t") == 0;
+    send_rows(measurement, proved ? release->sql_proved : release->sql);
+}
+
+static void handle_rows(struct measurement *measurement, const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    if (status == PGRES_SINGLE_TUPLE) {
+        if (!rows_add(measurement, result))
+            measurement_finish(measurement, true);
+    } else if (status == PGRES_TUPLES_OK) {
+        measurement->filled++;
+        measurement->capacity = 0;
+        measurement->relation++;
+        send_release(measurement);
+    } else {
+        measurement_finish(measurement, true);
+    }
+}
+
+static void handle_result(void *context, const PGresult *result)
+{
+    struct slot *slot = context;
+    struct measurement *measurement = slot->measurement;
+    if (measurement == NULL)
+        return; /* it has ended: this is the connection being reset */
+    switch (measurement->step) {
+    case STEP_BEGIN:
+        handle_begun(measurement, result);
+        break;
+    case STEP_PROOF:
+        handle_proof(measurement, result);
+        break;
+    case STEP_ROWS:
+        handle_rows(measurement, result);
+        break;
+    case STEP_WAITING:
+        break;
+    }
+}
+
+/* The pool */
+
+static void slot_start(struct slot *slot, struct measurement *measurement)
+{
+    slot->measurement = measurement;
+    measurement->slot = slot;
+    send_begin(measurement);
+}
+
+static void pool_serve(struct measure_pool *pool)
+{
+    for (size_t i = 0; i < pool->n_slots && pool->head != NULL; i++) {
+        struct slot *slot = &pool->slots[i];
+        if (slot->measurement != NULL || slot->closing)
+            continue;
+        struct measurement *measurement = pool->head;
+        pool->head = measurement->next;
+        if (pool->head == NULL)
+            pool->tail = &pool->head;
+        slot_start(slot, measurement);
+    }
+}
+
+static void handle_closed(void *context, const PGresult *result)
+{
+    struct slot *slot = context;
+    slot->closing = false;
+    if (PQresultStatus(result) != PGRES_COMMAND_OK)
+        pg_client_reset(slot->client);
+    pool_serve(slot->pool);
+}
+
+/* Gives the connection back. One that is in the middle of something is dropped: a cancel request
+ * that arrives late must not hit the next measurement. */
+static void slot_release(struct slot *slot, bool clean)
+{
+    slot->measurement = NULL;
+    if (clean) {
+        slot->closing = true;
+        pg_client_send(slot->client, "COMMIT", 0, NULL, NULL, slot->pool->timeout_ms, handle_closed,
+                       slot);
+    } else {
+        pg_client_cancel(slot->client);
+        pg_client_reset(slot->client);
+    }
+}
+
+static void waiting_remove(struct measure_pool *pool, const struct measurement *measurement)
+{
+    struct measurement **at = &pool->head;
+    while (*at != measurement) {
+        assert(*at != NULL);
+        at = &(*at)->next;
+    }
+    *at = measurement->next;
+    if (*at == NULL)
+        pool->tail = at;
+}
+
+static void measurement_free(struct measurement *measurement)
+{
+    const struct plan *plan = measurement->plan;
+    size_t index = 0;
+    for (size_t i = 0; measurement->rows != NULL && i < plan->n_relations; i++) {
+        if (plan->relations[i].kind != RELATION_RELEASE)
+            continue;
+        struct exact_rows *rows = &measurement->rows[index];
+        /* Of a complete one the capacity is forgotten: its rows are all that was written. */
+        size_t capacity = index == measurement->filled ? measurement->capacity : rows->n_rows;
+        rows_clear(rows, capacity, plan->relations[i].release);
+        index++;
+    }
+    free(measurement->rows);
+    if (measurement->deadline != NULL)
+        event_free(measurement->deadline);
+    free(measurement);
+}
+
+static void measurement_leave(struct measurement *measurement, bool clean)
+{
+    event_del(measurement->deadline);
+    if (measurement->slot != NULL)
+        slot_release(measurement->slot, clean);
+    else
+        waiting_remove(measurement->pool, measurement);
+}
+
+static void measurement_finish(struct measurement *measurement, bool failed)
+{
+    struct measure_pool *pool = measurement->pool;
+    measurement_leave(measurement, !failed);
+    measurement->done(measurement->context, failed, failed ? NULL : measurement->rows);
+    measurement_free(measurement);
+    pool_serve(pool);
+}
+
+static void handle_deadline(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct measurement *measurement = context;
+    if (!measurement->nothing_to_do)
+        log_warning("%s: a measurement took too long", measurement->pool->label);
+    measurement_finish(measurement, !measurement->nothing_to_do);
+}
+
+/* The interface */
+
+struct measure_pool *measure_pool_new(struct event_base *base, const struct config *config,
+                                      const struct config_dataset *dataset)
+{
+    struct measure_pool *pool = calloc(1, sizeof *pool);
+    if (pool == NULL)
+        return NULL;
+    pool->base = base;
+    pool->tail = &pool->head;
+    pool->timeout_ms = config->measurement_timeout_ms;
+    pool->rows_max = config->answer_rows_max;
+    size_t n = (size_t)dataset->measurements_max;
+    if (asprintf(&pool->label, "protected server of dataset %s", dataset->name) < 0)
+        pool->label = NULL;
+    pool->slots = calloc(n, sizeof *pool->slots);
+    if (pool->label == NULL || pool->slots == NULL)
+        goto failed;
+    for (; pool->n_slots < n; pool->n_slots++) {
+        struct slot *slot = &pool->slots[pool->n_slots];
+        slot->pool = pool;
+        slot->client = pg_client_new(base, dataset->server, pool->label);
+        if (slot->client == NULL)
+            goto failed;
+    }
+    return pool;
+failed:
+    measure_pool_free(pool);
+    return NULL;
+}
+
+void measure_pool_free(struct measure_pool *pool)
+{
+    if (pool == NULL)
+        return;
+    while (pool->head != NULL)
+        measurement_finish(pool->head, true);
+    for (size_t i = 0; i < pool->n_slots; i++) {
+        if (pool->slots[i].measurement != NULL)
+            measurement_finish(pool->slots[i].measurement, true);
+    }
+    for (size_t i = 0; i < pool->n_slots; i++)
+        pg_client_free(pool->slots[i].client);
+    free(pool->slots);
+    free(pool->label);
+    free(pool);
+}
+
+static struct measurement *measurement_new(struct measure_pool *pool, const struct plan *plan)
+{
+    struct measurement *measurement = calloc(1, sizeof *measurement);
+    if (measurement == NULL)
+        return NULL;
+    measurement->pool = pool;
+    measurement->plan = plan;
+    measurement->nothing_to_do = true;
+    for (size_t i = 0; i < plan->n_relations; i++) {
+        measurement->n_releases += plan->relations[i].kind == RELATION_RELEASE;
+        if (is_measured(&plan->relations[i]))
+            measurement->nothing_to_do = false;
+    }
+    size_t n = measurement->n_releases > 0 ? measurement->n_releases : 1;
+    measurement->rows = calloc(n, sizeof *measurement->rows);
+    measurement->deadline = evtimer_new(pool->base, handle_deadline, measurement);
+    if (measurement->rows == NULL || measurement->deadline == NULL) {
+        measurement_free(measurement);
+        return NULL;
+    }
+    return measurement;
+}
+
+static bool plan_uses_time_zone(const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->n_relations; i++) {
+        if (plan->relations[i].kind == RELATION_RELEASE &&
+            plan->relations[i].release->uses_time_zone)
+            return true;
+    }
+    return false;
+}
+
+struct measurement *measure_start(struct measure_pool *pool, const struct plan *plan,
+                                  const char *time_zone, measure_done *done, void *context)
+{
+    struct measurement *measurement = measurement_new(pool, plan);
+    if (measurement == NULL) {
+        log_error("%s: out of memory", pool->label);
+        abort(); /* the charge stands and nobody could be told */
+    }
+    measurement->done = done;
+    measurement->context = context;
+    bool plain = true;
+    if (time_zone != NULL && plan_uses_time_zone(plan))
+        plain = time_zone_is_plain(time_zone);
+    else
+        time_zone = "UTC";
+    if (plain)
+        strcpy(measurement->time_zone, time_zone);
+    struct timeval delay = {.tv_sec = (time_t)(pool->timeout_ms / 1000),
+                            .tv_usec = (suseconds_t)(pool->timeout_ms % 1000 * 1000)};
+    *pool->tail = measurement;
+    pool->tail = &measurement->next;
+    if (measurement->nothing_to_do || !plain) {
+        /* Ends in the next turn of the loop, well or not; it needs no connection. */
+        delay = (struct timeval){0, 0};
+        event_add(measurement->deadline, &delay);
+        return measurement;
+    }
+    event_add(measurement->deadline, &delay);
+    pool_serve(pool);
+    return measurement;
+}
+
+void measure_abandon(struct measurement *measurement)
+{
+    struct measure_pool *pool = measurement->pool;
+    measurement_leave(measurement, false);
+    measurement_free(measurement);
+    pool_serve(pool);
+}

@@ -1,0 +1,290 @@
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "proxy/measure.h"
+#include "tests/support/pg_server.h"
+
+static struct pg_server server;
+static struct event_base *base;
+static struct measure_pool *pool;
+static char conninfo[192];
+static char name[] = "census";
+static struct config_dataset dataset = {.name = name, .server = conninfo, .measurements_max = 2};
+static struct config config = {.measurement_timeout_ms = 5000, .answer_rows_max = 100};
+
+static void start(void)
+{
+    pg_server_start(&server, NULL);
+    pg_server_run(&server, "postgres",
+                  "CREATE TABLE t AS SELECT i, i % 3 AS k FROM generate_series(1, 9) i;"
+                  "INSERT INTO t VALUES (100, NULL); CREATE ROLE reader LOGIN; GRANT SELECT ON t "
+                  "TO reader; ALTER ROLE reader SET DateStyle = 'SQL, DMY'; ALTER ROLE reader SET "
+                  "TimeZone = 'Asia/Tokyo'; ALTER ROLE reader SET extra_float_digits = -5");
+    snprintf(conninfo, sizeof conninfo, "host=%s user=reader dbname=postgres", server.directory);
+    base = event_base_new();
+    pool = measure_pool_new(base, &config, &dataset);
+}
+
+static void stop(void)
+{
+    measure_pool_free(pool);
+    event_base_free(base);
+    pg_server_stop(&server);
+}
+
+TestSuite(measure, .init = start, .fini = stop, .timeout = 60);
+
+/* A plan of up to four releases and what came of it. */
+struct trial {
+    struct plan plan;
+    struct plan_relation relations[4];
+    struct release releases[4];
+    int calls;
+    bool failed;
+    char text[1024];
+};
+
+static void describe(void *context, bool failed, const struct exact_rows *rows)
+{
+    struct trial *trial = context;
+    size_t length = 0;
+    trial->calls++;
+    trial->failed = failed;
+    trial->text[0] = '\0';
+    if (failed) {
+        cr_assert_null(rows);
+        return;
+    }
+    for (size_t r = 0; r < trial->plan.n_relations; r++) {
+        const struct release *release = &trial->releases[r];
+        for (size_t i = 0; i < rows[r].n_rows && length < sizeof trial->text - 64; i++) {
+            for (size_t k = 0; k < release->n_keys; k++) {
+                const char *key = rows[r].keys[i * release->n_keys + k];
+                length += (size_t)sprintf(trial->text + length, "%.40s:", key ? key : "NULL");
+            }
+            for (size_t m = 0; m < release->n_measures; m++)
+                length += (size_t)sprintf(trial->text + length, "%lld ",
+                                          (long long)rows[r].values[i * release->n_measures + m]);
+        }
+        length += (size_t)sprintf(trial->text + length, "|");
+    }
+}
+
+static void add(struct trial *trial, const char *sql, size_t n_keys, size_t n_measures)
+{
+    size_t i = trial->plan.n_relations++;
+    trial->releases[i] = (struct release){.sql = sql, .n_keys = n_keys, .n_measures = n_measures};
+    trial->relations[i] =
+        (struct plan_relation){.kind = RELATION_RELEASE, .release = &trial->releases[i]};
+    trial->plan.relations = trial->relations;
+}
+
+static void wait_for(const struct trial *trial)
+{
+    struct timeval begin, now;
+    gettimeofday(&begin, NULL);
+    do {
+        event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        usleep(500);
+        gettimeofday(&now, NULL);
+    } while (trial->calls == 0 && now.tv_sec - begin.tv_sec < 20);
+    cr_assert_eq(trial->calls, 1);
+}
+
+static const char *run(struct trial *trial)
+{
+    measure_start(pool, &trial->plan, "Europe/Oslo", describe, trial);
+    cr_assert_eq(trial->calls, 0, "not from inside measure_start");
+    wait_for(trial);
+    return trial->failed ? "failed" : trial->text;
+}
+
+static const char *run_one(const char *sql, size_t n_keys, size_t n_measures)
+{
+    static struct trial trial;
+    memset(&trial, 0, sizeof trial);
+    add(&trial, sql, n_keys, n_measures);
+    return run(&trial);
+}
+
+Test(measure, rows_keys_and_nulls_arrive_exactly)
+{
+    cr_assert_str_eq(
+        run_one("SELECT k::text, count(*), sum(i) FROM public.t GROUP BY k ORDER BY k", 1, 2),
+        "0:3 18 1:3 12 2:3 15 NULL:1 100 |");
+    cr_assert_str_eq(run_one("SELECT 12345678901234567::numeric * -1", 0, 1),
+                     "-12345678901234567 |");
+    cr_assert_str_eq(run_one("SELECT 'x', 1 WHERE false", 1, 1), "|");
+}
+
+Test(measure, parameters_are_typed_and_may_be_null)
+{
+    struct sql_value params[] = {{TYPE_INT8, "5"}, {TYPE_TEXT, NULL}, {TYPE_TEXT, "o'k"}};
+    struct trial trial = {0};
+    add(&trial, "SELECT coalesce($2, $3), count(*) FROM public.t WHERE i <= $1", 1, 1);
+    trial.releases[0].n_params = 3;
+    trial.releases[0].params = params;
+    cr_assert_str_eq(run(&trial), "o'k:5 |");
+}
+
+Test(measure, several_releases_see_one_snapshot_and_releases_without_measures_are_skipped)
+{
+    struct trial trial = {0};
+    add(&trial, "SELECT count(*) FROM public.t, pg_sleep(0.5)", 0, 1);
+    add(&trial, NULL, 1, 0);
+    add(&trial, "SELECT count(*) FROM public.t", 0, 1);
+    measure_start(pool, &trial.plan, NULL, describe, &trial);
+    for (int i = 0; i < 200; i++) {
+        event_base_loop(base, EVLOOP_NONBLOCK);
+        usleep(1000);
+    }
+    cr_assert_eq(trial.calls, 0);
+    pg_server_run(&server, "postgres", "INSERT INTO t VALUES (7, 7)");
+    wait_for(&trial);
+    cr_assert_str_eq(trial.text, "10 ||10 |");
+}
+
+Test(measure, the_shortcut_is_taken_only_where_its_proof_holds)
+{
+    static const struct {
+        const char *proof, *expected;
+    } cases[] = {
+        {"SELECT true", "2 |"},       {"SELECT false", "1 |"},
+        {"SELECT NULL::bool", "1 |"}, {"SELECT true WHERE false", "1 |"},
+        {"SELECT true, true", "1 |"}, {"SELECT true UNION ALL SELECT true", "1 |"},
+        {"SELECT 1/0 = 1", "failed"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct trial trial = {0};
+        add(&trial, "SELECT 1", 0, 1);
+        trial.releases[0].sql_proved = "SELECT 2";
+        trial.releases[0].proof_sql = cases[i].proof;
+        cr_assert_str_eq(run(&trial), cases[i].expected, "%s", cases[i].proof);
+    }
+}
+
+Test(measure, settings_are_pinned_whatever_the_role_says)
+{
+    cr_assert_str_eq(
+        run_one("SELECT concat_ws(' ', current_setting('DateStyle'), current_setting('TimeZone'), "
+                "current_setting('search_path') = '\"\"', current_setting('extra_float_digits'), "
+                "current_setting('transaction_isolation'), "
+                "current_setting('transaction_read_only')), 0",
+                1, 1),
+        "ISO, MDY UTC t 3 repeatable read on:0 |");
+}
+
+Test(measure, the_time_zone_is_set_only_for_releases_that_use_it)
+{
+    struct trial trial = {0};
+    add(&trial, "SELECT current_setting('TimeZone'), 0", 1, 1);
+    trial.releases[0].uses_time_zone = true;
+    cr_assert_str_eq(run(&trial), "Europe/Oslo:0 |");
+    trial.calls = 0;
+    measure_start(pool, &trial.plan, "UTC'; DROP TABLE t; --", describe, &trial);
+    wait_for(&trial);
+    cr_assert(trial.failed);
+    trial.calls = 0;
+    measure_start(pool, &trial.plan, "No/Where", describe, &trial);
+    wait_for(&trial);
+    cr_assert(trial.failed);
+}
+
+Test(measure, whatever_goes_wrong_looks_the_same)
+{
+    static const struct {
+        const char *sql;
+        size_t n_keys, n_measures;
+    } cases[] = {
+        {"SELECT 1/0", 0, 1},
+        {"SELECT NULL::int", 0, 1},
+        {"SELECT 1.5", 0, 1},
+        {"SELECT 'NaN'::numeric", 0, 1},
+        {"SELECT 1, 2", 0, 1},
+        {"SELECT 1", 1, 1},
+        {"SELECT nonsense", 0, 1},
+        {"INSERT INTO public.t VALUES (1, 1)", 0, 1},
+        {"CREATE TABLE public.x (y int)", 0, 1},
+        {"SELECT i FROM generate_series(1, 101) i", 0, 1},
+        {"SELECT pg_terminate_backend(pg_backend_pid())::int", 0, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cr_assert_str_eq(run_one(cases[i].sql, cases[i].n_keys, cases[i].n_measures), "failed",
+                         "%s", cases[i].sql);
+        cr_assert_str_eq(run_one("SELECT 4", 0, 1), "4 |", "the pool goes on after %s",
+                         cases[i].sql);
+    }
+    cr_assert_str_neq(run_one("SELECT i FROM generate_series(1, 100) i", 0, 1), "failed");
+}
+
+Test(measure, time_runs_while_waiting_and_the_server_is_told_to_stop)
+{
+    struct trial slow[2] = {{.calls = 0}}, waits = {0};
+    measure_pool_free(pool);
+    config.measurement_timeout_ms = 700;
+    pool = measure_pool_new(base, &config, &dataset);
+    for (int i = 0; i < 2; i++) {
+        add(&slow[i], "SELECT count(*) FROM pg_sleep(30) /* slow */", 0, 1);
+        measure_start(pool, &slow[i].plan, NULL, describe, &slow[i]);
+    }
+    add(&waits, "SELECT 1", 0, 1);
+    measure_start(pool, &waits.plan, NULL, describe, &waits);
+    wait_for(&slow[0]);
+    wait_for(&slow[1]);
+    wait_for(&waits);
+    cr_assert(slow[0].failed && slow[1].failed);
+    cr_assert_str_eq(run_one("SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader' AND "
+                             "state = 'active' AND query LIKE '%slow%' AND pid <> pg_backend_pid()",
+                             0, 1),
+                     "0 |");
+}
+
+Test(measure, an_abandoned_measurement_calls_nobody_and_frees_its_place)
+{
+    struct trial slow[3] = {{.calls = 0}}, next = {0};
+    struct measurement *measurements[3];
+    for (int i = 0; i < 3; i++) {
+        add(&slow[i], "SELECT count(*) FROM pg_sleep(30)", 0, 1);
+        measurements[i] = measure_start(pool, &slow[i].plan, NULL, describe, &slow[i]);
+    }
+    for (int i = 0; i < 100; i++) {
+        event_base_loop(base, EVLOOP_NONBLOCK);
+        usleep(1000);
+    }
+    measure_abandon(measurements[2]);
+    measure_abandon(measurements[0]);
+    add(&next, "SELECT 9", 0, 1);
+    cr_assert_str_eq(run(&next), "9 |");
+    measure_abandon(measurements[1]);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(slow[i].calls, 0);
+}
+
+Test(measure, a_restarted_server_costs_no_measurement)
+{
+    cr_assert_str_eq(run_one("SELECT 1", 0, 1), "1 |");
+    pg_server_pause(&server);
+    cr_assert_str_eq(run_one("SELECT 2", 0, 1), "failed");
+    pg_server_resume(&server);
+    cr_assert_str_eq(run_one("SELECT 3", 0, 1), "3 |");
+}
+
+Test(measure, a_server_killed_in_the_middle_fails_the_measurement)
+{
+    struct trial slow = {0};
+    add(&slow, "SELECT count(*) FROM pg_sleep(30)", 0, 1);
+    measure_start(pool, &slow.plan, NULL, describe, &slow);
+    for (int i = 0; i < 100; i++) {
+        event_base_loop(base, EVLOOP_NONBLOCK);
+        usleep(1000);
+    }
+    pg_server_pause(&server);
+    wait_for(&slow);
+    cr_assert(slow.failed);
+    pg_server_resume(&server);
+    cr_assert_str_eq(run_one("SELECT 3", 0, 1), "3 |");
+}
