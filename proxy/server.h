@@ -15,6 +15,7 @@
 #include "proxy/measure.h"
 #include "proxy/pg_client.h"
 
+struct listener;
 struct session;
 
 struct dataset {
@@ -34,8 +35,8 @@ struct server {
     char *twin_socket; /* path of the twin server's socket */
     size_t n_datasets;
     struct dataset *datasets;
-    struct session *sessions; /* all of them, linked */
-    size_t n_logins;          /* sockets accepted and not yet sessions */
+    struct session *sessions;  /* all of them, linked */
+    struct listener *listener; /* told when a connection has gone */
 };
 
 const struct dataset *server_find_dataset(const struct server *server, const char *name);

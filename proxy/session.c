@@ -17,6 +17,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "proxy/listener.h"
 #include "proxy/log.h"
 #include "proxy/twin.h"
 
@@ -109,6 +110,7 @@ static void free_session(evutil_socket_t fd, short what, void *context)
     while (*link != session)
         link = &(*link)->next;
     *link = session->next;
+    listener_release(session->server->listener);
     event_free(session->timer);
     event_free(session->closing);
     replies_clear(&session->replies);

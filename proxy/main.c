@@ -1,0 +1,236 @@
+/*
+ * pgveil: reads its file, opens the servers, listens, runs the loop until told to stop. One
+ * process, one thread for everything that is answered.
+ */
+#include <event2/event.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "budget/ledger.h"
+#include "proxy/listener.h"
+#include "proxy/log.h"
+#include "proxy/login.h"
+#include "proxy/server_open.h"
+#include "proxy/session.h"
+
+#ifndef PGVEIL_VERSION
+#define PGVEIL_VERSION "0.1.0"
+#endif
+
+enum { NOISE_BUSY_MS = 1, NOISE_IDLE_MS = 100, LEDGER_LOGIN_MS = 10000, FAREWELL_MS = 500 };
+
+/* --- logins ------------------------------------------------------------------------------------
+ */
+
+static void on_verifier(void *context, const PGresult *result)
+{
+    struct ledger_login login;
+    enum ledger_outcome outcome = result ? ledger_login_result(result, &login) : LEDGER_FAILED;
+    bool known = outcome == LEDGER_OK && login.known && login.enabled;
+    login_verifier(context, known ? login.verifier : NULL, outcome == LEDGER_FAILED);
+    explicit_bzero(&login, sizeof login);
+}
+
+static void find_verifier(void *owner, void *login, const char *user)
+{
+    struct server *server = owner;
+    struct ledger_call call;
+    ledger_login_call(&call, user);
+    pg_client_send(server->ledger, call.sql, call.n_params, NULL, call.values, LEDGER_LOGIN_MS,
+                   on_verifier, login);
+}
+
+static void on_login(void *owner, struct stream *stream, struct startup *startup)
+{
+    session_start(owner, stream, startup);
+}
+
+static void on_login_ended(void *owner)
+{
+    struct server *server = owner;
+    listener_release(server->listener);
+}
+
+static void on_cancel(void *owner, uint32_t pid, uint32_t key)
+{
+    session_cancel(owner, pid, key);
+}
+
+static void on_accepted(void *context, int fd)
+{
+    struct server *server = context;
+    struct login_context login = {.base = server->base,
+                                  .config = server->config,
+                                  .tls = server->tls,
+                                  .find_verifier = find_verifier,
+                                  .accepted = on_login,
+                                  .cancel = on_cancel,
+                                  .ended = on_login_ended,
+                                  .owner = server};
+    login_start(&login, fd);
+}
+
+/* --- the loop -----------------------------------------------------------------------------------
+ */
+
+struct program {
+    struct server server;
+    struct server_managed managed;
+    struct event *noise_timer, *terminate, *interrupt;
+    bool stopping;
+};
+
+static void on_noise_timer(evutil_socket_t fd, short what, void *context)
+{
+    struct program *program = context;
+    struct dp_noise *noise = program->server.noise;
+    (void)fd, (void)what;
+    if (dp_noise_wants_refill(noise) && !dp_noise_refill(noise))
+        log_error("no entropy: private statements fail until there is some");
+    long wait_ms = dp_noise_wants_refill(noise) ? NOISE_BUSY_MS : NOISE_IDLE_MS;
+    struct timeval wait = {0, wait_ms * 1000};
+    event_add(program->noise_timer, &wait);
+}
+
+static void on_signal(evutil_socket_t signal_number, short what, void *context)
+{
+    struct program *program = context;
+    (void)what;
+    if (program->stopping) {
+        event_base_loopbreak(program->server.base);
+        return;
+    }
+    program->stopping = true;
+    log_info("stopping on signal %d", (int)signal_number);
+    listener_stop(program->server.listener);
+    session_shutdown_all(&program->server);
+    struct timeval farewell = {0, FAREWELL_MS * 1000};
+    event_base_loopexit(program->server.base, &farewell);
+}
+
+static bool start_events(struct program *program)
+{
+    struct event_base *base = program->server.base;
+    struct timeval soon = {0, 0};
+    program->noise_timer = evtimer_new(base, on_noise_timer, program);
+    program->terminate = evsignal_new(base, SIGTERM, on_signal, program);
+    program->interrupt = evsignal_new(base, SIGINT, on_signal, program);
+    if (!program->noise_timer || !program->terminate || !program->interrupt)
+        return false;
+    return event_add(program->noise_timer, &soon) == 0 &&
+           event_add(program->terminate, NULL) == 0 && event_add(program->interrupt, NULL) == 0;
+}
+
+static void free_events(struct program *program)
+{
+    if (program->noise_timer)
+        event_free(program->noise_timer);
+    if (program->terminate)
+        event_free(program->terminate);
+    if (program->interrupt)
+        event_free(program->interrupt);
+}
+
+static int run(struct config *config)
+{
+    char error[512] = "";
+    struct program program = {.managed.lock = -1};
+    struct server *server = &program.server;
+    int status = EXIT_FAILURE;
+    server->config = config;
+    server->base = event_base_new();
+    listener_raise_descriptors(2 * config->connections_max + 256);
+    if (server->base == NULL || !start_events(&program)) {
+        snprintf(error, sizeof error, "the event loop cannot be set up");
+        goto cleanup;
+    }
+    event_del(program.noise_timer); /* there is no noise yet */
+    if (!server_open(server, &program.managed, error))
+        goto cleanup;
+    server->listener = listener_new(server->base, config->listen_address, config->listen_port,
+                                    config->connections_max, on_accepted, server, error);
+    if (server->listener == NULL)
+        goto cleanup;
+    struct timeval soon = {0, 0};
+    event_add(program.noise_timer, &soon);
+    log_info("listening on %s:%u", config->listen_address,
+             (unsigned)listener_port(server->listener));
+    event_base_dispatch(server->base);
+    status = EXIT_SUCCESS;
+cleanup:
+    if (status != EXIT_SUCCESS)
+        log_error("%s", error);
+    free_events(&program);
+    server_close(server, &program.managed);
+    listener_free(server->listener);
+    if (server->base)
+        event_base_free(server->base);
+    if (program.managed.lock >= 0)
+        close(program.managed.lock);
+    return status;
+}
+
+/* --- arguments -----------------------------------------------------------------------------------
+ */
+
+static const char usage[] =
+    "Usage: pgveil [-c FILE] [--check]\n"
+    "Opens a PostgreSQL database to analysts under differential privacy.\n\n"
+    "  -c, --config FILE  configuration (default /etc/pgveil/pgveil.json)\n"
+    "      --check        read the configuration and say what is wrong with it\n"
+    "      --version      print the version\n"
+    "      --help         this text\n";
+
+int main(int argc, char **argv)
+{
+    enum { OPTION_CHECK = 256, OPTION_VERSION, OPTION_HELP };
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"check", no_argument, NULL, OPTION_CHECK},
+                                            {"version", no_argument, NULL, OPTION_VERSION},
+                                            {"help", no_argument, NULL, OPTION_HELP},
+                                            {NULL, 0, NULL, 0}};
+    const char *file = "/etc/pgveil/pgveil.json";
+    bool check = false;
+    for (int option; (option = getopt_long(argc, argv, "c:", options, NULL)) != -1;) {
+        switch (option) {
+        case 'c':
+            file = optarg;
+            break;
+        case OPTION_CHECK:
+            check = true;
+            break;
+        case OPTION_VERSION:
+            puts("pgveil " PGVEIL_VERSION);
+            return EXIT_SUCCESS;
+        case OPTION_HELP:
+            fputs(usage, stdout);
+            return EXIT_SUCCESS;
+        default:
+            fputs(usage, stderr);
+            return 2;
+        }
+    }
+    if (optind < argc) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    struct config_error error;
+    struct config *config = config_read(file, &error);
+    if (config == NULL) {
+        fprintf(stderr, "pgveil: %s: %s: %s\n", error.file, error.key, error.text);
+        return EXIT_FAILURE;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    if (!log_set_level(config->log_level)) {
+        fprintf(stderr, "pgveil: %s: log_level: no such level\n", file);
+        config_free(config);
+        return EXIT_FAILURE;
+    }
+    int status = check ? EXIT_SUCCESS : run(config);
+    config_free(config);
+    return status;
+}
