@@ -1,0 +1,136 @@
+/* From exact rows to noisy arrays, with noise too small to show: m is so large that a draw is zero
+ * but with probability far below 1e-100. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/release.h"
+
+static const struct dp_calibration quiet = {.mechanism = DP_GAUSSIAN,
+                                            .grid = {0, 0},
+                                            .delta_grid = 1,
+                                            .groups = 1,
+                                            .m = (UINT64_C(1) << 61) + 1};
+
+static uint32_t int32_at(const struct array_param *param, size_t offset)
+{
+    const unsigned char *at = param->bytes + offset;
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+/* Text of the n-th element of a binary array; NULL: SQL NULL. */
+static const char *element(const struct array_param *param, size_t n, char buffer[64])
+{
+    size_t offset = 20;
+    for (size_t i = 0;; i++) {
+        uint32_t length = int32_at(param, offset);
+        if (i == n && length == UINT32_MAX)
+            return NULL;
+        if (i == n) {
+            memcpy(buffer, param->bytes + offset + 4, length);
+            buffer[length] = '\0';
+            return buffer;
+        }
+        offset += 4 + (length == UINT32_MAX ? 0 : length);
+    }
+}
+
+static bool text_is(const struct array_param *param, const char *text)
+{
+    return param->length == strlen(text) && memcmp(param->bytes, text, param->length) == 0;
+}
+
+static struct dp_noise *noise;
+
+static void open_noise(void)
+{
+    noise = dp_noise_new();
+    cr_assert_not_null(noise);
+}
+
+static void close_noise(void)
+{
+    dp_noise_free(noise);
+}
+
+TestSuite(release, .init = open_noise, .fini = close_noise);
+
+Test(release, every_group_of_a_domain_appears_in_its_order_and_empty_ones_are_zero)
+{
+    static const char *const domain[] = {"south", "west", NULL, "north"};
+    struct measure measures[] = {{.kind = MEASURE_COUNT, .calibration = quiet}};
+    struct release release = {
+        .n_keys = 1, .n_domain = 4, .domain = domain, .n_measures = 1, .measures = measures};
+    char *keys[] = {(char[]){"north"}, NULL};
+    __int128 values[] = {7, 3};
+    struct exact_rows rows = {.n_rows = 2, .keys = keys, .values = values};
+    struct array_params params = {0};
+    char buffer[64];
+    cr_assert(release_arrays(noise, &release, &rows, false, &params));
+    cr_assert_eq(params.count, 2);
+    cr_assert_str_eq(element(&params.items[0], 0, buffer), "south");
+    cr_assert_null(element(&params.items[0], 2, buffer));
+    cr_assert_str_eq(element(&params.items[0], 3, buffer), "north");
+    cr_assert(text_is(&params.items[1], "{0,0,3,7}"));
+    array_params_clear(&params);
+}
+
+Test(release, private_groups_below_the_threshold_are_withheld_whole)
+{
+    struct measure measures[] = {{.kind = MEASURE_UNITS, .calibration = quiet},
+                                 {.kind = MEASURE_SUM, .calibration = quiet}};
+    measures[1].calibration.grid.scale10 = 2;
+    struct release release = {
+        .n_keys = 1, .key_threshold = 10, .n_measures = 2, .measures = measures};
+    char *keys[] = {(char[]){"rare"}, (char[]){"at"}, (char[]){"above"}};
+    __int128 values[] = {9, 100, 10, -250, 11, 300};
+    struct exact_rows rows = {.n_rows = 3, .keys = keys, .values = values};
+    struct array_params params = {0};
+    char buffer[64];
+    cr_assert(release_arrays(noise, &release, &rows, false, &params));
+    cr_assert_eq(params.count, 3);
+    cr_assert_eq(int32_at(&params.items[0], 12), 2);
+    cr_assert_str_eq(element(&params.items[0], 0, buffer), "at");
+    cr_assert_str_eq(element(&params.items[0], 1, buffer), "above");
+    cr_assert(text_is(&params.items[1], "{10,11}"));
+    cr_assert(text_is(&params.items[2], "{-2.50,3.00}"));
+    array_params_clear(&params);
+}
+
+Test(release, a_probe_gets_empty_arrays)
+{
+    struct measure measures[] = {{.kind = MEASURE_COUNT, .calibration = quiet}};
+    struct release release = {.n_keys = 1, .n_measures = 1, .measures = measures};
+    struct array_params params = {0};
+    cr_assert(release_arrays(noise, &release, NULL, true, &params));
+    cr_assert_eq(params.count, 2);
+    cr_assert_eq(int32_at(&params.items[0], 0), 0);
+    cr_assert(text_is(&params.items[1], "{}"));
+    array_params_clear(&params);
+}
+
+Test(release, a_domain_without_measures_is_listed_without_rows)
+{
+    static const char *const domain[] = {"a", "1", "b", "2"};
+    struct release release = {.n_keys = 2, .n_domain = 2, .domain = domain};
+    struct array_params params = {0};
+    char buffer[64];
+    cr_assert(release_arrays(noise, &release, NULL, false, &params));
+    cr_assert_eq(params.count, 2);
+    cr_assert_str_eq(element(&params.items[1], 1, buffer), "2");
+    array_params_clear(&params);
+}
+
+Test(release, floating_sums_are_multiples_of_their_grid)
+{
+    struct measure measures[] = {{.kind = MEASURE_SUM, .calibration = quiet, .floating = true}};
+    measures[0].calibration.grid.exp2 = -40;
+    struct release release = {.n_measures = 1, .measures = measures};
+    __int128 values[] = {((__int128)3) << 39};
+    struct exact_rows rows = {.n_rows = 1, .values = values};
+    struct array_params params = {0};
+    cr_assert(release_arrays(noise, &release, &rows, false, &params));
+    cr_assert_eq(params.items[0].type, 1022);
+    cr_assert(text_is(&params.items[0], "{1.5}"));
+    array_params_clear(&params);
+}
