@@ -56,7 +56,7 @@ struct ctl_command {
     const char *details;   /* paragraphs of the command's own help */
     unsigned options;      /* bits 1 << id beside the general ones */
     int arguments_min, arguments_max;
-    bool needs_ledger;
+    bool needs_ledger; /* connected before run; others connect themselves if need be */
     enum ctl_exit (*run)(struct ctl *ctl);
 };
 

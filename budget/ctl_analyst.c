@@ -40,6 +40,10 @@ static enum ctl_exit set_password(struct ctl *ctl, bool add)
         ctl_error("\"%s\" cannot be an analyst's name: %s", name, why);
         return CTL_USAGE;
     }
+    exit_code = ctl_connect(ctl, true);
+    if (exit_code != CTL_OK) {
+        return exit_code;
+    }
     char *verifier = ctl_new_verifier(ctl, name, &exit_code);
     if (!verifier) {
         return exit_code;

@@ -80,6 +80,10 @@ enum ctl_exit ctl_budget_grant(struct ctl *ctl)
     if (!dataset_is_configured(ctl, dataset)) {
         return CTL_REFUSED;
     }
+    exit_code = ctl_connect(ctl, true);
+    if (exit_code != CTL_OK) {
+        return exit_code;
+    }
     ledger_grant_call(&call, analyst, dataset, &grant);
     PGresult *result = ctl_call(ctl, &call);
     if (!result) {

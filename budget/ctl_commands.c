@@ -45,19 +45,19 @@ const struct ctl_command ctl_commands[] = {
     {"analyst add", "NAME", "create an analyst, with a password and no budget",
      "The password is asked for twice on the terminal, or read as the options say. Only a SCRAM "
      "verifier of it is kept. What an earlier analyst of this name has spent stays spent.",
-     PASSWORD, 1, 1, true, ctl_analyst_add},
+     PASSWORD, 1, 1, false, ctl_analyst_add},
     {"analyst list", "", "list the analysts", "", 0, 0, 0, true, ctl_analyst_list},
     {"analyst disable", "NAME", "let an analyst neither log in nor spend", "", 0, 1, 1, true,
      ctl_analyst_disable},
     {"analyst enable", "NAME", "undo disable", "", 0, 1, 1, true, ctl_analyst_enable},
-    {"analyst passwd", "NAME", "set an analyst's password anew", "", PASSWORD, 1, 1, true,
+    {"analyst passwd", "NAME", "set an analyst's password anew", "", PASSWORD, 1, 1, false,
      ctl_analyst_passwd},
     {"budget grant", "ANALYST DATASET", "grant an analyst a budget on a dataset, or change it",
      "Within one window, everything that the analyst learns of one person is "
      "(epsilon, delta)-differentially private; k windows compose to k grants. A new grant replaces "
      "the old one and never gives back what was spent, whatever the window was. The first grant on "
      "a dataset also sets the cap that all its analysts share, to the same amount.",
-     BIT(EPSILON) | BIT(DELTA) | BIT(WINDOW), 2, 2, true, ctl_budget_grant},
+     BIT(EPSILON) | BIT(DELTA) | BIT(WINDOW), 2, 2, false, ctl_budget_grant},
     {"budget show", "[ANALYST] [DATASET]", "show grants and what is left of them",
      "Rows without an analyst are the caps that all analysts of a dataset share. spent and "
      "remaining are shares of one; spent_mu2 and cap_mu2 are the ledger's integers (squared "

@@ -15,9 +15,6 @@ import psycopg2
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# What `budget grant` computes for epsilon 1 and delta 1e-6 (tests/unit/test_ledger.c).
-CAP_EPSILON_1 = 55_546_024_041
-
 
 def postgres_bin():
     folders = glob.glob("/usr/lib/postgresql/*/bin/initdb")
@@ -102,13 +99,10 @@ class LedgerServer:
         if os.path.exists(pidfile):
             os.unlink(pidfile)
 
-    def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(30)
-
     def remove(self):
-        self.stop()
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGQUIT)  # nothing of it is kept
+            self.process.wait(30)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def conninfo(self, database="ledger"):
