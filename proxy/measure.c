@@ -12,7 +12,7 @@
 
 enum { TIME_ZONE_MAX = 64, BEGIN_SQL_MAX = 1024, ROWS_FIRST = 64 };
 
-enum step { STEP_WAITING, STEP_BEGIN, STEP_PROOF, STEP_ROWS };
+enum step { STEP_WAITING, STEP_BEGIN, STEP_OPEN, STEP_PROOF, STEP_ROWS };
 
 /* One connection. */
 struct slot {
@@ -36,6 +36,7 @@ struct measurement {
     struct measure_pool *pool;
     struct slot *slot; /* NULL while it waits */
     const struct plan *plan;
+    measure_ready *ready; /* NULL: goes on at once */
     measure_done *done;
     void *context;
     struct event *deadline;
@@ -234,10 +235,13 @@ static void handle_begun(struct measurement *measurement, const PGresult *result
         /* Most likely the server closed the idle connection; nothing was asked yet. */
         measurement->begun_again = true;
         send_begin(measurement);
-    } else if (PQresultStatus(result) == PGRES_COMMAND_OK) {
-        send_release(measurement);
-    } else {
+    } else if (PQresultStatus(result) != PGRES_COMMAND_OK) {
         measurement_finish(measurement, true);
+    } else if (measurement->ready != NULL) {
+        measurement->step = STEP_OPEN;
+        measurement->ready(measurement->context);
+    } else {
+        send_release(measurement);
     }
 }
 
@@ -285,6 +289,7 @@ static void handle_result(void *context, const PGresult *result)
     case STEP_ROWS:
         handle_rows(measurement, result);
         break;
+    case STEP_OPEN: /* lost between the two steps: the first question fails */
     case STEP_WAITING:
         break;
     }
@@ -477,14 +482,36 @@ static bool plan_uses_time_zone(const struct plan *plan)
     return false;
 }
 
+static void arm_deadline(struct measurement *measurement, uint64_t wait_ms)
+{
+    struct timeval delay = {.tv_sec = (time_t)(wait_ms / 1000),
+                            .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000)};
+    event_add(measurement->deadline, &delay);
+}
+
 struct measurement *measure_start(struct measure_pool *pool, const struct plan *plan,
                                   const char *time_zone, measure_done *done, void *context)
+{
+    return measure_reserve(pool, plan, time_zone, NULL, done, context);
+}
+
+void measure_go(struct measurement *measurement)
+{
+    assert(measurement->step == STEP_OPEN);
+    arm_deadline(measurement, measurement->pool->timeout_ms);
+    send_release(measurement);
+}
+
+struct measurement *measure_reserve(struct measure_pool *pool, const struct plan *plan,
+                                    const char *time_zone, measure_ready *ready, measure_done *done,
+                                    void *context)
 {
     struct measurement *measurement = measurement_new(pool, plan);
     if (measurement == NULL) {
         log_error("%s: out of memory", pool->label);
         abort(); /* the charge stands and nobody could be told */
     }
+    measurement->ready = ready;
     measurement->done = done;
     measurement->context = context;
     bool plain = true;
@@ -494,17 +521,14 @@ struct measurement *measure_start(struct measure_pool *pool, const struct plan *
         time_zone = "UTC";
     if (plain)
         strcpy(measurement->time_zone, time_zone);
-    struct timeval delay = {.tv_sec = (time_t)(pool->timeout_ms / 1000),
-                            .tv_usec = (suseconds_t)(pool->timeout_ms % 1000 * 1000)};
     *pool->tail = measurement;
     pool->tail = &measurement->next;
     if (measurement->nothing_to_do || !plain) {
         /* Ends in the next turn of the loop, well or not; it needs no connection. */
-        delay = (struct timeval){0, 0};
-        event_add(measurement->deadline, &delay);
+        arm_deadline(measurement, 0);
         return measurement;
     }
-    event_add(measurement->deadline, &delay);
+    arm_deadline(measurement, pool->timeout_ms);
     pool_serve(pool);
     return measurement;
 }
@@ -512,7 +536,7 @@ struct measurement *measure_start(struct measure_pool *pool, const struct plan *
 void measure_abandon(struct measurement *measurement)
 {
     struct measure_pool *pool = measurement->pool;
-    measurement_leave(measurement, false);
+    measurement_leave(measurement, measurement->step == STEP_OPEN);
     measurement_free(measurement);
     pool_serve(pool);
 }

@@ -41,6 +41,15 @@ void measure_pool_free(struct measure_pool *pool);
  * measurement_timeout_ms counts from here. */
 struct measurement *measure_start(struct measure_pool *pool, const struct plan *plan,
                                   const char *time_zone, measure_done *done, void *context);
+/* The same in two steps, so that what can fail without touching data fails before the charge: ready
+ * is called when the transaction is open and nothing was asked in it; measure_go then asks. done
+ * with failed before ready: the server cannot be had. Abandoned between the two, the connection
+ * goes back as it is. The timeout counts anew from measure_go. */
+typedef void measure_ready(void *context);
+struct measurement *measure_reserve(struct measure_pool *pool, const struct plan *plan,
+                                    const char *time_zone, measure_ready *ready, measure_done *done,
+                                    void *context);
+void measure_go(struct measurement *measurement);
 /* The client went away or cancelled: done is not called; the server is told to stop. */
 void measure_abandon(struct measurement *measurement);
 

@@ -69,7 +69,7 @@ static bool open_dataset(struct server *server, struct dataset *dataset, const c
     struct config_error wrong;
     dataset->policy = policy_read(dataset->config->policy, &wrong);
     if (dataset->policy == NULL) {
-        snprintf(error, 512, "%s: %s: %s", wrong.file, wrong.key, wrong.text);
+        snprintf(error, 512, "%.150s: %.100s: %.250s", wrong.file, wrong.key, wrong.text);
         return false;
     }
     dataset->catalog = catalog_read(dataset->config, dataset->policy, seed, error);

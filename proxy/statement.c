@@ -26,6 +26,7 @@ static const char flight_name[] = "pgveil flight";
 enum stage {
     STAGE_FLIGHT,  /* asking the twin; nothing spent */
     STAGE_LEDGER,  /* asking the ledger what remains; nothing spent */
+    STAGE_RESERVE, /* waiting for a connection to the protected server; nothing spent */
     STAGE_CHARGE,  /* the debit is under way: it may or may not have happened */
     STAGE_MEASURE, /* charged */
     STAGE_WAIT,    /* measured; the answer waits for its time quantum */
@@ -90,8 +91,16 @@ static void after_failure(struct session *session)
     end(session, STATEMENT_FAILED);
 }
 
+static void release_connection(struct statement_run *run)
+{
+    if (run->measurement)
+        measure_abandon(run->measurement);
+    run->measurement = NULL;
+}
+
 static void fail(struct statement_run *run, const struct refusal *refusal)
 {
+    release_connection(run);
     run->stage = STAGE_BIND; /* the twin is busy with the failure: no longer to be cancelled */
     session_fail(run->session, refusal, after_failure);
 }
@@ -149,9 +158,9 @@ void statement_cancel(struct session *session, const char *message)
     case STAGE_CHARGE:
     case STAGE_BIND:
         return;
+    case STAGE_RESERVE:
     case STAGE_MEASURE:
-        measure_abandon(run->measurement);
-        run->measurement = NULL;
+        release_connection(run);
         stops(run);
         return;
     case STAGE_WAIT:
@@ -171,7 +180,7 @@ void statement_twin_error(struct session *session, const struct wire_message *me
 
 bool statement_is_measuring(const struct session *session)
 {
-    return session->statement != NULL && session->statement->stage >= STAGE_CHARGE &&
+    return session->statement != NULL && session->statement->stage >= STAGE_RESERVE &&
            session->statement->stage <= STAGE_WAIT;
 }
 
@@ -415,6 +424,13 @@ static void on_measured(void *context, bool failed, const struct exact_rows *row
 {
     struct statement_run *run = context;
     run->measurement = NULL;
+    if (run->stage == STAGE_CHARGE)
+        return; /* lost while the debit is under way: its answer decides how this ends */
+    if (failed && run->stage == STAGE_RESERVE) {
+        fail_with(run, "57P03", "the protected server cannot be reached now",
+                  "Nothing was charged. Try again in a moment.");
+        return;
+    }
     if (failed || !add_noise(run, rows)) {
         fail_measurement(run);
         return;
@@ -422,15 +438,6 @@ static void on_measured(void *context, bool failed, const struct exact_rows *row
     resolve(run, true);
     if (!stops(run))
         wait_quantum(run);
-}
-
-static void measure(struct statement_run *run)
-{
-    run->stage = STAGE_MEASURE;
-    run->measurement = measure_start(run->session->dataset->pool, run->plan,
-                                     run->flight.settings[FLIGHT_TIME_ZONE], on_measured, run);
-    if (run->measurement == NULL)
-        fail_measurement(run);
 }
 
 /* --- charge ------------------------------------------------------------------------------------
@@ -446,8 +453,12 @@ static void on_charged(struct statement_run *run, const PGresult *result)
     struct refusal refusal;
     switch (outcome) {
     case LEDGER_OK:
-        if (!stops(run))
-            measure(run);
+        if (run->measurement == NULL) { /* the connection was lost while the debit was under way */
+            fail_measurement(run);
+        } else if (!stops(run)) {
+            run->stage = STAGE_MEASURE;
+            measure_go(run->measurement);
+        }
         return;
     case LEDGER_EXCEEDED:
     case LEDGER_NO_ACCOUNT:
@@ -472,6 +483,11 @@ static void charge(struct statement_run *run)
     ledger_charge_call(&call, run->request_id, session->startup->user, session->startup->database,
                        &run->plan->charge, run->plan->fingerprint, run->plan->mechanism_json);
     ask_ledger(run, &call, on_charged);
+}
+
+static void on_ready(void *context)
+{
+    charge(context);
 }
 
 static bool new_request_id(char id[37])
@@ -512,7 +528,10 @@ static void charge_or_answer(struct statement_run *run)
     } else if (!new_request_id(run->request_id)) {
         fail_with(run, "58000", "there is no entropy for an answer", "");
     } else {
-        charge(run);
+        run->stage = STAGE_RESERVE;
+        run->measurement =
+            measure_reserve(session->dataset->pool, run->plan,
+                            run->flight.settings[FLIGHT_TIME_ZONE], on_ready, on_measured, run);
     }
 }
 
