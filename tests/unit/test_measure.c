@@ -288,3 +288,63 @@ Test(measure, a_server_killed_in_the_middle_fails_the_measurement)
     pg_server_resume(&server);
     cr_assert_str_eq(run_one("SELECT 3", 0, 1), "3 |");
 }
+
+/* Of a reservation: how often it was ready. */
+static int ready_calls;
+static struct measurement *reserved;
+
+static void count_ready(void *context)
+{
+    (void)context;
+    ready_calls++;
+}
+
+static void turn_until_ready(const struct trial *trial)
+{
+    for (int i = 0; i < 4000 && ready_calls == 0 && trial->calls == 0; i++) {
+        event_base_loop(base, EVLOOP_NONBLOCK);
+        usleep(1000);
+    }
+}
+
+Test(measure, a_reservation_asks_nothing_before_it_is_told_to_go)
+{
+    struct trial trial = {0};
+    add(&trial, "SELECT count(*) FROM public.t", 0, 1);
+    reserved = measure_reserve(pool, &trial.plan, NULL, count_ready, describe, &trial);
+    turn_until_ready(&trial);
+    cr_assert_eq(ready_calls, 1);
+    cr_assert_eq(trial.calls, 0);
+    pg_server_run(&server, "postgres", "INSERT INTO t VALUES (101, 1)");
+    measure_go(reserved);
+    wait_for(&trial);
+    cr_assert_str_eq(trial.text, "11 |", "the snapshot is taken by the first question");
+}
+
+Test(measure, a_reservation_fails_before_it_is_ready_where_the_server_is_gone)
+{
+    struct trial trial = {0};
+    pg_server_pause(&server);
+    add(&trial, "SELECT count(*) FROM public.t", 0, 1);
+    reserved = measure_reserve(pool, &trial.plan, NULL, count_ready, describe, &trial);
+    turn_until_ready(&trial);
+    cr_assert_eq(ready_calls, 0);
+    cr_assert_eq(trial.calls, 1);
+    cr_assert(trial.failed);
+    pg_server_resume(&server);
+}
+
+Test(measure, an_abandoned_reservation_gives_its_connection_back)
+{
+    for (int i = 0; i < 5; i++) { /* more than there are connections */
+        struct trial trial = {0};
+        ready_calls = 0;
+        add(&trial, "SELECT 1", 0, 1);
+        reserved = measure_reserve(pool, &trial.plan, NULL, count_ready, describe, &trial);
+        turn_until_ready(&trial);
+        cr_assert_eq(ready_calls, 1);
+        measure_abandon(reserved);
+        cr_assert_eq(trial.calls, 0);
+    }
+    cr_assert_str_eq(run_one("SELECT 4", 0, 1), "4 |");
+}
