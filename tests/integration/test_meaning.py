@@ -1,0 +1,85 @@
+"""The meaning oracle: without noise, and where no bound binds, pgveil answers what PostgreSQL
+answers to the analyst's own text, value by value and type by type.
+
+Rows without a unit belong to nobody and are not measured, so PostgreSQL is asked about a copy of
+the database without them."""
+import math
+import re
+from decimal import Decimal
+
+import psycopg
+import pytest
+from harness.cases import accepted
+
+CASES = list(accepted())
+OWNED = {"clinic": "clinic_owned"}
+
+
+@pytest.fixture(scope="module")
+def asker(zero_noise):
+    return zero_noise.analyst(grants={d: ("300", "0.1") for d in ("census", "panel", "clinic")})
+
+
+@pytest.fixture(scope="module")
+def sessions(asker, protected):
+    """dataset -> (through pgveil, directly)"""
+    pairs = {}
+    for dataset in {case[1] for case in CASES}:
+        direct = psycopg.connect(protected.conninfo(OWNED.get(dataset, dataset), "postgres"),
+                                 autocommit=True)
+        pairs[dataset] = (asker.connect3(dataset), direct)
+    yield pairs
+    for pair in pairs.values():
+        for connection in pair:
+            connection.close()
+
+
+def ask(connection, sql, parameters, binary):
+    """Rows and the columns' names and types, by the extended protocol."""
+    used = [parameters[int(number) - 1] for number in re.findall(r"\$(\d+)", sql)]
+    if used:
+        sql = re.sub(r"\$\d+", "%s", sql.replace("%", "%%"))
+    cursor = connection.execute(sql, used or None, prepare=True, binary=binary)
+    return cursor.fetchall(), [(c.name, c.type_code, c.precision, c.scale)
+                               for c in cursor.description]
+
+
+def same(a, b, approximate):
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (float, Decimal)) and approximate:
+        return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-6)
+    if isinstance(a, Decimal):
+        return a == b and a.as_tuple().exponent == b.as_tuple().exponent
+    return a == b
+
+
+@pytest.mark.parametrize("binary", [False, True], ids=["text", "binary"])
+@pytest.mark.parametrize("dataset, sql, parameters, approximate", [c[1:] for c in CASES],
+                         ids=[c[0] for c in CASES])
+def test_the_answer_means_what_postgresql_means(sessions, dataset, sql, parameters, approximate,
+                                                binary):
+    through, direct = sessions[dataset]
+    answer, columns = ask(through, sql, parameters, binary)
+    expected, expected_columns = ask(direct, sql, parameters, binary)
+    assert columns == expected_columns
+    assert len(answer) == len(expected), (answer, expected)
+    for row, expected_row in zip(answer, expected):
+        for value, expected_value in zip(row, expected_row):
+            assert same(value, expected_value, approximate), (answer, expected)
+
+
+@pytest.mark.parametrize("dataset, sql", [c[1:3] for c in CASES if not c[3]],
+                         ids=[c[0] for c in CASES if not c[3]])
+def test_simple_queries_answer_alike(asker, protected, dataset, sql):
+    approximate = next(c[4] for c in CASES if c[1:3] == (dataset, sql))
+    answer = asker.rows(dataset, sql)
+    connection = protected.connect(OWNED.get(dataset, dataset))
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        expected = cursor.fetchall()
+    connection.close()
+    assert len(answer) == len(expected)
+    for row, expected_row in zip(answer, expected):
+        for value, expected_value in zip(row, expected_row):
+            assert same(value, expected_value, approximate), (answer, expected)
