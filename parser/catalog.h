@@ -49,9 +49,10 @@ struct catalog_column {
     struct catalog_type type;
     bool not_null;
     bool deterministic;                 /* collation; true for types without one */
+    uint32_t collation;                 /* its oid (attcollation); 0: none, or the default one */
     const struct policy_bounds *bounds; /* borrowed from the policy; NULL: none */
     size_t n_domain;
-    char **domain; /* borrowed; canonical text in the column's type; NULL entry: SQL NULL */
+    char **domain; /* owned; canonical text in the column's type; NULL entry: SQL NULL */
 };
 
 /* A valid, immediate, non-partial, expression-free unique index. */
@@ -75,6 +76,7 @@ struct catalog_table {
     bool has_children; /* inheritance children or partitions: uniqueness proves nothing */
     int unit_column;   /* index into columns; -1: public table */
     int parent;        /* index of the table that the unit column references; -1: the root */
+    int parent_key;    /* column of the parent that the unit column refers to; -1: the root */
     uint64_t max_rows, max_groups, max_rows_per_group; /* 0: not declared */
     uint64_t public_rows;                              /* rows of a public table at the last sync */
     size_t n_columns;
