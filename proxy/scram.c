@@ -104,6 +104,8 @@ char *scram_any_attribute(char **at)
     char *value = text + 2;
     char *end = value + strcspn(value, ",");
     *at = end;
+    if (*end == ',' && end[1] == '\0')
+        return NULL;
     if (*end == ',') {
         *end = '\0';
         *at = end + 1;

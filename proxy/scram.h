@@ -45,7 +45,7 @@ bool scram_base64_decode(const char *text, unsigned char *out, size_t size, size
 bool scram_nonce(char out[32]);
 
 /* Reads "name=value" up to the next comma and moves *at behind it. The value is ended by a NUL
- * within the text. NULL where something else stands there. */
+ * within the text. NULL where something else stands there, or a comma ends the text. */
 char *scram_attribute(char **at, char name);
 /* Like it, for any one letter. */
 char *scram_any_attribute(char **at);

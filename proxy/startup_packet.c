@@ -108,6 +108,22 @@ static bool is_utf8(const char *text)
     return true;
 }
 
+enum { SHOWN_BYTES = 100 };
+
+/* As much of a client's text as an error repeats, cut between characters. */
+static const char *shown(const char *text, char out[SHOWN_BYTES + 1])
+{
+    size_t length = strnlen(text, SHOWN_BYTES + 1);
+    if (length > SHOWN_BYTES) {
+        length = SHOWN_BYTES;
+        while (length > 0 && (text[length] & 0xc0) == 0x80)
+            length--;
+    }
+    memcpy(out, text, length);
+    out[length] = '\0';
+    return out;
+}
+
 /* dp.name: a setting of pgveil's own. Unknown ones are harmless: nobody reads them. */
 static bool is_dp_setting(const char *name)
 {
@@ -139,8 +155,10 @@ static bool is_true(const char *value)
 static bool add_setting(struct startup_packet *packet, const char *name, const char *value)
 {
     struct startup *startup = packet->startup;
+    char part[SHOWN_BYTES + 1];
     if (!startup_setting_is_allowed(name))
-        return refuse(packet, "42704", "unrecognized configuration parameter \"%.100s\"", name);
+        return refuse(packet, "42704", "unrecognized configuration parameter \"%s\"",
+                      shown(name, part));
     /* The parser reads literals one way only. */
     if (strcasecmp(name, "standard_conforming_strings") == 0 && !is_true(value))
         return refuse(packet, "22023", "standard_conforming_strings cannot be switched off here");
@@ -184,7 +202,7 @@ static bool add_assignment(struct startup_packet *packet, const char *option, ch
 {
     char *value = strchr(assignment, '=');
     if (value == NULL || value == assignment)
-        return refuse(packet, "42601", "%.100s requires a value", option);
+        return refuse(packet, "42601", "%s requires a value", option);
     *value++ = '\0';
     for (char *at = assignment; *at != '\0'; at++) {
         if (*at == '-')
@@ -200,6 +218,7 @@ static bool read_options(struct startup_packet *packet, const char *text)
     char *word = malloc(strlen(text) + 1);
     if (word == NULL)
         return out_of_memory(packet);
+    char part[SHOWN_BYTES + 1];
     bool fits = true;
     while (fits && (text = next_word(text, word)) != NULL) {
         if (strcmp(word, "-c") == 0) {
@@ -212,12 +231,10 @@ static bool read_options(struct startup_packet *packet, const char *text)
         } else if (strncmp(word, "-c", 2) == 0) {
             fits = add_assignment(packet, "-c", word + 2);
         } else if (strncmp(word, "--", 2) == 0 && word[2] != '\0') {
-            char option[128];
-            snprintf(option, sizeof option, "%s", word);
-            fits = add_assignment(packet, option, word + 2);
+            fits = add_assignment(packet, shown(word, part), word + 2);
         } else {
-            fits = refuse(packet, "42601",
-                          "invalid command-line argument for server process: %.100s", word);
+            fits = refuse(packet, "42601", "invalid command-line argument for server process: %s",
+                          shown(word, part));
         }
     }
     free(word);
