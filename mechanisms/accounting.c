@@ -75,3 +75,22 @@ bool dp_mu2_of_pure(dp_nano epsilon, uint64_t *mu2_pico)
     *mu2_pico = epsilon == 0 ? 0 : bisect(below_pure, (long double)epsilon / 1e9L, 0.0L) + 1;
     return *mu2_pico <= mu2_pico_max;
 }
+
+bool dp_pure_of_mu2(uint64_t mu2_pico, dp_nano *epsilon)
+{
+    if (mu2_pico > mu2_pico_max) {
+        mu2_pico = mu2_pico_max;
+    }
+    /* epsilon = log(Phi(mu/2) / Phi(-mu/2)), judged by the charge itself */
+    long double half_mu = dp_sqrt((long double)mu2_pico) * 0.5e-6L;
+    long double guess =
+        dp_log1p(2.0L * dp_normal_central(half_mu) / dp_normal_tail(half_mu)) * 1e9L;
+    dp_nano candidate =
+        guess >= (long double)epsilon_nano_max ? epsilon_nano_max : (dp_nano)guess + 1;
+    uint64_t charge;
+    while (candidate > 0 && (!dp_mu2_of_pure(candidate, &charge) || charge > mu2_pico)) {
+        candidate--;
+    }
+    *epsilon = candidate;
+    return candidate > 0;
+}

@@ -60,8 +60,9 @@ bool dp_laplace_charge(const struct dp_calibration *calibration, struct dp_charg
 /* Half-width in grid units that the noise stays within with probability 1 - beta (ALGORITHMS 8). */
 double dp_calibration_halfwidth(const struct dp_calibration *calibration, double beta);
 
-/* Gaussian key threshold (ALGORITHMS 3.2): keep a group iff its noisy unit count is >= the
- * result. minimum_units >= 1 is the policy's minimum. */
+/* Key threshold (ALGORITHMS 3.2 for Gaussian, 3.5 for Laplace counts): keep a group iff its noisy
+ * unit count is >= the result. minimum_units >= 1 is the policy's minimum. False where units does
+ * not count units one by one, or delta is zero or above one half. */
 bool dp_key_threshold(const struct dp_calibration *units, dp_atto delta, uint64_t minimum_units,
                       int64_t *threshold);
 
@@ -73,6 +74,8 @@ long double dp_key_delta(dp_atto delta, uint64_t groups);
  * the mu^2 that an epsilon-DP mechanism costs, rounded up. False where out of range. */
 bool dp_mu2_cap(dp_nano epsilon, dp_atto delta, uint64_t *mu2_pico);
 bool dp_mu2_of_pure(dp_nano epsilon, uint64_t *mu2_pico);
+/* The largest epsilon whose dp_mu2_of_pure is at most mu2_pico; false where there is none. */
+bool dp_pure_of_mu2(uint64_t mu2_pico, dp_nano *epsilon);
 
 /* 10^-scale10 * 2^exp2 * count as an exact decimal; false where it needs more digits than a
  * decimal has. */

@@ -6,6 +6,8 @@
 #include "mechanisms/normal.h"
 
 static const long double base = 0x1p50L;
+/* A scale below 2^-5 of a unit is no noise worth a threshold. */
+#define M_MAX ((uint64_t)1 << 55)
 static const long double margin = 4.0L * DP_NORMAL_ERROR;
 
 /* P(|noise| > h) <= beta, for h in grid units. */
@@ -51,20 +53,34 @@ long double dp_key_delta(dp_atto delta, uint64_t groups)
     return -dp_expm1(each) * (1.0L - margin);
 }
 
+/* P(1 + noise >= t) <= d, for t >= 1. */
+static bool hides_one_unit(const struct dp_calibration *units, int64_t t, long double d)
+{
+    long double m = (long double)units->m;
+    if (units->mechanism == DP_GAUSSIAN) {
+        return dp_normal_tail(((long double)t - 1.5L) * m / base) * (1.0L + margin) <= d;
+    }
+    /* q^(t-1) / (1 + q), q = e^(-m/T) */
+    long double ratio = m / base;
+    long double tail = dp_exp(-(long double)(t - 1) * ratio) / (1.0L + dp_exp(-ratio));
+    return tail * (1.0L + margin) <= d;
+}
+
 bool dp_key_threshold(const struct dp_calibration *units, dp_atto delta, uint64_t minimum_units,
                       int64_t *threshold)
 {
-    bool counts_units = units->mechanism == DP_GAUSSIAN && units->delta_grid == 1 &&
-                        units->grid.scale10 == 0 && units->grid.exp2 == 0;
+    bool counts_units = units->delta_grid == 1 && units->grid.scale10 == 0 && units->grid.exp2 == 0;
     if (!counts_units || delta == 0 || delta >= 500000000000000000 || minimum_units == 0 ||
-        minimum_units > (uint64_t)1 << 62) {
+        minimum_units > (uint64_t)1 << 62 || units->m >= M_MAX) {
         return false;
     }
     long double d = dp_key_delta(delta, units->groups);
-    long double sigma = base / (long double)units->m;
-    int64_t t = (int64_t)(1.5L + sigma * dp_normal_tail_inverse(d)) - 2;
-    /* P(1 + noise >= t) = P(N > (t - 3/2) / sigma) */
-    while (dp_normal_tail(((long double)t - 1.5L) / sigma) * (1.0L + margin) > d) {
+    long double scale = base / (long double)units->m;
+    long double guess = units->mechanism == DP_GAUSSIAN
+                            ? 1.5L + scale * dp_normal_tail_inverse(d)
+                            : 1.0L - scale * (dp_log(d) + dp_log(1.0L + dp_exp(-1.0L / scale)));
+    int64_t t = guess < 3.0L ? 1 : (int64_t)guess - 2;
+    while (!hides_one_unit(units, t, d)) {
         t++;
     }
     *threshold = t + (int64_t)(minimum_units - 1);

@@ -138,6 +138,21 @@ bool dp_noise_add(struct dp_noise *noise, const struct dp_calibration *calibrati
     return true;
 }
 
+bool dp_noise_keep(struct dp_noise *noise, const struct dp_keep_table *table, uint64_t units,
+                   bool *kept)
+{
+    (void)noise;
+    return dp_keep(&dp_rng_system, table, units, kept);
+}
+
+bool dp_noise_quantiles(struct dp_noise *noise, const struct dp_quantile_plan *plan,
+                        const uint64_t *weights, size_t n_bins, const struct dp_rank *ranks,
+                        uint32_t *bins)
+{
+    (void)noise;
+    return dp_draw_quantiles(&dp_rng_system, plan, weights, n_bins, ranks, bins);
+}
+
 bool dp_noise_refill(struct dp_noise *noise)
 {
     drop_inherited(noise);

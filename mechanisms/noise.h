@@ -10,6 +10,8 @@
 #include <stdint.h>
 
 #include "mechanisms/calibrate.h"
+#include "mechanisms/partition.h"
+#include "mechanisms/quantile.h"
 
 struct dp_noise;
 
@@ -24,6 +26,14 @@ void dp_noise_free(struct dp_noise *noise);
  * released then. */
 bool dp_noise_add(struct dp_noise *noise, const struct dp_calibration *calibration, __int128 total,
                   __int128 *noisy);
+
+/* The two releases that are drawn instead of being given noise: dp_keep for a group of so many
+ * units, and dp_draw_quantiles. False without entropy: nothing may be released then. */
+bool dp_noise_keep(struct dp_noise *noise, const struct dp_keep_table *table, uint64_t units,
+                   bool *kept);
+bool dp_noise_quantiles(struct dp_noise *noise, const struct dp_quantile_plan *plan,
+                        const uint64_t *weights, size_t n_bins, const struct dp_rank *ranks,
+                        uint32_t *bins);
 
 /* Replaces what was used, a slice of about 1,000 samples of each law (below a millisecond) a call;
  * called when the program has nothing to answer, again as long as dp_noise_wants_refill. Fresh

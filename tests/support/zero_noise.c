@@ -28,6 +28,27 @@ bool dp_noise_add(struct dp_noise *noise, const struct dp_calibration *calibrati
     return true;
 }
 
+bool dp_noise_keep(struct dp_noise *noise, const struct dp_keep_table *table, uint64_t units,
+                   bool *kept)
+{
+    (void)noise;
+    *kept = units > table->offset;
+    return true;
+}
+
+bool dp_noise_quantiles(struct dp_noise *noise, const struct dp_quantile_plan *plan,
+                        const uint64_t *weights, size_t n_bins, const struct dp_rank *ranks,
+                        uint32_t *bins)
+{
+    (void)noise;
+    for (size_t i = 0; i < plan->n; i++) {
+        if (!dp_best_bin(plan, weights, n_bins, &ranks[i], &bins[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool dp_noise_refill(struct dp_noise *noise)
 {
     (void)noise;

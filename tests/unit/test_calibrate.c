@@ -239,8 +239,6 @@ Test(calibrate, thresholds_are_refused_where_the_measurement_is_no_unit_count)
     int64_t threshold;
     cr_assert(dp_calibrate_gaussian(&two, &units, 1, 1000000000, &c));
     cr_expect_not(dp_key_threshold(&c, 100000000, 1, &threshold));
-    cr_assert(dp_calibrate_laplace(&one, &units, 1, 1000000000, &c));
-    cr_expect_not(dp_key_threshold(&c, 100000000, 1, &threshold));
     cr_assert(dp_calibrate_gaussian(&one, &units, 1, 1000000000, &c));
     cr_expect_not(dp_key_threshold(&c, 0, 1, &threshold));
     cr_expect_not(dp_key_threshold(&c, 100000000, 0, &threshold));
@@ -263,6 +261,26 @@ Test(calibrate, the_threshold_is_the_smallest_that_keeps_a_single_unit_hidden)
                 long double each = dp_key_delta(delta, groups);
                 cr_expect(at <= each * (1 + 1e-14L), "%Lg > %Lg", at, each);
                 cr_expect(before > each * (1 - 1e-12L), "not the smallest");
+            }
+        }
+    }
+}
+
+Test(calibrate, laplace_thresholds_are_the_smallest_that_keep_a_single_unit_hidden)
+{
+    struct dp_decimal one = dp_decimal_from_int(1);
+    for (dp_nano epsilon = 1000000; epsilon < 8000000000; epsilon *= 3) {
+        for (dp_atto delta = 100; delta < 100000000000000000; delta *= 1001) {
+            for (uint64_t groups = 1; groups < 300; groups *= 6) {
+                struct dp_calibration c;
+                int64_t t;
+                cr_assert(dp_calibrate_laplace(&one, &units, groups, epsilon, &c));
+                cr_assert(dp_key_threshold(&c, delta, 1, &t));
+                long double q = expl(-(long double)c.m / 0x1p50L);
+                long double at = powl(q, (long double)(t - 1)) / (1 + q);
+                long double each = dp_key_delta(delta, groups);
+                cr_expect(at <= each * (1 + 1e-14L), "%Lg > %Lg", at, each);
+                cr_expect(t == 1 || at / q > each * (1 - 1e-12L), "not the smallest");
             }
         }
     }

@@ -1,0 +1,70 @@
+#ifndef MECHANISMS_QUANTILE_H
+#define MECHANISMS_QUANTILE_H
+
+/*
+ * Quantiles from one histogram by the exponential mechanism (ALGORITHMS 6.1, 6.2), sampled exactly.
+ * The histogram holds integer weights; a unit spreads at most unit_weight over the bins. The answer
+ * is a bin; its edges are public.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mechanisms/calibrate.h"
+#include "mechanisms/rng.h"
+
+enum {
+    DP_QUANTILES_MAX = 1024,
+    DP_QUANTILE_BINS_MAX = 65536,
+    DP_QUANTILE_SEPARATE_MAX = 8,
+    DP_UNIT_WEIGHT_MAX = 1 << 22,
+    DP_RANK_DENOMINATOR_MAX = 1 << 16
+};
+
+/* What the quantiles of one release cost and how sharp they are. */
+struct dp_quantile_plan {
+    uint64_t unit_weight; /* W, 1 to DP_UNIT_WEIGHT_MAX */
+    size_t n;             /* quantiles */
+    unsigned levels;      /* charges of one group: n, or the depth of the recursion */
+    dp_nano half_range;   /* R / 2: each score times its rate changes by at most this */
+    struct dp_charge charge;
+};
+
+/* n quantiles of each of `groups` groups for at most mu2_pico. Up to DP_QUANTILE_SEPARATE_MAX are
+ * drawn one by one, more by recursion, whose levels cost one charge each. False where out of range.
+ */
+bool dp_plan_quantiles(size_t n, uint64_t unit_weight, uint64_t groups, uint64_t mu2_pico,
+                       struct dp_quantile_plan *out);
+/* The same for at most epsilon in all. */
+bool dp_plan_quantiles_pure(size_t n, uint64_t unit_weight, uint64_t groups, dp_nano epsilon,
+                            struct dp_quantile_plan *out);
+
+/* A rank: numerator / denominator of the weight, denominator at most DP_RANK_DENOMINATOR_MAX, plus
+ * units_offset times the unit weight. MAX is 1/1 with a negative offset, MIN 0/1 with a positive
+ * one (dp_extreme_offset). */
+struct dp_rank {
+    uint32_t numerator, denominator;
+    int64_t units_offset;
+};
+
+/* How many units from the end the robust MIN and MAX of a plan are taken so that the empty bins
+ * beyond the data attract with a probability of about 2 %: ceil(ln(n_bins / 0.02) / rate). */
+int64_t dp_extreme_offset(const struct dp_quantile_plan *plan, size_t n_bins);
+
+/* Ranks that the error of a quantile of this rank exceeds with probability beta at most, units,
+ * where the histogram is fine: ln(1 / beta) / rate. */
+double dp_quantile_error(const struct dp_quantile_plan *plan, const struct dp_rank *rank,
+                         double beta);
+
+/* Draws plan->n quantiles: bins[i] in [0, n_bins) for ranks[i]. weights are exact and private; the
+ * sum is below 2^62. With more than DP_QUANTILE_SEPARATE_MAX, ranks must ascend, share one
+ * denominator and have no offset. False without entropy. */
+bool dp_draw_quantiles(const struct dp_rng *rng, const struct dp_quantile_plan *plan,
+                       const uint64_t *weights, size_t n_bins, const struct dp_rank *ranks,
+                       uint32_t *bins);
+
+/* The bin of the best score, exactly and without noise: for tests. False without memory. */
+bool dp_best_bin(const struct dp_quantile_plan *plan, const uint64_t *weights, size_t n_bins,
+                 const struct dp_rank *rank, uint32_t *bin);
+
+#endif

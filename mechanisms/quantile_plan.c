@@ -1,0 +1,100 @@
+/* What quantiles cost and how sharp they are: public numbers only. */
+#include <assert.h>
+
+#include "mechanisms/normal.h"
+#include "mechanisms/quantile.h"
+#include "mechanisms/wide.h"
+
+/* The least R / 2, nano: keeps the divisor of every rank above zero. */
+static const dp_nano half_range_min = 1000000;
+
+static unsigned levels_of(size_t n)
+{
+    if (n <= DP_QUANTILE_SEPARATE_MAX) {
+        return (unsigned)n;
+    }
+    unsigned levels = 0; /* ceil(log2(n + 1)) */
+    while ((size_t)1 << levels < n + 1) {
+        levels++;
+    }
+    return levels;
+}
+
+static bool valid(size_t n, uint64_t unit_weight, uint64_t groups)
+{
+    return n > 0 && n <= DP_QUANTILES_MAX && unit_weight > 0 && unit_weight <= DP_UNIT_WEIGHT_MAX &&
+           groups > 0 && groups < (uint64_t)1 << 40;
+}
+
+/* The charges of R / 2: a mechanism of range R is R-DP, and costs as much mu^2 as an (R/2)-DP one.
+ */
+static bool charge_of(struct dp_quantile_plan *plan, uint64_t groups)
+{
+    uint64_t each;
+    struct dp_wide draws =
+        dp_wide_multiply(dp_wide_from(groups), dp_wide_from((unsigned __int128)plan->levels));
+    struct dp_wide epsilon =
+        dp_wide_multiply(draws, dp_wide_from((unsigned __int128)plan->half_range * 2));
+    plan->charge = (struct dp_charge){.pure = true};
+    if (plan->half_range < half_range_min || !dp_mu2_of_pure(plan->half_range, &each)) {
+        return false;
+    }
+    struct dp_wide mu2 = dp_wide_multiply(draws, dp_wide_from(each));
+    return dp_wide_to_u64(&mu2, &plan->charge.mu2_pico) &&
+           dp_wide_to_u64(&epsilon, &plan->charge.epsilon);
+}
+
+bool dp_plan_quantiles(size_t n, uint64_t unit_weight, uint64_t groups, uint64_t mu2_pico,
+                       struct dp_quantile_plan *out)
+{
+    if (!valid(n, unit_weight, groups)) {
+        return false;
+    }
+    struct dp_quantile_plan plan = {.unit_weight = unit_weight, .n = n, .levels = levels_of(n)};
+    if (!dp_pure_of_mu2(mu2_pico / (plan.levels * groups), &plan.half_range) ||
+        !charge_of(&plan, groups)) {
+        return false;
+    }
+    assert(plan.charge.mu2_pico <= mu2_pico);
+    *out = plan;
+    return true;
+}
+
+bool dp_plan_quantiles_pure(size_t n, uint64_t unit_weight, uint64_t groups, dp_nano epsilon,
+                            struct dp_quantile_plan *out)
+{
+    if (!valid(n, unit_weight, groups)) {
+        return false;
+    }
+    struct dp_quantile_plan plan = {.unit_weight = unit_weight, .n = n, .levels = levels_of(n)};
+    plan.half_range = epsilon / (2 * plan.levels * groups);
+    if (!charge_of(&plan, groups)) {
+        return false;
+    }
+    assert(plan.charge.epsilon <= epsilon);
+    *out = plan;
+    return true;
+}
+
+/* Probability falls by e^-rate for each unit of rank: R / (2 max(q, 1 - q)). */
+static long double rank_rate(const struct dp_quantile_plan *plan, const struct dp_rank *rank)
+{
+    uint32_t other = rank->denominator - rank->numerator;
+    uint32_t side = rank->numerator > other ? rank->numerator : other;
+    return (long double)plan->half_range * 1e-9L * (long double)rank->denominator /
+           (long double)side;
+}
+
+int64_t dp_extreme_offset(const struct dp_quantile_plan *plan, size_t n_bins)
+{
+    const struct dp_rank last = {.numerator = 1, .denominator = 1};
+    long double offset = dp_log((long double)n_bins / 0.02L) / rank_rate(plan, &last);
+    return (int64_t)offset + 1;
+}
+
+double dp_quantile_error(const struct dp_quantile_plan *plan, const struct dp_rank *rank,
+                         double beta)
+{
+    assert(beta > 0.0 && beta < 1.0);
+    return (double)(-dp_log((long double)beta) / rank_rate(plan, rank));
+}
