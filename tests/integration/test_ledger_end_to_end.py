@@ -1,0 +1,266 @@
+"""Charge, durably, then measure, then answer: seen from outside, with servers killed in between."""
+import random
+import threading
+import time
+
+import psycopg
+import psycopg2
+import pytest
+from harness import processes, raw_protocol as raw
+from harness.money import journal, noticed, spent
+from harness.pgveil import AMPLE
+
+QUESTIONS = [
+    "SELECT count(*) FROM patients WHERE age > {n}",
+    "SELECT sum(cost), count(*) FROM visits WHERE minutes > {n}",
+    "SELECT sex, avg(age) FROM patients WHERE age > {n} GROUP BY sex",
+    "SELECT city, count(*) FROM patients WHERE age > {n} GROUP BY city",
+    "SELECT p.sex, sum(v.cost) FROM patients p JOIN visits v ON v.patient_id = p.id "
+    "WHERE v.minutes > {n} GROUP BY p.sex",
+]
+
+
+def test_the_sum_of_charges_is_the_sum_of_the_prices_shown(pgveil):
+    analyst = pgveil.analyst(grants={"clinic": AMPLE})
+    connection = analyst.connect("clinic")
+    with connection.cursor() as cursor:
+        for number, question in enumerate(QUESTIONS * 3):
+            cursor.execute(f"SET dp.epsilon = {random.choice(['0.1', '0.5', '1', '3'])}")
+            cursor.execute(question.format(n=number))
+            cursor.fetchall()
+    prices = noticed(connection.notices)
+    connection.close()
+    assert len(prices) == len(QUESTIONS) * 3, connection.notices
+    assert prices == journal(pgveil, analyst)
+    assert sum(prices) == spent(pgveil, analyst, "clinic")
+    assert analyst.rows("clinic", "SELECT spent_mu2 FROM dp.budget")[0][0] in (
+        sum(prices), str(sum(prices)))
+    assert len(analyst.rows("clinic", "SELECT * FROM dp.history")) == len(prices)
+
+
+def test_explain_names_the_price_that_is_then_paid(pgveil):
+    analyst = pgveil.analyst(grants={"clinic": AMPLE})
+    for question in QUESTIONS:
+        sql = question.format(n=3)
+        lines = "\n".join(line for line, in analyst.rows("clinic", f"EXPLAIN {sql}"))
+        analyst.rows("clinic", sql)
+        paid = journal(pgveil, analyst)[-1]
+        explained = noticed(lines.replace("Price:", "cost"))
+        assert explained == [paid], lines
+
+
+def test_notices_can_be_silenced_and_the_charge_stands(pgveil):
+    analyst = pgveil.analyst(grants={"clinic": AMPLE})
+    out, err = analyst.psql("clinic", "SET dp.notices = off;\nSELECT count(*) FROM patients;\n")
+    assert "NOTICE" not in err
+    assert len(journal(pgveil, analyst)) == 1
+
+
+def test_a_budget_that_does_not_suffice_refuses_with_price_and_remainder(pgveil):
+    analyst = pgveil.analyst(grants={"clinic": ("1", "1e-6")})
+    connection = analyst.connect("clinic")
+    answered = 0
+    with connection.cursor() as cursor, pytest.raises(psycopg2.Error) as caught:
+        cursor.execute("SET dp.epsilon = 0.5")
+        for number in range(50):
+            cursor.execute(f"SELECT count(*) FROM patients WHERE age > {number}")
+            answered += 1
+    error = caught.value
+    assert error.pgcode == "53400"
+    assert "costs" in error.diag.message_detail and "remains" in error.diag.message_detail
+    assert error.diag.message_hint
+    assert 1 <= answered < 50
+    assert len(journal(pgveil, analyst)) == answered
+    # The refusal was free: something smaller still fits.
+    with connection.cursor() as cursor:
+        cursor.execute("SET dp.epsilon = 0.01")
+        cursor.execute("SELECT count(*) FROM patients WHERE age > 99")
+    connection.close()
+    cap = int(pgveil.ledger("SELECT mu2_cap_pico FROM pgveil.account WHERE holder = 'analyst' "
+                            f"AND name = '{analyst.name}'")[0][0])
+    assert spent(pgveil, analyst, "clinic") <= cap
+
+
+def test_parallel_connections_cannot_overspend(pgveil):
+    analyst = pgveil.analyst(grants={"clinic": ("1", "1e-6")})
+    refused, answered = [], []
+
+    def ask(number):
+        try:
+            analyst.rows("clinic", f"SELECT count(*) FROM patients WHERE age > {number}",
+                         settings={"dp.epsilon": "0.4"})
+            answered.append(number)
+        except psycopg2.Error as error:
+            refused.append(error.pgcode)
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(journal(pgveil, analyst)) == len(answered) >= 1
+    assert set(refused) <= {"53400", "53300"}, refused
+    cap = int(pgveil.ledger("SELECT mu2_cap_pico FROM pgveil.account WHERE holder = 'analyst' "
+                            f"AND name = '{analyst.name}'")[0][0])
+    assert spent(pgveil, analyst, "clinic") <= cap
+
+
+def test_a_rollback_gives_nothing_back(pgveil):
+    analyst = pgveil.analyst(grants={"clinic": AMPLE})
+    connection = analyst.connect("clinic")
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SAVEPOINT s")
+        cursor.execute("SELECT count(*) FROM patients")
+        cursor.execute("ROLLBACK TO s")
+        cursor.execute("ROLLBACK")
+    connection.close()
+    assert len(journal(pgveil, analyst)) == 1
+
+
+def test_an_error_of_the_final_statement_comes_after_the_charge(pgveil):
+    analyst = pgveil.analyst(grants={"clinic": AMPLE})
+    with pytest.raises(psycopg2.Error) as caught:
+        analyst.rows("clinic", "SELECT count(*) / 0 FROM patients")
+    assert caught.value.pgcode == "22012"
+    assert len(journal(pgveil, analyst)) == 1
+
+
+def test_pgveilctl_shows_what_the_ledger_holds(pgveil):
+    analyst = pgveil.analyst(grants={"clinic": AMPLE})
+    analyst.rows("clinic", "SELECT count(*) FROM patients")
+    shown = pgveil.ctl("budget", "show", analyst.name, "clinic")
+    assert str(journal(pgveil, analyst)[0]) in shown, shown
+    assert analyst.name in pgveil.ctl("analyst", "list")
+    pgveil.ctl("status")
+
+
+class Asking(threading.Thread):
+    """An analyst who asks without end, reconnects after every loss, and notes what he was told."""
+
+    def __init__(self, analyst):
+        super().__init__(daemon=True)
+        self.analyst, self.prices, self.errors = analyst, [], []
+        self.sent, self.ends = 0, False
+
+    def run(self):
+        while not self.ends:
+            try:
+                connection = self.analyst.connect("clinic")
+            except psycopg2.OperationalError:
+                time.sleep(0.1)
+                continue
+            try:
+                with connection.cursor() as cursor:
+                    while not self.ends:
+                        self.sent += 1
+                        cursor.execute("SET dp.epsilon = 0.05")
+                        cursor.execute(f"SELECT count(*) FROM patients WHERE age > {self.sent}")
+                        cursor.fetchall()
+            except psycopg2.Error as error:
+                self.errors.append(error.pgcode)
+            self.prices += noticed(connection.notices)
+            connection.close()
+
+
+@pytest.mark.parametrize("victim", ["pgveil", "ledger", "twins", "protected", "all"])
+def test_kill_9_in_the_middle_of_statements_loses_no_charge(own_pgveil, own_protected, victim):
+    analyst = own_pgveil.analyst(grants={"clinic": AMPLE})
+    asking = [Asking(analyst) for _ in range(3)]
+    for thread in asking:
+        thread.start()
+    for _ in range(3):
+        time.sleep(1.5)
+        if victim in ("ledger", "twins"):
+            own_pgveil.kill_managed(victim)
+        if victim in ("protected", "all"):
+            own_protected.kill()
+            own_protected.start()
+        if victim in ("pgveil", "all"):
+            own_pgveil.kill()
+            own_pgveil.start()
+        processes.wait_until(lambda: answers(analyst), 60, f"recovery after the end of {victim}")
+    for thread in asking:
+        thread.ends = True
+    for thread in asking:
+        thread.join(60)
+        assert not thread.is_alive()
+    charges = journal(own_pgveil, analyst)
+    told = sorted(price for thread in asking for price in thread.prices)
+    # Every price that was shown is in the ledger; a charge whose answer was lost stays.
+    assert len(told) <= len(charges) <= sum(thread.sent for thread in asking) + 60
+    assert sum(told) <= sum(charges) == spent(own_pgveil, analyst, "clinic")
+    rest = list(charges)
+    for price in told:
+        rest.remove(price)
+    assert own_pgveil.alive()
+
+
+def answers(analyst):
+    try:
+        return analyst.rows("clinic", f"SELECT count(*) FROM patients WHERE age > {time.time()}",
+                            settings={"dp.epsilon": "0.01"})
+    except psycopg2.Error:
+        return None
+
+
+def test_a_killed_pgveil_leaves_no_server_that_keeps_the_next_one_from_starting(own_pgveil):
+    own_pgveil.kill()
+    assert own_pgveil.managed_pids("ledger"), "the test would show nothing"
+    own_pgveil.start()
+    assert len(own_pgveil.managed_pids("ledger")) == 1
+    assert len(own_pgveil.managed_pids("twins")) == 1
+
+
+def test_the_account_freezes_after_repeated_failures_of_the_protected_server(own_pgveil, own_protected):
+    analyst = own_pgveil.analyst(grants={"panel": AMPLE})
+    own_protected.kill()
+    states = []
+    for number in range(30):
+        try:
+            analyst.rows("panel", f"SELECT count(*) FROM persons WHERE education > {number}",
+                         settings={"dp.epsilon": "0.01"})
+            states.append(None)
+        except psycopg2.Error as error:
+            states.append(error.pgcode)
+    own_protected.start()
+    assert None not in states
+    assert states[0] == "58000" and states[-1] == "53400", states
+    assert len(journal(own_pgveil, analyst)) == states.index("53400")
+
+
+def test_a_cancel_after_the_charge_is_charged_and_uniform(own_pgveil, own_protected):
+    """The protected server is made slow by a lock that the measurement must wait for."""
+    analyst = own_pgveil.analyst(grants={"clinic": AMPLE})
+    lock = own_protected.connect("clinic")
+    lock.autocommit = False
+    lock.cursor().execute("LOCK TABLE patients IN ACCESS EXCLUSIVE MODE")
+    session = raw.log_in(analyst, "clinic")
+    session.send(raw.query("SELECT count(*) FROM patients"))
+    processes.wait_until(lambda: journal(own_pgveil, analyst), 20, "the charge")
+    assert raw.cancel(own_pgveil.port, *raw.backend_key(session))
+    replies = session.until("Z")
+    lock.rollback()
+    lock.close()
+    error = next(raw.fields(body) for kind, body in replies if kind == "E")
+    assert error["C"] == "57014"
+    assert session.kinds(raw.query("SELECT 1")) == "TDCZ"
+    assert len(journal(own_pgveil, analyst)) == 1
+
+
+def test_a_client_that_leaves_during_a_measurement_has_paid(own_pgveil, own_protected):
+    analyst = own_pgveil.analyst(grants={"clinic": AMPLE})
+    lock = own_protected.connect("clinic")
+    lock.autocommit = False
+    lock.cursor().execute("LOCK TABLE visits IN ACCESS EXCLUSIVE MODE")
+    session = raw.log_in(analyst, "clinic")
+    session.send(raw.query("SELECT count(*) FROM visits"))
+    processes.wait_until(lambda: journal(own_pgveil, analyst), 20, "the charge")
+    session.socket.close()
+    time.sleep(0.5)
+    lock.rollback()
+    lock.close()
+    assert len(journal(own_pgveil, analyst)) == 1
+    assert own_pgveil.alive()
+    with psycopg.connect(analyst.conninfo("clinic")) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
