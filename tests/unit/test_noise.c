@@ -1,0 +1,180 @@
+#include <criterion/criterion.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "mechanisms/noise.h"
+#include "mechanisms/rng.h"
+
+static const struct dp_calibration gaussian = {.mechanism = DP_GAUSSIAN, .m = 112589990684261};
+static const struct dp_calibration laplace = {.mechanism = DP_LAPLACE, .m = 112589990684262};
+
+static uint64_t next_word(void)
+{
+    uint64_t word;
+    cr_assert(dp_rng_system.next64(dp_rng_system.state, &word));
+    return word;
+}
+
+static void read_words(int from, uint64_t *words, size_t n)
+{
+    cr_assert_eq(read(from, words, n * sizeof(*words)), (ssize_t)(n * sizeof(*words)));
+}
+
+Test(noise, parent_and_child_draw_different_words)
+{
+    enum { N = 64 };
+    int ends[2];
+    uint64_t own[N];
+    uint64_t theirs[N];
+    next_word(); /* the generator is in the middle of a block */
+    cr_assert_eq(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        for (size_t i = 0; i < N; i++) {
+            if (!dp_rng_system.next64(dp_rng_system.state, &theirs[i])) {
+                _exit(1);
+            }
+        }
+        _exit(write(ends[1], theirs, sizeof(theirs)) == sizeof(theirs) ? 0 : 1);
+    }
+    for (size_t i = 0; i < N; i++) {
+        own[i] = next_word();
+    }
+    read_words(ends[0], theirs, N);
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0);
+    for (size_t i = 0; i < N; i++) {
+        for (size_t j = 0; j < N; j++) {
+            cr_assert_neq(own[i], theirs[j]);
+        }
+    }
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void draw_some(struct dp_noise *noise, int64_t *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        __int128 noisy;
+        cr_assert(dp_noise_add(noise, i % 2 == 0 ? &gaussian : &laplace, 0, &noisy));
+        values[i] = (int64_t)noisy;
+    }
+}
+
+Test(noise, parent_and_child_never_use_the_same_samples)
+{
+    enum { N = 400 };
+    int ends[2];
+    int64_t own[N];
+    int64_t theirs[N];
+    struct dp_noise *noise = dp_noise_new();
+    cr_assert_not_null(noise);
+    cr_assert_eq(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        draw_some(noise, theirs, N);
+        _exit(write(ends[1], theirs, sizeof(theirs)) == sizeof(theirs) ? 0 : 1);
+    }
+    draw_some(noise, own, N);
+    cr_assert_eq(read(ends[0], theirs, sizeof(theirs)), (ssize_t)sizeof(theirs));
+    int status;
+    waitpid(child, &status, 0);
+    cr_assert_eq(status, 0);
+    size_t equal = 0;
+    for (size_t i = 0; i < N; i++) {
+        equal += own[i] == theirs[i];
+    }
+    /* two independent draws of scale 10 agree with a probability of about 3 %: 12 of 400 */
+    cr_expect(equal < 60, "%zu of %d agree", equal, N);
+    dp_noise_free(noise);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+Test(noise, an_empty_pool_still_draws_and_refills_in_slices)
+{
+    struct dp_noise *noise = dp_noise_new();
+    cr_assert_not_null(noise);
+    cr_expect(dp_noise_wants_refill(noise));
+    static int64_t values[20000];
+    draw_some(noise, values, 20000); /* more than the first fill */
+    size_t zeros = 0;
+    for (size_t i = 0; i < 20000; i++) {
+        zeros += values[i] == 0;
+    }
+    cr_expect(zeros > 500 && zeros < 1500, "%zu zeros where 890 are expected", zeros);
+    size_t slices = 0;
+    while (dp_noise_wants_refill(noise)) {
+        cr_assert(dp_noise_refill(noise));
+        slices++;
+        cr_assert(slices < 1000);
+    }
+    cr_expect(slices > 10, "a call does a bounded slice of the work");
+    draw_some(noise, values, 2);
+    cr_expect(dp_noise_wants_refill(noise));
+    dp_noise_free(noise);
+    dp_noise_free(NULL);
+}
+
+Test(noise, totals_beyond_two_to_the_hundred_are_clamped_and_never_overflow)
+{
+    struct dp_noise *noise = dp_noise_new();
+    cr_assert_not_null(noise);
+    const __int128 limit = (__int128)1 << 100;
+    const __int128 most = (__int128)(~(unsigned __int128)0 >> 1);
+    const struct dp_calibration widest = {.mechanism = DP_GAUSSIAN, .m = ((uint64_t)1 << 19) + 1};
+    for (int i = 0; i < 1000; i++) {
+        __int128 noisy;
+        cr_assert(dp_noise_add(noise, &widest, most, &noisy));
+        cr_expect(noisy > limit - ((__int128)1 << 40) && noisy < limit + ((__int128)1 << 40));
+        cr_assert(dp_noise_add(noise, &widest, -most - 1, &noisy));
+        cr_expect(noisy < -limit + ((__int128)1 << 40) && noisy > -limit - ((__int128)1 << 40));
+        cr_assert(dp_noise_add(noise, &gaussian, limit - 5, &noisy));
+        cr_expect(noisy > limit - 300 && noisy < limit + 300);
+    }
+    dp_noise_free(noise);
+}
+
+Test(noise, the_scale_follows_the_calibration_of_each_call)
+{
+    struct dp_noise *noise = dp_noise_new();
+    cr_assert_not_null(noise);
+    const struct dp_calibration narrow = {.mechanism = DP_GAUSSIAN, .m = ((uint64_t)1 << 60) + 1};
+    const struct dp_calibration wide = {.mechanism = DP_GAUSSIAN, .m = ((uint64_t)1 << 20) + 1};
+    size_t large = 0;
+    for (int i = 0; i < 1000; i++) {
+        __int128 noisy;
+        cr_assert(dp_noise_add(noise, &narrow, 42, &noisy));
+        cr_expect(noisy == 42, "a standard deviation of 2^-10 rounds to nothing");
+        cr_assert(dp_noise_add(noise, &wide, 0, &noisy));
+        large += noisy > 1000000 || noisy < -1000000;
+    }
+    cr_expect(large > 990);
+    dp_noise_free(noise);
+}
+
+Test(noise, the_generator_gives_fresh_words_across_blocks_and_reseeding)
+{
+    /* 2.5 MiB: blocks, and two times 32 fresh bytes; no word comes twice in a row or at a distance
+     * of one block. */
+    enum { N = 2621440 / 8, BLOCK = (4096 - 32) / 8 };
+    uint64_t *words = malloc(N * sizeof(*words));
+    cr_assert_not_null(words);
+    uint64_t ones = 0;
+    for (size_t i = 0; i < N; i++) {
+        words[i] = next_word();
+        ones += (uint64_t)__builtin_popcountll(words[i]);
+        cr_assert(i < 1 || words[i] != words[i - 1]);
+        cr_assert(i < BLOCK || words[i] != words[i - BLOCK]);
+        if (i % 100000 == 0) {
+            cr_assert(dp_rng_reseed());
+        }
+    }
+    /* 2.1e7 fair bits: five standard deviations are 11,450 */
+    uint64_t expected = (uint64_t)N * 32;
+    uint64_t difference = ones > expected ? ones - expected : expected - ones;
+    cr_expect(difference < 11450, "%lu of %lu", (unsigned long)ones, (unsigned long)expected);
+    free(words);
+}
