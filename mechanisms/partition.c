@@ -8,6 +8,7 @@
 
 static const long double shrink = 1.0L - 0x1p-30L;
 static const dp_atto delta_max = 500000000000000000;   /* one half */
+static const long double delta_each_min = 0x1p-56L;    /* the table's steps are 2^-64 */
 static const uint64_t mu2_pico_max = 1000000000000000; /* mu below 32 */
 
 /* The probability of keeping n units, and its complement with its own relative precision. */
@@ -66,15 +67,28 @@ static struct probability next_gaussian(const struct rule *rule, struct probabil
     return next;
 }
 
-static uint64_t as_word(long double probability)
+/* A probability below one as a threshold for words, rounded down. */
+static uint64_t as_word(struct probability probability)
 {
-    long double scaled = probability * 0x1p64L;
-    return scaled >= 0x1.fffffffffffffffep63L ? UINT64_MAX : (uint64_t)scaled;
+    if (probability.keep < 0.5L) {
+        return (uint64_t)(probability.keep * 0x1p64L);
+    }
+    return UINT64_MAX - (uint64_t)(probability.drop * 0x1p64L);
+}
+
+/* The probability that a threshold stands for, exactly. */
+static struct probability of_word(uint64_t word)
+{
+    return (struct probability){.keep = (long double)word * 0x1p-64L,
+                                .drop = ((long double)(UINT64_MAX - word) + 1.0L) * 0x1p-64L};
 }
 
 /* Entries for 0, 1, .. units until the probability is one. */
 static bool tabulate(const struct rule *rule, uint64_t minimum_units, struct dp_keep_table *out)
 {
+    if (rule->delta < delta_each_min) {
+        return false;
+    }
     size_t capacity = 0;
     struct probability now = {.keep = 0.0L, .drop = 1.0L};
     out->offset = minimum_units - 1;
@@ -90,8 +104,10 @@ static bool tabulate(const struct rule *rule, uint64_t minimum_units, struct dp_
             }
             out->keep = larger;
         }
-        out->keep[out->n_entries++] = as_word(now.keep);
-        now = rule->next(rule, now);
+        uint64_t word = as_word(now);
+        out->keep[out->n_entries++] = word;
+        /* The next step starts from what is in use, so that rounding never adds up. */
+        now = rule->next(rule, of_word(word));
     }
     return true;
 }

@@ -1,0 +1,231 @@
+#include <criterion/criterion.h>
+#include <math.h>
+
+#include "mechanisms/quantile.h"
+#include "tests/support/tape_rng.h"
+
+Test(quantile, plans_spend_at_most_what_they_may_and_nearly_all_of_it)
+{
+    for (size_t n = 1; n < 200; n = n * 2 + 1) {
+        for (uint64_t groups = 1; groups < 60; groups *= 7) {
+            for (uint64_t mu2 = 1000000000; mu2 < 4000000000000; mu2 *= 11) {
+                struct dp_quantile_plan plan;
+                if (!dp_plan_quantiles(n, 1 << 20, groups, mu2, &plan)) {
+                    cr_expect(mu2 / groups / plan.levels < 10000000, "%zu", n);
+                    continue;
+                }
+                cr_expect(plan.charge.mu2_pico <= mu2);
+                cr_expect(plan.charge.mu2_pico > mu2 - mu2 / 1000);
+                cr_expect(plan.charge.pure);
+                cr_expect_eq(plan.charge.epsilon, plan.half_range * 2 * plan.levels * groups);
+            }
+        }
+    }
+    struct dp_quantile_plan plan;
+    cr_assert(dp_plan_quantiles(99, 1, 1, 1000000000000, &plan));
+    cr_expect_eq(plan.levels, 7, "99 percentiles are seven levels");
+    cr_assert(dp_plan_quantiles_pure(4, 1, 2, 1600000000, &plan));
+    cr_expect_eq(plan.half_range, 100000000);
+    cr_expect_eq(plan.charge.epsilon, 1600000000);
+    cr_expect_not(dp_plan_quantiles_pure(4, 1, 2, 1000000, &plan));
+    cr_expect_not(dp_plan_quantiles(0, 1, 1, 1000000000000, &plan));
+    cr_expect_not(dp_plan_quantiles(1, 0, 1, 1000000000000, &plan));
+}
+
+Test(quantile, stated_errors_are_those_of_the_literature)
+{
+    struct dp_quantile_plan plan;
+    const struct dp_rank median = {.numerator = 1, .denominator = 2};
+    const struct dp_rank ninth = {.numerator = 9, .denominator = 10};
+    cr_assert(dp_plan_quantiles(1, 1 << 20, 1, 10000000000, &plan)); /* mu = 0.1 */
+    cr_expect_float_eq(dp_quantile_error(&plan, &median, 0.05), 18.8, 0.05);
+    cr_expect_float_eq(dp_quantile_error(&plan, &ninth, 0.05), 33.8, 0.1);
+}
+
+enum { BINS = 12 };
+
+/* Probabilities of the exponential mechanism on a small histogram, summed exactly. */
+static void exact_law(const struct dp_quantile_plan *plan, const uint64_t weights[BINS],
+                      const struct dp_rank *rank, long double law[BINS])
+{
+    uint64_t side = rank->numerator > rank->denominator - rank->numerator
+                        ? rank->numerator
+                        : rank->denominator - rank->numerator;
+    long double m = floorl(0x1p50L * (long double)plan->half_range * 1e-9L /
+                           (long double)(plan->unit_weight * side));
+    long double total = 0;
+    for (size_t i = 0; i < BINS; i++) {
+        total += (long double)weights[i];
+    }
+    long double target = rank->numerator * total + (long double)rank->units_offset *
+                                                       (long double)plan->unit_weight *
+                                                       rank->denominator;
+    long double below = 0;
+    long double sum = 0;
+    for (size_t i = 0; i < BINS; i++) {
+        law[i] = expl(-m * fabsl(rank->denominator * below - target) / 0x1p50L);
+        below += (long double)weights[i];
+        sum += law[i];
+    }
+    for (size_t i = 0; i < BINS; i++) {
+        law[i] /= sum;
+    }
+}
+
+static void draws_follow_the_law(const struct dp_rank *rank, uint32_t seed)
+{
+    enum { N = 40000 };
+    const uint64_t weights[BINS] = {3, 0, 2, 7, 0, 0, 1, 4, 9, 0, 2, 2};
+    struct dp_quantile_plan plan;
+    cr_assert(dp_plan_quantiles(1, 1, 1, 60000000000, &plan));
+    long double law[BINS];
+    exact_law(&plan, weights, rank, law);
+    double seen[BINS] = {0};
+    struct tape tape;
+    struct dp_rng rng = tape_keystream(&tape, seed);
+    for (int i = 0; i < N; i++) {
+        uint32_t bin;
+        cr_assert(dp_draw_quantiles(&rng, &plan, weights, BINS, rank, &bin));
+        cr_assert(bin < BINS);
+        seen[bin]++;
+    }
+    double chi2 = 0;
+    for (size_t i = 0; i < BINS; i++) {
+        double expected = (double)law[i] * N;
+        cr_assert(expected > 20);
+        chi2 += (seen[i] - expected) * (seen[i] - expected) / expected;
+    }
+    /* chi-square with 11 degrees of freedom exceeds 49.6 with a probability of 1e-6 */
+    cr_expect(chi2 < 49.6, "chi-square %g", chi2);
+}
+
+Test(quantile, draws_follow_the_exponential_mechanism)
+{
+    const struct dp_rank median = {.numerator = 1, .denominator = 2};
+    const struct dp_rank decile = {.numerator = 9, .denominator = 10};
+    const struct dp_rank extreme = {.numerator = 1, .denominator = 1, .units_offset = -3};
+    draws_follow_the_law(&median, 1);
+    draws_follow_the_law(&decile, 2);
+    draws_follow_the_law(&extreme, 3);
+}
+
+/* Every pair of neighbouring histograms of one unit of weight 1, in 6 bins: the privacy loss of
+ * each answer lies within a range of R, and so within R itself. */
+Test(quantile, the_privacy_loss_stays_within_the_range_paid_for)
+{
+    static const struct dp_rank ranks[] = {
+        {1, 2, 0}, {1, 10, 0}, {9, 10, 0}, {1, 1, -2}, {0, 1, 2}};
+    struct dp_quantile_plan plan;
+    cr_assert(dp_plan_quantiles(1, 1, 1, 60000000000, &plan));
+    long double range = 2 * (long double)plan.half_range * 1e-9L;
+    for (unsigned pattern = 0; pattern < 729; pattern++) {
+        uint64_t weights[BINS] = {0};
+        unsigned rest = pattern;
+        for (size_t i = 0; i < 6; i++) {
+            weights[2 * i] = rest % 3;
+            rest /= 3;
+        }
+        for (size_t r = 0; r < 5; r++) {
+            long double law[BINS];
+            long double with_unit[BINS];
+            exact_law(&plan, weights, &ranks[r], law);
+            for (size_t bin = 0; bin < BINS; bin++) {
+                weights[bin]++;
+                exact_law(&plan, weights, &ranks[r], with_unit);
+                weights[bin]--;
+                long double least = INFINITY;
+                long double most = -INFINITY;
+                for (size_t i = 0; i < BINS; i++) {
+                    long double loss = logl(with_unit[i] / law[i]);
+                    least = fminl(least, loss);
+                    most = fmaxl(most, loss);
+                }
+                cr_assert(most - least <= range * (1 + 1e-12L), "%u, %zu, %zu", pattern, r, bin);
+            }
+        }
+    }
+}
+
+Test(quantile, a_level_of_the_recursion_costs_no_more_than_one_charge)
+{
+    /* Parts w_i of a unit's weight with sum W have ranges R w_i / W: their charges add up to no
+     * more than that of R, because charge / range grows with the range. */
+    long double last = 0;
+    for (dp_nano half_range = 1000000; half_range < 100000000000; half_range += half_range / 16) {
+        uint64_t charge;
+        cr_assert(dp_mu2_of_pure(half_range, &charge));
+        long double slope = (long double)charge / (long double)half_range;
+        cr_expect(slope >= last * (1 - 1e-5L), "at %lu", (unsigned long)half_range);
+        last = slope;
+    }
+}
+
+Test(quantile, many_quantiles_ascend_and_land_near_their_ranks)
+{
+    enum { N_BINS = 4096, N = 99 };
+    static uint64_t weights[N_BINS];
+    static struct dp_rank ranks[N];
+    static uint32_t bins[N];
+    uint64_t total = 0;
+    for (size_t i = 0; i < N_BINS; i++) {
+        weights[i] = (i * 7919) % 13 * (i < 1000 ? 3 : 1);
+        total += weights[i];
+    }
+    for (uint32_t i = 0; i < N; i++) {
+        ranks[i] = (struct dp_rank){.numerator = i + 1, .denominator = 100};
+    }
+    struct dp_quantile_plan plan;
+    cr_assert(dp_plan_quantiles(N, 1, 1, 1000000000000, &plan)); /* mu = 1: errors of a few ranks */
+    struct tape tape;
+    struct dp_rng rng = tape_keystream(&tape, 9);
+    cr_assert(dp_draw_quantiles(&rng, &plan, weights, N_BINS, ranks, bins));
+    for (size_t i = 0; i < N; i++) {
+        uint64_t below = 0;
+        for (size_t b = 0; b < bins[i]; b++) {
+            below += weights[b];
+        }
+        double error = fabs((double)below - (double)total * (double)(i + 1) / 100);
+        cr_expect(error < 150, "rank %zu is off by %g", i, error);
+        cr_expect(i == 0 || bins[i] >= bins[i - 1]);
+    }
+}
+
+Test(quantile, empty_and_one_bin_histograms_have_answers)
+{
+    const uint64_t nothing[4] = {0};
+    const struct dp_rank median = {.numerator = 1, .denominator = 2};
+    struct dp_quantile_plan plan;
+    struct tape tape;
+    struct dp_rng rng = tape_keystream(&tape, 11);
+    uint32_t bin;
+    unsigned seen[4] = {0};
+    cr_assert(dp_plan_quantiles(1, 1 << 20, 1, 1000000000000, &plan));
+    for (int i = 0; i < 4000; i++) {
+        cr_assert(dp_draw_quantiles(&rng, &plan, nothing, 4, &median, &bin));
+        seen[bin]++;
+    }
+    for (size_t i = 0; i < 4; i++) {
+        cr_expect(seen[i] > 800 && seen[i] < 1200, "%u where 1000 are expected", seen[i]);
+    }
+    const uint64_t one[1] = {5};
+    cr_assert(dp_draw_quantiles(&rng, &plan, one, 1, &median, &bin) && bin == 0);
+    const uint64_t words[1] = {0};
+    rng = tape_words(&tape, words, 1);
+    cr_expect_not(dp_draw_quantiles(&rng, &plan, nothing, 4, &median, &bin),
+                  "no entropy, no answer");
+}
+
+Test(quantile, the_best_bin_is_the_exact_quantile)
+{
+    const uint64_t weights[5] = {1, 1, 1, 1, 1};
+    struct dp_quantile_plan plan;
+    uint32_t bin;
+    cr_assert(dp_plan_quantiles(1, 1, 1, 1000000000000, &plan));
+    const struct dp_rank fifth = {.numerator = 3, .denominator = 5};
+    cr_assert(dp_best_bin(&plan, weights, 5, &fifth, &bin));
+    cr_expect_eq(bin, 3);
+    const struct dp_rank last = {.numerator = 1, .denominator = 1, .units_offset = -1};
+    cr_assert(dp_best_bin(&plan, weights, 5, &last, &bin));
+    cr_expect_eq(bin, 4);
+    cr_expect(dp_extreme_offset(&plan, 4096) > 0);
+}
