@@ -17,14 +17,14 @@
 #include "parser/parser.h"
 #include "parser/refusal.h"
 
-struct _PgQuery__Node; /* libpg_query's node; nothing else of it is visible here */
+struct PgQuery__Node; /* libpg_query's node; nothing else of it is visible here */
 
 /* A relation in the FROM clause as the expressions see it. */
 struct scope_relation {
-    const char *alias;                 /* name that qualifies its columns in the analyst's text */
-    const char *sql_alias;             /* name in the measurement SQL */
+    const char *alias;     /* name that qualifies its columns in the analyst's text */
+    const char *sql_alias; /* name in the measurement SQL */
     const struct catalog_table *table;
-    bool nullable;                     /* on the null-extended side of an outer join */
+    bool nullable; /* on the null-extended side of an outer join */
 };
 
 struct scope {
@@ -49,9 +49,9 @@ struct expr; /* immutable, in the scope's arena */
 
 /* NULL with the refusal set where the expression is not allowed. Refuses aggregates, windows,
  * subqueries, and every node or set field it does not know. */
-const struct expr *expr_compile(struct scope *scope, const struct _PgQuery__Node *node);
+const struct expr *expr_compile(struct scope *scope, const struct PgQuery__Node *node);
 /* Same, and the result must be boolean (PostgreSQL's own message otherwise comes from the twin). */
-const struct expr *expr_compile_condition(struct scope *scope, const struct _PgQuery__Node *node);
+const struct expr *expr_compile_condition(struct scope *scope, const struct PgQuery__Node *node);
 
 const struct catalog_type *expr_type(const struct expr *expr);
 bool expr_not_null(const struct expr *expr);
@@ -63,8 +63,8 @@ const struct catalog_column *expr_column(const struct expr *expr, size_t *relati
 
 /* Finite range of the value when every column is clamped to its bounds; false: none. */
 bool expr_bounds(const struct expr *expr, struct dp_decimal *low, struct dp_decimal *high);
-/* Digits after the point that represent every value of the expression exactly: 0 for integers, s for
- * numeric(p,s), -1 where there is no such number (floating point, unconstrained numeric). */
+/* Digits after the point that represent every value of the expression exactly: 0 for integers, s
+ * for numeric(p,s), -1 where there is no such number (floating point, unconstrained numeric). */
 int expr_scale(const struct expr *expr);
 
 /* Total SQL of the expression's type. Parameters are added to the scope when compiled. */
