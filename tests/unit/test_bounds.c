@@ -1,0 +1,137 @@
+#include <criterion/criterion.h>
+#include <math.h>
+
+#include "mechanisms/bounds.h"
+#include "mechanisms/sampler.h"
+#include "tests/support/tape_rng.h"
+
+Test(bounds, the_clamp_is_one_exact_decimal)
+{
+    static const struct {
+        int j, exponent;
+        const char *text;
+    } cases[] = {{0, 0, "1"},     {1, 0, "1.189207"},   {2, 0, "1.414214"},
+                 {40, 0, "1024"}, {6, 0, "2.828428"},   {160, 0, "1099511627776"},
+                 {4, -3, "0.25"}, {3, -1, "0.8408965"}, {0, 10, "1024"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct dp_decimal value;
+        char text[DP_DECIMAL_TEXT_MAX];
+        cr_assert(dp_bound_clamp(cases[i].j, cases[i].exponent, &value));
+        dp_decimal_print(&value, text);
+        cr_expect_str_eq(text, cases[i].text, "%s", text);
+    }
+    struct dp_decimal value;
+    cr_expect_not(dp_bound_clamp(160, 200, &value));
+}
+
+Test(bounds, shares_add_up)
+{
+    uint64_t histogram;
+    uint64_t sum;
+    dp_bound_shares(1000000003, &histogram, &sum);
+    cr_expect(histogram == 200000000 && sum == 800000003);
+}
+
+Test(bounds, noise_alone_chooses_no_bound)
+{
+    /* 500 histograms of pure noise at a threshold of 1e-9 in all */
+    struct tape tape;
+    struct dp_rng rng = tape_keystream(&tape, 1);
+    for (int run = 0; run < 500; run++) {
+        double noisy[DP_BOUND_BINS];
+        for (int i = 0; i < DP_BOUND_BINS; i++) {
+            struct dp_base z;
+            cr_assert(dp_sample_base_gaussian(&rng, &z));
+            noisy[i] = 20 * (z.negative ? -1 : 1) * (double)z.magnitude / 0x1p50;
+        }
+        cr_expect_eq(dp_choose_bound(noisy, 20, 0.1), -1);
+    }
+}
+
+Test(bounds, the_last_bin_that_stands_out_limits_the_clamp_and_is_extended_once_it_may_be_more)
+{
+    double noisy[DP_BOUND_BINS] = {0};
+    noisy[3] = 1e6; /* totals in (4, 8] */
+    noisy[30] = 3;  /* noise */
+    int j = dp_choose_bound(noisy, 1, 1);
+    cr_expect(j > 8 && j <= 12, "%d", j);
+    noisy[4] = 2; /* more than 1.5 standard deviations */
+    j = dp_choose_bound(noisy, 1, 1000);
+    cr_expect(j > 12 && j <= 16, "%d", j);
+    noisy[4] = 1;
+    j = dp_choose_bound(noisy, 1, 1000);
+    cr_expect(j <= 12, "%d", j);
+}
+
+enum { UNITS = 20000, DISTRIBUTIONS = 3 };
+
+static double total_of(int distribution, double u, double z)
+{
+    switch (distribution) {
+    case 0: /* log-normal */
+        return exp(5 + 1.5 * z);
+    case 1: /* uniform */
+        return 1000 * u;
+    default: /* Pareto */
+        return 10 / pow(1 - u, 1 / 1.5);
+    }
+}
+
+static double squared_error(const double *totals, double clamp, double mu)
+{
+    double bias = 0;
+    for (int i = 0; i < UNITS; i++) {
+        bias += fmax(totals[i] - clamp, 0);
+    }
+    return bias * bias + clamp * clamp / (mu * mu);
+}
+
+/* Error of Rule C at the given mu over that of the best clamp in hindsight with the full budget. */
+static double relative_error(int distribution, double mu, const struct dp_rng *rng)
+{
+    static double totals[UNITS];
+    double noisy[DP_BOUND_BINS] = {0};
+    for (int i = 0; i < UNITS; i++) {
+        struct dp_base z;
+        unsigned __int128 u;
+        cr_assert(dp_sample_base_gaussian(rng, &z));
+        cr_assert(dp_sample_below(rng, (unsigned __int128)1 << 50, &u));
+        totals[i] = total_of(distribution, (double)u / 0x1p50,
+                             (z.negative ? -1 : 1) * (double)z.magnitude / 0x1p50);
+        int bin = totals[i] <= 1 ? 0 : (int)ceil(log2(totals[i]));
+        noisy[bin > 40 ? 40 : bin]++;
+    }
+    double stddev = 1 / (mu * sqrt(0.2));
+    for (int i = 0; i < DP_BOUND_BINS; i++) {
+        struct dp_base z;
+        cr_assert(dp_sample_base_gaussian(rng, &z));
+        noisy[i] += stddev * (z.negative ? -1 : 1) * (double)z.magnitude / 0x1p50;
+    }
+    double sum_mu = mu * sqrt(0.8);
+    int j = dp_choose_bound(noisy, stddev, sum_mu);
+    cr_assert(j >= 0);
+    double best = INFINITY;
+    for (int k = 0; k < DP_BOUND_CLAMPS; k++) {
+        best = fmin(best, squared_error(totals, pow(2, k / 4.0), mu));
+    }
+    return sqrt(squared_error(totals, pow(2, j / 4.0), sum_mu) / best);
+}
+
+Test(bounds, the_error_is_near_that_of_the_best_clamp_in_hindsight)
+{
+    struct tape tape;
+    struct dp_rng rng = tape_keystream(&tape, 2);
+    double log_sum = 0;
+    int n = 0;
+    for (int distribution = 0; distribution < DISTRIBUTIONS; distribution++) {
+        for (double mu = 0.1; mu < 1; mu *= 3) {
+            double error = relative_error(distribution, mu, &rng);
+            cr_expect(error < 4, "distribution %d, mu %g: %g", distribution, mu, error);
+            log_sum += log(error);
+            n++;
+        }
+    }
+    double mean = exp(log_sum / n);
+    cr_expect(mean < 1.6, "geometric mean %g", mean);
+    cr_log_info("geometric mean %g", mean);
+}
