@@ -21,7 +21,7 @@ static const char columns_sql[] =
     "  coalesce(substring(pg_catalog.format_type(e.oid, b.typmod) from '\\([0-9,-]+\\)'), ''),"
     "  a.attcollation = 0 OR coalesce(c.collisdeterministic, false),"
     "  pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT'),"
-    "  e.oid < 16384"
+    "  e.oid < 16384 "
     "FROM base b"
     "  JOIN pg_catalog.pg_attribute a ON a.attrelid = $1::pg_catalog.oid AND a.attnum = b.attnum"
     "  JOIN pg_catalog.pg_type t ON t.oid = b.type AND t.typtype <> 'd'"

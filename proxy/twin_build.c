@@ -1,0 +1,258 @@
+/*
+ * Builds a dataset's twin database under another name and puts it in the old one's place when it is
+ * complete. A dataset that cannot be built keeps the twin it has.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/log.h"
+#include "proxy/twin.h"
+#include "proxy/twin_internal.h"
+
+#define BUILDING "pgveil_building"
+#define RETIRED "pgveil_retired"
+enum { NAME_BYTES_MAX = 63, ROLE_CONNECTIONS_MAX = 200 };
+
+static const char twin_script[] =
+#include "proxy/twin.sql.h"
+    ;
+
+/* Once per server. Its other databases are nobody's business. */
+static const char server_script[] =
+    "SELECT pg_catalog.pg_advisory_lock(7091806401);" /* builds, of whatever pgveil */
+    "DO $create$ BEGIN"
+    "  IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgveil_analyst') THEN"
+    "    CREATE ROLE pgveil_analyst NOLOGIN;"
+    "  END IF;"
+    "END $create$;"
+    "REVOKE ALL ON DATABASE postgres FROM PUBLIC;"
+    "REVOKE ALL ON DATABASE template1 FROM PUBLIC;"
+    "REVOKE ALL ON DATABASE template0 FROM PUBLIC;"
+    "DROP DATABASE IF EXISTS " BUILDING " WITH (FORCE);"
+    "CREATE DATABASE " BUILDING " TEMPLATE template0 ENCODING 'UTF8';"
+    "REVOKE ALL ON DATABASE " BUILDING " FROM PUBLIC";
+
+static const char source_script[] = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+                                    "SET LOCAL search_path = '';"
+                                    "SET LOCAL standard_conforming_strings = on;"
+                                    "SET LOCAL DateStyle = 'ISO, MDY';"
+                                    "SET LOCAL IntervalStyle = 'postgres';"
+                                    "SET LOCAL TimeZone = 'UTC';"
+                                    "SET LOCAL extra_float_digits = 3;"
+                                    "SET LOCAL bytea_output = 'hex';"
+                                    "SET LOCAL statement_timeout = '1h'";
+
+static const char build_script[] = "BEGIN;"
+                                   "SET LOCAL standard_conforming_strings = on;"
+                                   "SET LOCAL DateStyle = 'ISO, MDY';"
+                                   "SET LOCAL IntervalStyle = 'postgres';"
+                                   "SET LOCAL TimeZone = 'UTC'";
+
+bool twin_fail(const struct twin_builder *builder, const char *format, ...)
+{
+    int length = snprintf(builder->error, 512, "dataset %.63s: ", builder->catalog->dataset);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(builder->error + length, 512 - (size_t)length, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+static const char *side(const struct twin_builder *builder, const PGconn *conn)
+{
+    return conn == builder->source ? "the protected server" : "the twin server";
+}
+
+bool twin_run(const struct twin_builder *builder, PGconn *conn, const char *sql)
+{
+    PGresult *result = PQexec(conn, sql);
+    ExecStatusType status = PQresultStatus(result);
+    PQclear(result);
+    return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ||
+           twin_fail(builder, "%s: %s", side(builder, conn), PQerrorMessage(conn));
+}
+
+PGresult *twin_ask(const struct twin_builder *builder, PGconn *conn, const char *sql, int n,
+                   const char *const *values)
+{
+    PGresult *rows = PQexecParams(conn, sql, n, NULL, values, NULL, NULL, 0);
+    if (PQresultStatus(rows) == PGRES_TUPLES_OK)
+        return rows;
+    twin_fail(builder, "%s: %s", side(builder, conn), PQerrorMessage(conn));
+    PQclear(rows);
+    return NULL;
+}
+
+static void drop_notice(void *context, const PGresult *result)
+{
+    (void)context;
+    (void)result;
+}
+
+/* database NULL: what the connection string says. */
+static bool open_connection(const struct twin_builder *builder, PGconn **conn, const char *conninfo,
+                            const char *database)
+{
+    const char *keywords[] = {"connect_timeout",
+                              "dbname",
+                              "client_encoding",
+                              "fallback_application_name",
+                              database != NULL ? "dbname" : NULL,
+                              NULL};
+    const char *values[] = {"10", conninfo, "UTF8", "pgveil", database, NULL};
+    *conn = PQconnectdbParams(keywords, values, 1);
+    if (PQstatus(*conn) != CONNECTION_OK)
+        return twin_fail(builder, "cannot connect: %s", PQerrorMessage(*conn));
+    PQsetNoticeReceiver(*conn, drop_notice, NULL);
+    return true;
+}
+
+/* Statement by statement: CREATE DATABASE cannot run inside a transaction, and several statements
+ * in one message are one. The scripts above hold no semicolon but those between statements, except
+ * in $create$ bodies. */
+static bool run_each(const struct twin_builder *builder, PGconn *conn, const char *script)
+{
+    char *copy = arena_strdup(builder->arena, script), *statement = copy;
+    bool quoted = false;
+    for (char *at = copy; *at != '\0'; at++) {
+        if (strncmp(at, "$create$", 8) == 0)
+            quoted = !quoted;
+        if (*at != ';' || quoted)
+            continue;
+        *at = '\0';
+        if (!twin_run(builder, conn, statement))
+            return false;
+        statement = at + 1;
+    }
+    return twin_run(builder, conn, statement);
+}
+
+static bool check_name(const struct twin_builder *builder, const char *dataset)
+{
+    static const char *const reserved[] = {"postgres", "template0", "template1"};
+    bool refused = dataset[0] == '\0' || strlen(dataset) > NAME_BYTES_MAX ||
+                   strncmp(dataset, "pgveil_", 7) == 0 || strncmp(dataset, "pg_", 3) == 0;
+    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+        refused = refused || strcmp(dataset, reserved[i]) == 0;
+    return !refused || twin_fail(builder, "this cannot be a dataset's name; accepted: at most 63 "
+                                          "bytes, not postgres, template0, template1, pgveil_* or "
+                                          "pg_*");
+}
+
+static bool fill(const struct twin_builder *builder)
+{
+    return twin_run(builder, builder->twin, build_script) &&
+           twin_run(builder, builder->twin, twin_script) && twin_create_tables(builder) &&
+           twin_copy_rows(builder) && twin_create_foreign_keys(builder) &&
+           twin_describe_columns(builder) && twin_run(builder, builder->twin, "COMMIT");
+}
+
+static bool database_exists(const struct twin_builder *builder, const char *name, bool *exists)
+{
+    PGresult *rows = twin_ask(builder, builder->admin,
+                              "SELECT FROM pg_catalog.pg_database WHERE datname = $1", 1, &name);
+    *exists = rows != NULL && PQntuples(rows) == 1;
+    PQclear(rows);
+    return rows != NULL;
+}
+
+/* Sessions of the old twin end: their catalogue is gone. */
+static bool switch_over(const struct twin_builder *builder, const char *dataset)
+{
+    struct text text = text_new(builder->arena);
+    bool exists = false;
+    text_identifier(&text, dataset);
+    const char *name = text.data;
+    if (!database_exists(builder, dataset, &exists))
+        return false;
+    if (exists) {
+        PGresult *ended = twin_ask(builder, builder->admin,
+                                   "SELECT pg_catalog.pg_terminate_backend(pid, 5000) "
+                                   "FROM pg_catalog.pg_stat_activity WHERE datname = $1",
+                                   1, &dataset);
+        PQclear(ended);
+        const char *retire = arena_printf(builder->arena,
+                                          "DROP DATABASE IF EXISTS " RETIRED " WITH (FORCE);"
+                                          "ALTER DATABASE %s RENAME TO " RETIRED,
+                                          name);
+        if (ended == NULL || !run_each(builder, builder->admin, retire))
+            return false;
+    }
+    return twin_run(
+               builder, builder->admin,
+               arena_printf(builder->arena, "ALTER DATABASE " BUILDING " RENAME TO %s", name)) &&
+           twin_run(builder, builder->admin, "DROP DATABASE IF EXISTS " RETIRED " WITH (FORCE)");
+}
+
+bool twin_build(const char *admin_conninfo, const struct config_dataset *dataset,
+                struct catalog *catalog, char error[512])
+{
+    struct twin_builder builder = {.arena = arena_new(), .catalog = catalog, .error = error};
+    bool built = check_name(&builder, dataset->name) &&
+                 open_connection(&builder, &builder.source, dataset->server, NULL) &&
+                 open_connection(&builder, &builder.admin, admin_conninfo, "postgres") &&
+                 run_each(&builder, builder.admin, server_script) &&
+                 open_connection(&builder, &builder.twin, admin_conninfo, BUILDING) &&
+                 twin_run(&builder, builder.source, source_script) && fill(&builder);
+    PQfinish(builder.twin);
+    PQfinish(builder.source);
+    built = built && switch_over(&builder, dataset->name);
+    PQfinish(builder.admin);
+    arena_free(builder.arena);
+    if (built)
+        log_info("dataset %s: the twin is built", dataset->name);
+    return built;
+}
+
+/* Names of roles. A name is handed over as hexadecimal digits, so no character of it can end a
+ * literal. */
+static void hexadecimal(const char *text, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (const char *at = text; *at != '\0'; at++) {
+        *out++ = digits[(unsigned char)*at >> 4];
+        *out++ = digits[(unsigned char)*at & 15];
+    }
+    *out = '\0';
+}
+
+char *twin_role_sql(const char *analyst, const char *dataset)
+{
+    static const char format[] =
+        "DO $role$ DECLARE"
+        "  v_role text := pg_catalog.convert_from(pg_catalog.decode('%s', 'hex'), 'UTF8');"
+        "  v_database text := pg_catalog.convert_from(pg_catalog.decode('%s', 'hex'), 'UTF8');"
+        "  v_super bool;"
+        "BEGIN"
+        "  IF pg_catalog.octet_length(v_role) NOT BETWEEN 1 AND 63 OR v_role ~ '^(pg_|pgveil_)' THEN"
+        "    RAISE EXCEPTION 'this cannot be an analyst''s name';"
+        "  END IF;"
+        "  SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
+        "    INTO v_super FROM pg_catalog.pg_roles WHERE rolname = v_role;"
+        "  IF v_super IS NULL THEN"
+        "    EXECUTE pg_catalog.format('CREATE ROLE %%I LOGIN INHERIT IN ROLE pgveil_analyst"
+        " CONNECTION LIMIT %d', v_role);"
+        "  ELSIF v_super OR NOT pg_catalog.pg_has_role(v_role, 'pgveil_analyst', 'USAGE') THEN"
+        "    RAISE EXCEPTION 'this role is not an analyst''s';"
+        "  END IF;"
+        "  IF NOT pg_catalog.has_database_privilege(v_role, v_database, 'CONNECT')"
+        "    OR NOT pg_catalog.has_database_privilege(v_role, v_database, 'TEMPORARY') THEN"
+        "    EXECUTE pg_catalog.format('GRANT CONNECT, TEMPORARY ON DATABASE %%I TO %%I',"
+        "      v_database, v_role);"
+        "  END IF;"
+        "END $role$";
+    char *role = malloc(2 * strlen(analyst) + 1), *database = malloc(2 * strlen(dataset) + 1);
+    char *sql = NULL;
+    if (role == NULL || database == NULL)
+        goto out;
+    hexadecimal(analyst, role);
+    hexadecimal(dataset, database);
+    if (asprintf(&sql, format, role, database, ROLE_CONNECTIONS_MAX) < 0)
+        sql = NULL;
+out:
+    free(role);
+    free(database);
+    return sql;
+}
