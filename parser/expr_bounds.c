@@ -1,0 +1,719 @@
+/* Interval arithmetic: the range of an expression when every column lies within its bounds, exact
+ * where decimals are, outward where a quotient has to be rounded. Dates count in days, time stamps
+ * in microseconds, both since 2000-01-01. */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "parser/expr_internal.h"
+
+#define DAY_US 86400000000LL
+#define EPOCH_DAYS 10957 /* from 1970-01-01 to 2000-01-01 */
+
+static void set(struct expr *expr, const struct dp_decimal *low, const struct dp_decimal *high)
+{
+    expr->has_low = expr->has_high = true;
+    expr->low = *low;
+    expr->high = *high;
+}
+
+static void set_integers(struct expr *expr, long long low, long long high)
+{
+    struct dp_decimal from = dp_decimal_from_int(low), to = dp_decimal_from_int(high);
+    set(expr, &from, &to);
+}
+
+static bool bounded(const struct expr *expr)
+{
+    return expr->has_low && expr->has_high;
+}
+
+static bool less(const struct dp_decimal *a, const struct dp_decimal *b)
+{
+    return dp_decimal_compare(a, b) < 0;
+}
+
+/* Number of days since 2000-01-01 of a date of the proleptic Gregorian calendar. */
+static long long days_of(long long year, int month, int day)
+{
+    year -= month <= 2;
+    long long era = (year >= 0 ? year : year - 399) / 400;
+    long long of_era = year - era * 400;
+    long long of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468 - EPOCH_DAYS;
+}
+
+static long long year_of(long long days)
+{
+    days += 719468 + EPOCH_DAYS;
+    long long era = (days >= 0 ? days : days - 146096) / 146097;
+    long long of_era = days - era * 146097;
+    long long of_400 = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    long long of_year = of_era - (365 * of_400 + of_400 / 4 - of_400 / 100);
+    return of_400 + era * 400 + ((5 * of_year + 2) / 153 >= 10);
+}
+
+/* Canonical dates and time stamps, years of our era; false: anything else. */
+static bool read_stamp(const char *text, bool has_time, long long *value)
+{
+    int year, month, day, hour = 0, minute = 0, length = 0;
+    long long second = 0, fraction = 0, unit = 100000;
+
+    if (sscanf(text, "%6d-%2d-%2d%n", &year, &month, &day, &length) != 3 || year < 1)
+        return false;
+    text += length;
+    *value = days_of(year, month, day);
+    if (!has_time)
+        return *text == '\0';
+    if (*text == ' ' || *text == 'T') {
+        if (sscanf(text + 1, "%2d:%2d:%2lld%n", &hour, &minute, &second, &length) != 3)
+            return false;
+        text += length + 1;
+    }
+    if (*text == '.')
+        for (text++; *text >= '0' && *text <= '9'; text++, unit /= 10)
+            fraction += (*text - '0') * unit;
+    int zone_hour = 0, zone_minute = 0;
+    char sign = *text;
+    if (sign == '+' || sign == '-') {
+        if (sscanf(text + 1, "%2d%n", &zone_hour, &length) != 1)
+            return false;
+        text += length + 1;
+        if (*text == ':' && sscanf(text + 1, "%2d%n", &zone_minute, &length) == 1)
+            text += length + 1;
+    } else if (sign == 'Z') {
+        text++;
+    }
+    long long zone = (zone_hour * 60LL + zone_minute) * 60 * (sign == '-' ? -1 : 1);
+    *value = *value * DAY_US + ((hour * 60LL + minute) * 60 + second - zone) * 1000000 + fraction;
+    return *text == '\0';
+}
+
+static void derive_value(struct expr *expr)
+{
+    struct dp_decimal value;
+    long long stamp;
+
+    if (!expr->text || expr->wanted)
+        return;
+    if (expr_type_is_number(expr->type.oid)) {
+        if (!dp_decimal_parse(expr->text, strlen(expr->text), &value))
+            return;
+        if (expr->type.oid == TYPE_NUMERIC || expr_type_is_integer(expr->type.oid))
+            expr->scale = expr->digits.after;
+        set(expr, &value, &value);
+    } else if (expr->type.oid == TYPE_DATE || expr->type.oid == TYPE_TIMESTAMP ||
+               expr->type.oid == TYPE_TIMESTAMPTZ) {
+        if (read_stamp(expr->text, expr->type.oid != TYPE_DATE, &stamp))
+            set_integers(expr, stamp, stamp);
+    }
+}
+
+static void derive_column(struct expr *expr)
+{
+    const struct policy_bounds *bounds = expr->column->bounds;
+    int precision, scale;
+
+    if (expr_type_is_integer(expr->type.oid))
+        expr->scale = 0;
+    else if (expr->type.oid == TYPE_NUMERIC &&
+             expr_numeric_typmod(expr->type.typmod, &precision, &scale) && scale >= 0)
+        expr->scale = scale;
+    if (!bounds)
+        return;
+    uint32_t oid = expr->type.oid;
+    bool number = expr_type_is_number(oid);
+    bool stamp = oid == TYPE_TIMESTAMP || oid == TYPE_TIMESTAMPTZ;
+    if ((bounds->kind == POLICY_BOUND_NUMBER && number) ||
+        (bounds->kind == POLICY_BOUND_DATE && oid == TYPE_DATE) ||
+        (bounds->kind == POLICY_BOUND_TIMESTAMP && stamp)) {
+        set(expr, &bounds->low, &bounds->high);
+    } else if (bounds->kind == POLICY_BOUND_DATE && stamp) {
+        const struct dp_decimal day = dp_decimal_from_int(DAY_US);
+        struct dp_decimal low, high;
+        if (dp_decimal_multiply(&bounds->low, &day, &low) &&
+            dp_decimal_multiply(&bounds->high, &day, &high))
+            set(expr, &low, &high);
+    }
+}
+
+/* ---- arithmetic ---- */
+
+/* To whole numbers: towards plus or minus infinity. */
+static bool whole(const struct dp_decimal *value, bool up, struct dp_decimal *out)
+{
+    const struct dp_decimal one = dp_decimal_from_int(1);
+    return dp_decimal_divide(value, &one, 0, up, out);
+}
+
+static bool quotient(const struct dp_decimal *a, const struct dp_decimal *b, bool up,
+                     struct dp_decimal *out)
+{
+    for (int scale = 20; scale >= 0; scale -= 5)
+        if (dp_decimal_divide(a, b, scale, up, out))
+            return true;
+    return false;
+}
+
+typedef bool corner_function(const struct dp_decimal *a, const struct dp_decimal *b, bool up,
+                             struct dp_decimal *out);
+
+static bool multiply(const struct dp_decimal *a, const struct dp_decimal *b, bool up,
+                     struct dp_decimal *out)
+{
+    (void)up; /* exact */
+    return dp_decimal_multiply(a, b, out);
+}
+
+static void corners(struct expr *expr, corner_function *function)
+{
+    const struct expr *a = expr->args[0], *b = expr->args[1];
+    struct dp_decimal low, high;
+
+    for (int i = 0; i < 4; i++) {
+        const struct dp_decimal *left = i & 1 ? &a->high : &a->low;
+        const struct dp_decimal *right = i & 2 ? &b->high : &b->low;
+        struct dp_decimal down, up;
+        if (!function(left, right, false, &down) || !function(left, right, true, &up))
+            return;
+        if (i == 0 || less(&down, &low))
+            low = down;
+        if (i == 0 || less(&high, &up))
+            high = up;
+    }
+    set(expr, &low, &high);
+}
+
+static struct dp_decimal largest(const struct expr *expr)
+{
+    struct dp_decimal low = dp_decimal_abs(&expr->low), high = dp_decimal_abs(&expr->high);
+    return less(&low, &high) ? high : low;
+}
+
+static void divide(struct expr *expr)
+{
+    const struct expr *a = expr->args[0], *b = expr->args[1];
+    const struct dp_decimal zero = dp_decimal_from_int(0);
+    bool integer = expr_type_is_integer(expr->type.oid);
+    struct dp_decimal low, high;
+
+    if (!bounded(a))
+        return;
+    if (bounded(b) && (less(&zero, &b->low) || less(&b->high, &zero))) {
+        corners(expr, quotient);
+    } else if (integer) {
+        /* Rows that divide by zero are NULL; any other divisor only makes the value smaller. */
+        struct dp_decimal most = largest(a), least = dp_decimal_negate(&most);
+        set(expr, &least, &most);
+    }
+    /* The fraction is dropped towards zero. */
+    if (bounded(expr) && (integer || expr->operation->rule == RULE_DIV) &&
+        whole(&expr->low, less(&expr->low, &zero), &low) &&
+        whole(&expr->high, less(&expr->high, &zero), &high))
+        set(expr, &low, &high);
+}
+
+static void modulo(struct expr *expr)
+{
+    const struct expr *a = expr->args[0], *b = expr->args[1];
+    const struct dp_decimal zero = dp_decimal_from_int(0), one = dp_decimal_from_int(1);
+    struct dp_decimal most, least;
+
+    if (!bounded(b) && !bounded(a))
+        return;
+    most = bounded(b) ? largest(b) : largest(a);
+    if (bounded(b) && expr_type_is_integer(expr->type.oid) && less(&zero, &most))
+        dp_decimal_subtract(&most, &one, &most);
+    if (bounded(a)) {
+        struct dp_decimal other = largest(a);
+        most = less(&other, &most) ? other : most;
+    }
+    least = dp_decimal_negate(&most);
+    /* The remainder has the dividend's sign. */
+    if (a->has_low && !less(&a->low, &zero))
+        least = zero;
+    if (a->has_high && !less(&zero, &a->high))
+        most = zero;
+    set(expr, &least, &most);
+}
+
+static void absolute(struct expr *expr)
+{
+    const struct expr *a = expr->args[0];
+    const struct dp_decimal zero = dp_decimal_from_int(0);
+
+    expr->has_low = true;
+    expr->low = zero;
+    if (!bounded(a))
+        return;
+    struct dp_decimal most = largest(a);
+    struct dp_decimal other =
+        dp_decimal_compare(&most, &a->high) == 0 ? a->low : dp_decimal_negate(&a->high);
+    set(expr, less(&zero, &other) ? &other : &zero, &most);
+}
+
+/* Rounded to the places with the direction given for each end; -1 as direction: to the nearest. */
+static bool rounded(const struct dp_decimal *value, int places, int direction,
+                    struct dp_decimal *out)
+{
+    const struct dp_decimal one = dp_decimal_from_int(1), zero = dp_decimal_from_int(0);
+    struct dp_decimal half = {.digits = 5, .scale = places + 1}, moved;
+    bool negative = less(value, &zero);
+
+    if (direction >= 0)
+        return dp_decimal_divide(value, &one, places, direction, out);
+    if (negative)
+        half = dp_decimal_negate(&half);
+    return dp_decimal_add(value, &half, &moved) &&
+           dp_decimal_divide(&moved, &one, places, negative, out);
+}
+
+static void round_to(struct expr *expr)
+{
+    const struct expr *a = expr->args[0];
+    const struct dp_decimal zero = dp_decimal_from_int(0);
+    struct dp_decimal low, high;
+    long places = 0;
+    int down = -1, up = -1;
+
+    if (expr->n_args > 1 && !expr_small_integer(expr->args[1], &places))
+        return;
+    expr->scale = places > 0 ? (int)places : 0;
+    if (expr->type.oid == TYPE_FLOAT8)
+        expr->scale = 0;
+    if (!bounded(a))
+        return;
+    if (places < 0 || places > 20) { /* not worth more than a range that surely holds */
+        long long unit = 1;
+        for (long i = places; i < 0 && unit < 1000000000000000LL; i++)
+            unit *= 10;
+        struct dp_decimal margin = dp_decimal_from_int(unit);
+        if (places >= -15 && dp_decimal_subtract(&a->low, &margin, &low) &&
+            dp_decimal_add(&a->high, &margin, &high))
+            set(expr, &low, &high);
+        return;
+    }
+    switch ((int)expr->operation->rule) {
+    case RULE_FLOOR:
+        down = up = 0;
+        break;
+    case RULE_CEIL:
+        down = up = 1;
+        break;
+    case RULE_TRUNC:
+        down = less(&a->low, &zero);
+        up = less(&a->high, &zero);
+        break;
+    case RULE_ROUND_EVEN:
+        down = 0;
+        up = 1;
+        break;
+    default:
+        break;
+    }
+    if (rounded(&a->low, (int)places, down, &low) && rounded(&a->high, (int)places, up, &high))
+        set(expr, &low, &high);
+}
+
+static void shift(struct expr *expr, bool subtract)
+{
+    const struct expr *a = expr->args[0], *b = expr->args[1];
+    struct dp_decimal low, high;
+
+    if (!bounded(a) || !bounded(b))
+        return;
+    bool fits = subtract ? dp_decimal_subtract(&a->low, &b->high, &low) &&
+                               dp_decimal_subtract(&a->high, &b->low, &high)
+                         : dp_decimal_add(&a->low, &b->low, &low) &&
+                               dp_decimal_add(&a->high, &b->high, &high);
+    if (fits)
+        set(expr, &low, &high);
+}
+
+static void negate(struct expr *expr)
+{
+    const struct expr *a = expr->args[0];
+    expr->has_low = a->has_high;
+    expr->has_high = a->has_low;
+    expr->low = dp_decimal_negate(&a->high);
+    expr->high = dp_decimal_negate(&a->low);
+}
+
+static void keep(struct expr *expr)
+{
+    const struct expr *a = expr->args[0];
+    expr->has_low = a->has_low;
+    expr->has_high = a->has_high;
+    expr->low = a->low;
+    expr->high = a->high;
+}
+
+/* ---- dates ---- */
+
+static void scale_by_day(struct expr *expr, bool to_stamp)
+{
+    const struct expr *a = expr->args[0];
+    const struct dp_decimal day = dp_decimal_from_int(DAY_US);
+    struct dp_decimal low, high;
+
+    if (!bounded(a))
+        return;
+    bool fits = to_stamp ? dp_decimal_multiply(&a->low, &day, &low) &&
+                               dp_decimal_multiply(&a->high, &day, &high)
+                         : dp_decimal_divide(&a->low, &day, 0, false, &low) &&
+                               dp_decimal_divide(&a->high, &day, 0, false, &high);
+    if (!fits)
+        return;
+    /* The time zone can move a day's begin by one day. */
+    struct dp_decimal margin = dp_decimal_from_int(expr->type.oid == TYPE_TIMESTAMPTZ ? DAY_US : 0);
+    if (dp_decimal_subtract(&low, &margin, &low) && dp_decimal_add(&high, &margin, &high))
+        set(expr, &low, &high);
+}
+
+static void truncate_stamp(struct expr *expr)
+{
+    const struct expr *a = expr->args[1];
+    const struct dp_decimal year = dp_decimal_from_int(367 * DAY_US);
+
+    expr->has_high = a->has_high;
+    expr->high = a->high;
+    if (!a->has_low || strstr("decade century millennium", expr->text))
+        return;
+    expr->has_low = dp_decimal_subtract(&a->low, &year, &expr->low);
+}
+
+/* Bounds of the argument in whole days, widened where the time zone decides on the day. */
+static bool day_bounds(const struct expr *arg, long long *low, long long *high)
+{
+    const struct dp_decimal unit = dp_decimal_from_int(arg->type.oid == TYPE_DATE ? 1 : DAY_US);
+    struct dp_decimal from, to;
+    const long long most = 1000000000;
+
+    if (!bounded(arg) || !dp_decimal_divide(&arg->low, &unit, 0, false, &from) ||
+        !dp_decimal_divide(&arg->high, &unit, 0, false, &to))
+        return false;
+    if (from.digits < -most || to.digits > most)
+        return false;
+    *low = (long long)from.digits - (arg->type.oid == TYPE_TIMESTAMPTZ);
+    *high = (long long)to.digits + (arg->type.oid == TYPE_TIMESTAMPTZ);
+    return true;
+}
+
+static long long floor_divide(long long a, long long b)
+{
+    return a / b - (a % b < 0);
+}
+
+static void extract_of_calendar(struct expr *expr, const struct expr *arg)
+{
+    long long low, high;
+
+    if (!day_bounds(arg, &low, &high))
+        return;
+    if (strcmp(expr->text, "epoch") == 0) {
+        set_integers(expr, (low + EPOCH_DAYS) * 86400, (high + 1 + EPOCH_DAYS) * 86400);
+        return;
+    }
+    if (strcmp(expr->text, "julian") == 0) {
+        set_integers(expr, low + 2451545, high + 2451546);
+        return;
+    }
+    low = year_of(low);
+    high = year_of(high);
+    if (low < 1) /* before our era years are counted backwards */
+        low = low - 1;
+    if (strcmp(expr->text, "year") == 0)
+        set_integers(expr, low, high);
+    else if (strcmp(expr->text, "isoyear") == 0)
+        set_integers(expr, low - 1, high + 1);
+    else if (strcmp(expr->text, "decade") == 0)
+        set_integers(expr, floor_divide(low, 10), floor_divide(high, 10));
+    else if (strcmp(expr->text, "century") == 0)
+        set_integers(expr, floor_divide(low, 100), floor_divide(high, 100) + 1);
+    else if (strcmp(expr->text, "millennium") == 0)
+        set_integers(expr, floor_divide(low, 1000), floor_divide(high, 1000) + 1);
+}
+
+static void extract(struct expr *expr)
+{
+    static const struct {
+        const char *field;
+        int low, high, scale;
+    } natural[] = {
+        {"quarter", 1, 4, 0},
+        {"month", 1, 12, 0},
+        {"week", 1, 53, 0},
+        {"day", 1, 31, 0},
+        {"doy", 1, 366, 0},
+        {"dow", 0, 6, 0},
+        {"isodow", 1, 7, 0},
+        {"hour", 0, 23, 0},
+        {"minute", 0, 59, 0},
+        {"second", 0, 60, 6},
+        {"milliseconds", 0, 60000, 3},
+        {"microseconds", 0, 60000000, 0},
+        {"timezone_hour", -16, 16, 0},
+        {"timezone_minute", -59, 59, 0},
+        {"timezone", -57600, 57600, 0},
+    };
+    const struct expr *arg = expr->args[1];
+    bool exact = expr->type.oid == TYPE_NUMERIC;
+    bool time = arg->type.oid == TYPE_TIME;
+
+    if (arg->type.oid == TYPE_INTERVAL) /* its fields have signs and, the largest, no end */
+        return;
+    for (size_t i = 0; i < sizeof natural / sizeof *natural; i++) {
+        if (strcmp(expr->text, natural[i].field) != 0)
+            continue;
+        /* Type time has the hour 24. */
+        set_integers(expr, natural[i].low, natural[i].high + (time && natural[i].high == 23));
+        expr->scale = exact ? natural[i].scale : -1;
+        return;
+    }
+    if (exact && strcmp(expr->text, "julian") != 0)
+        expr->scale = strcmp(expr->text, "epoch") == 0 ? 6 : 0;
+    if (time && strcmp(expr->text, "epoch") == 0)
+        set_integers(expr, 0, 86400);
+    else
+        extract_of_calendar(expr, arg);
+}
+
+/* ---- operations ---- */
+
+static int larger_scale(const struct expr *a, const struct expr *b)
+{
+    if (a->scale < 0 || b->scale < 0)
+        return -1;
+    return a->scale > b->scale ? a->scale : b->scale;
+}
+
+static int operation_scale(const struct expr *expr)
+{
+    const struct expr *a = expr->args[0];
+    const struct expr *b = expr->n_args > 1 ? expr->args[1] : a;
+    int precision, scale;
+
+    if (expr_type_is_integer(expr->type.oid))
+        return 0;
+    if (expr->type.oid != TYPE_NUMERIC)
+        return -1;
+    switch ((int)expr->operation->rule) {
+    case RULE_ADD:
+    case RULE_SUBTRACT:
+    case RULE_MODULO:
+        return larger_scale(a, b);
+    case RULE_MULTIPLY:
+        return a->scale < 0 || b->scale < 0 ? -1 : a->scale + b->scale;
+    case RULE_NEGATE:
+    case RULE_ABS:
+    case RULE_KEEP:
+        return a->scale;
+    case RULE_DIV:
+    case RULE_SIGN:
+    case RULE_FLOOR:
+    case RULE_CEIL:
+        return 0;
+    case RULE_TYPMOD:
+        return expr_numeric_typmod(expr->type.typmod, &precision, &scale) ? scale : -1;
+    default:
+        return -1;
+    }
+}
+
+/* numeric(p,s) rounds to s places. */
+static void to_typmod(struct expr *expr)
+{
+    const struct expr *a = expr->args[0];
+    struct dp_decimal low, high;
+
+    if (expr->scale < 0 || !bounded(a))
+        keep(expr);
+    else if (expr->scale <= 20 && rounded(&a->low, expr->scale, -1, &low) &&
+             rounded(&a->high, expr->scale, -1, &high))
+        set(expr, &low, &high);
+    else
+        keep(expr);
+}
+
+static void length_of(struct expr *expr)
+{
+    const struct catalog_type *type = &expr->args[0]->type;
+    bool limited = (type->oid == TYPE_VARCHAR || type->oid == TYPE_BPCHAR) && type->typmod > 4;
+    /* A cast to text in between keeps the length's bound. */
+    const struct expr *arg = expr->args[0];
+    while (!limited && arg->kind == EXPR_OPERATION && arg->n_args == 1 &&
+           arg->operation->rule == RULE_NONE && expr_type_is_text(arg->type.oid) &&
+           arg->operation->name[0] == '\0' && expr_type_is_text(arg->args[0]->type.oid)) {
+        arg = arg->args[0];
+        type = &arg->type;
+        limited = (type->oid == TYPE_VARCHAR || type->oid == TYPE_BPCHAR) && type->typmod > 4;
+    }
+    long long most = limited ? type->typmod - 4 : 0;
+    if (limited && strcmp(expr->operation->name, "octet_length") == 0)
+        most *= 4;
+    expr->has_low = true;
+    expr->low = dp_decimal_from_int(0);
+    expr->has_high = limited;
+    expr->high = dp_decimal_from_int(most);
+}
+
+static void derive_operation(struct expr *expr)
+{
+    const struct expr *a = expr->args[0];
+
+    expr->scale = operation_scale(expr);
+    switch (expr->operation->rule) {
+    case RULE_ADD:
+        shift(expr, false);
+        break;
+    case RULE_SUBTRACT:
+    case RULE_DATE_DIFFERENCE:
+        shift(expr, true);
+        break;
+    case RULE_DATE_SHIFT:
+        shift(expr, expr->operation->name[0] == '-');
+        break;
+    case RULE_MULTIPLY:
+        if (bounded(a) && bounded(expr->args[1]))
+            corners(expr, multiply);
+        break;
+    case RULE_DIVIDE:
+    case RULE_DIV:
+        divide(expr);
+        break;
+    case RULE_MODULO:
+        modulo(expr);
+        break;
+    case RULE_NEGATE:
+        negate(expr);
+        break;
+    case RULE_KEEP:
+        keep(expr);
+        break;
+    case RULE_ABS:
+        absolute(expr);
+        break;
+    case RULE_SIGN:
+        set_integers(expr, -1, 1);
+        break;
+    case RULE_ROUND:
+    case RULE_ROUND_EVEN:
+    case RULE_TRUNC:
+    case RULE_FLOOR:
+    case RULE_CEIL:
+        round_to(expr);
+        break;
+    case RULE_DATE_TO_TIMESTAMP:
+        scale_by_day(expr, true);
+        break;
+    case RULE_TIMESTAMP_TO_DATE:
+        scale_by_day(expr, false);
+        break;
+    case RULE_DATE_TRUNC:
+        truncate_stamp(expr);
+        break;
+    case RULE_EXTRACT:
+        extract(expr);
+        break;
+    case RULE_LENGTH:
+        length_of(expr);
+        break;
+    case RULE_BOOL_TO_INT:
+        set_integers(expr, 0, 1);
+        break;
+    case RULE_TYPMOD:
+        to_typmod(expr);
+        break;
+    case RULE_NONE:
+    case RULE_COMPARE:
+    case RULE_COMPARE_EQUAL:
+    case RULE_LIKE:
+        break;
+    }
+}
+
+/* ---- choices ---- */
+
+static void widen(struct expr *expr, const struct expr *arm, bool first)
+{
+    expr->has_low = (first || expr->has_low) && arm->has_low;
+    expr->has_high = (first || expr->has_high) && arm->has_high;
+    if (expr->has_low && (first || less(&arm->low, &expr->low)))
+        expr->low = arm->low;
+    if (expr->has_high && (first || less(&expr->high, &arm->high)))
+        expr->high = arm->high;
+    if (first)
+        expr->scale = arm->scale;
+    else if (expr->scale >= 0)
+        expr->scale = arm->scale < 0 ? -1 : arm->scale > expr->scale ? arm->scale : expr->scale;
+}
+
+static void join_arms(struct expr *expr)
+{
+    size_t first, step;
+    bool none = true;
+
+    expr_results(expr, &first, &step);
+    for (size_t i = first; i < expr->n_args; i += step) {
+        if (expr_is_null_value(expr->args[i]))
+            continue;
+        widen(expr, expr->args[i], none);
+        none = false;
+    }
+    bool is_case = expr->kind == EXPR_CASE || expr->kind == EXPR_CASE_VALUE;
+    const struct expr *last = expr->args[expr->n_args - 1];
+    if (is_case && !expr_is_null_value(last))
+        widen(expr, last, none);
+}
+
+/* GREATEST is at least each argument that is not NULL, whatever the others are. */
+static void tighten(struct expr *expr)
+{
+    for (size_t i = 0; i < expr->n_args; i++) {
+        const struct expr *arg = expr->args[i];
+        if (!arg->not_null)
+            continue;
+        if (expr->kind == EXPR_GREATEST && arg->has_low &&
+            (!expr->has_low || less(&expr->low, &arg->low))) {
+            expr->has_low = true;
+            expr->low = arg->low;
+        }
+        if (expr->kind == EXPR_LEAST && arg->has_high &&
+            (!expr->has_high || less(&arg->high, &expr->high))) {
+            expr->has_high = true;
+            expr->high = arg->high;
+        }
+    }
+}
+
+void expr_derive_bounds(struct expr *expr)
+{
+    switch (expr->kind) {
+    case EXPR_COLUMN:
+        derive_column(expr);
+        break;
+    case EXPR_VALUE:
+        derive_value(expr);
+        break;
+    case EXPR_OPERATION:
+        derive_operation(expr);
+        break;
+    case EXPR_CASE:
+    case EXPR_CASE_VALUE:
+    case EXPR_COALESCE:
+        join_arms(expr);
+        break;
+    case EXPR_GREATEST:
+    case EXPR_LEAST:
+        join_arms(expr);
+        tighten(expr);
+        break;
+    case EXPR_NULLIF:
+        widen(expr, expr->args[0], true);
+        break;
+    case EXPR_AND:
+    case EXPR_OR:
+    case EXPR_IN:
+        break;
+    }
+}
