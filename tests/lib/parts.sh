@@ -82,7 +82,7 @@ run_programs() {
     done
 }
 
-part_unit() { run_programs unit 300; }
+part_unit() { run_programs unit 120; }
 part_stat() { run_programs stat 900; }
 
 # run_pytest FOLDER SECONDS: every test_*.py below it.
