@@ -1,0 +1,445 @@
+/*
+ * Aggregates of a level, and the measures that they share: COUNT, SUM and AVG of one column need at
+ * most one count and one sum. A sum that stands beside a count of the same rows is measured
+ * centred: the middle of its range is subtracted from every value, which halves the noise of the
+ * pair.
+ */
+#include <ctype.h>
+#include <string.h>
+
+#include "parser/compile_internal.h"
+#include "parser/node.h"
+#include "parser/walk.h"
+
+/* Digits kept of values that have no exact decimal scale of their own. */
+enum { NUMERIC_SCALE = 8, NUMERIC_SCALE_MAX = 15 };
+
+/* Shares of the budget: a column has six, however many measures it needs. */
+enum { SHARE_WHOLE = 6, SHARE_HALF = 3, SHARE_AVG_COUNT = 2, SHARE_AVG_SUM = 4 };
+
+static const char *const supported[] = {"count", "sum", "avg"};
+static const char *const unsupported[] = {"array_agg",
+                                          "bit_and",
+                                          "bit_or",
+                                          "bit_xor",
+                                          "bool_and",
+                                          "bool_or",
+                                          "corr",
+                                          "covar_pop",
+                                          "covar_samp",
+                                          "cume_dist",
+                                          "dense_rank",
+                                          "every",
+                                          "json_agg",
+                                          "json_object_agg",
+                                          "jsonb_agg",
+                                          "jsonb_object_agg",
+                                          "max",
+                                          "min",
+                                          "mode",
+                                          "percent_rank",
+                                          "percentile_cont",
+                                          "percentile_disc",
+                                          "range_agg",
+                                          "range_intersect_agg",
+                                          "rank",
+                                          "regr_avgx",
+                                          "regr_avgy",
+                                          "regr_count",
+                                          "regr_intercept",
+                                          "regr_r2",
+                                          "regr_slope",
+                                          "regr_sxx",
+                                          "regr_sxy",
+                                          "regr_syy",
+                                          "stddev",
+                                          "stddev_pop",
+                                          "stddev_samp",
+                                          "string_agg",
+                                          "var_pop",
+                                          "var_samp",
+                                          "variance",
+                                          "xmlagg"};
+
+static bool listed(const char *const *list, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i], name) == 0)
+            return true;
+    return false;
+}
+
+bool aggregate_is(const PgQuery__Node *node)
+{
+    if (node->node_case != PG_QUERY__NODE__NODE_FUNC_CALL || node->func_call->over != NULL)
+        return false;
+    const PgQuery__FuncCall *call = node->func_call;
+    bool builtin = false;
+    const char *name = node_function_name(call, &builtin);
+    if (call->agg_star || call->agg_distinct || call->agg_within_group ||
+        call->agg_filter != NULL || call->n_agg_order > 0)
+        return true;
+    return name != NULL && builtin &&
+           (listed(supported, sizeof supported / sizeof supported[0], name) ||
+            listed(unsupported, sizeof unsupported / sizeof unsupported[0], name));
+}
+
+/* The call as the analyst wrote it, from its name to its closing bracket, blanks folded. */
+static const char *described(struct level *level, const PgQuery__FuncCall *call, const char *name)
+{
+    enum { LONGEST = 80 };
+    struct compile *c = level->compile;
+    const char *start = call->location >= 0 ? c->source + call->location : "";
+    char text[LONGEST + 1];
+    size_t length = 0;
+    int depth = 0;
+    char quote = '\0';
+    for (const char *p = start; *p != '\0' && length < LONGEST; p++) {
+        if (isspace((unsigned char)*p) && quote == '\0' &&
+            (length == 0 || text[length - 1] == ' ' || text[length - 1] == '('))
+            continue;
+        text[length++] = isspace((unsigned char)*p) ? ' ' : *p;
+        if (quote != '\0')
+            quote = *p == quote ? '\0' : quote;
+        else if (*p == '\'' || *p == '"')
+            quote = *p;
+        else if (*p == '(')
+            depth++;
+        else if (*p == ')' && --depth == 0)
+            return arena_strndup(c->arena, text, length);
+    }
+    return arena_printf(c->arena, "%s(...)", name);
+}
+
+static const char *const call_fields[] = {"funcname",     "args",       "agg_filter", "agg_star",
+                                          "agg_distinct", "funcformat", NULL};
+
+static bool refuse_aggregate(struct level *level, const PgQuery__FuncCall *call, const char *what,
+                             const char *hint)
+{
+    struct compile *c = level->compile;
+    return compile_refuse(c, call->location, "0A000",
+                          arena_printf(c->arena, "%s is not supported over private rows", what),
+                          arena_printf(c->arena, "The query calls %s.", what), hint);
+}
+
+/* count(DISTINCT unit): the units themselves. */
+static bool is_unit(const struct level *level, const PgQuery__Node *node)
+{
+    size_t relation;
+    int column;
+    if (!from_column(level, node, &relation, &column))
+        return false;
+    const struct scope_relation *found = &level->source.relations[relation];
+    return !found->table->is_public && !found->nullable && found->table->unit_column == column;
+}
+
+static bool check_call(struct level *level, const PgQuery__FuncCall *call, const char *name)
+{
+    struct compile *c = level->compile;
+    if (name == NULL || !listed(supported, sizeof supported / sizeof supported[0], name))
+        return refuse_aggregate(level, call,
+                                arena_printf(c->arena, "%s()", name == NULL ? "" : name),
+                                "count, sum and avg are supported, with FILTER and CASE.");
+    if (walk_unexpected_field(&call->base, call_fields) != NULL)
+        return refuse_aggregate(level, call, "ORDER BY or WITHIN GROUP in an aggregate",
+                                "Leave it out: the order does not change a count or a sum.");
+    if (call->agg_distinct &&
+        (strcmp(name, "count") != 0 || call->n_args != 1 || !is_unit(level, call->args[0])))
+        return refuse_aggregate(level, call, "DISTINCT of other columns than the unit",
+                                "count(DISTINCT unit column) counts people; leave DISTINCT out to "
+                                "count rows.");
+    if (call->n_args != (call->agg_star ? 0 : 1))
+        return refuse_aggregate(level, call, "an aggregate with such arguments",
+                                "count, sum and avg take one argument.");
+    return true;
+}
+
+static bool is_summable(uint32_t type)
+{
+    return type == TYPE_INT2 || type == TYPE_INT4 || type == TYPE_INT8 || type == TYPE_NUMERIC ||
+           type == TYPE_FLOAT4 || type == TYPE_FLOAT8;
+}
+
+/* Range, grid and middle of what is summed. */
+static bool find_range(struct level *level, const PgQuery__FuncCall *call,
+                       struct level_aggregate *aggregate)
+{
+    struct compile *c = level->compile;
+    if (!is_summable(aggregate->type))
+        return refuse_aggregate(level, call, "a sum of values that are not numbers",
+                                "Sum or average a number, for example extract(year from column).");
+    if (!expr_bounds(aggregate->expr, &aggregate->low, &aggregate->high))
+        return compile_refuse(
+            c, call->location, "0A000",
+            arena_printf(c->arena, "%s has no finite bounds", aggregate->described),
+            "One person's value could be anything, so that no noise would hide it.",
+            "Clamp the value, for example sum(least(greatest(x, 0), 100)), or use a column with "
+            "declared bounds.");
+    int scale = expr_scale(aggregate->expr);
+    bool floating = aggregate->type == TYPE_FLOAT4 || aggregate->type == TYPE_FLOAT8;
+    if (!floating && scale < 0)
+        scale = NUMERIC_SCALE;
+    aggregate->scale = floating ? -1 : scale > NUMERIC_SCALE_MAX ? NUMERIC_SCALE_MAX : scale;
+    struct dp_decimal both, two = dp_decimal_from_int(2);
+    int digits =
+        aggregate->low.scale > aggregate->high.scale ? aggregate->low.scale : aggregate->high.scale;
+    digits = digits < DP_DECIMAL_SCALE_MAX ? digits + 1 : digits;
+    if (!dp_decimal_add(&aggregate->low, &aggregate->high, &both) ||
+        !dp_decimal_divide(&both, &two, floating ? digits : aggregate->scale, false,
+                           &aggregate->middle))
+        return refuse_aggregate(level, call, "a sum of so large a range",
+                                "Clamp it to a smaller one.");
+    return true;
+}
+
+static bool same_argument(const struct level_aggregate *a, const struct expr *expr,
+                          const struct expr *condition)
+{
+    bool expressions =
+        a->expr == NULL || expr == NULL ? a->expr == expr : expr_equal(a->expr, expr);
+    bool conditions = a->condition == NULL || condition == NULL
+                          ? a->condition == condition
+                          : expr_equal(a->condition, condition);
+    return expressions && conditions;
+}
+
+/* Types with a NaN, which counts as NULL. */
+static bool has_nan(uint32_t type)
+{
+    return type == TYPE_FLOAT4 || type == TYPE_FLOAT8 || type == TYPE_NUMERIC;
+}
+
+static bool compile_argument(struct level *level, PgQuery__FuncCall *call,
+                             struct level_aggregate *aggregate)
+{
+    if (call->agg_filter != NULL) {
+        aggregate->condition = level_compile(level, call->agg_filter, true);
+        if (aggregate->condition == NULL)
+            return false;
+    }
+    if (call->n_args == 0 || aggregate->kind == AGGREGATE_UNITS)
+        return true;
+    aggregate->expr = level_compile(level, call->args[0], false);
+    if (aggregate->expr == NULL)
+        return false;
+    aggregate->type = expr_type(aggregate->expr)->oid;
+    return aggregate->kind == AGGREGATE_COUNT || find_range(level, call, aggregate);
+}
+
+int aggregate_add(struct level *level, PgQuery__Node *node)
+{
+    struct compile *c = level->compile;
+    PgQuery__FuncCall *call = node->func_call;
+    for (size_t i = 0; i < level->aggregates.n; i++) {
+        if (!walk_equal(&level->aggregates.items[i].node->base, &node->base))
+            continue;
+        level->aggregates.items[i].uses++;
+        return (int)i;
+    }
+    bool builtin = false;
+    const char *name = node_function_name(call, &builtin);
+    if (!check_call(level, call, builtin ? name : NULL))
+        return -1;
+    struct level_aggregate aggregate = {.node = node, .count = -1, .sum = -1, .uses = 1};
+    aggregate.described = described(level, call, name);
+    aggregate.kind = strcmp(name, "sum") == 0   ? AGGREGATE_SUM
+                     : strcmp(name, "avg") == 0 ? AGGREGATE_AVG
+                     : call->agg_distinct       ? AGGREGATE_UNITS
+                                                : AGGREGATE_COUNT;
+    if (!compile_argument(level, call, &aggregate))
+        return -1;
+    VECTOR_PUSH(c->arena, &level->aggregates, aggregate);
+    return (int)level->aggregates.n - 1;
+}
+
+/* What a count of the expression really counts: NULL where it counts every row. */
+static const struct expr *counted(const struct expr *expr)
+{
+    if (expr == NULL || (expr_not_null(expr) && !has_nan(expr_type(expr)->oid)))
+        return NULL;
+    return expr;
+}
+
+static bool same_expr(const struct expr *a, const struct expr *b)
+{
+    return a == NULL || b == NULL ? a == b : expr_equal(a, b);
+}
+
+static int add_value(struct level *level, const struct expr *expr, const struct expr *condition,
+                     bool summed, size_t measure)
+{
+    struct row_value value = {expr, condition, summed, measure};
+    VECTOR_PUSH(level->compile->arena, &level->values, value);
+    return (int)level->values.n - 1;
+}
+
+/* Any column of the rows that is not null exactly where the row counts will do. */
+static int find_value(struct level *level, const struct expr *expr, const struct expr *condition)
+{
+    if (expr == NULL && condition == NULL)
+        return -1;
+    for (size_t i = 0; i < level->values.n; i++) {
+        const struct row_value *value = &level->values.items[i];
+        const struct expr *other = value->summed ? counted(value->expr) : value->expr;
+        if (same_expr(other, expr) && same_expr(value->condition, condition))
+            return (int)i;
+    }
+    return add_value(level, expr, condition, false, 0);
+}
+
+static int add_measure(struct level *level, enum measure_kind kind, int value, const char *text)
+{
+    if (level->n_measures == MEASURES_MAX) {
+        compile_refuse(level->compile, -1, "0A000", "too many aggregates in one query", NULL,
+                       "Split the query.");
+        return -1;
+    }
+    level->measures[level->n_measures] =
+        (struct level_measure){.kind = kind, .value = value, .described = text};
+    return (int)level->n_measures++;
+}
+
+static int find_measure(struct level *level, enum measure_kind kind, int value, const char *text)
+{
+    for (size_t i = 0; i < level->n_measures; i++)
+        if (level->measures[i].kind == kind && level->measures[i].value == value)
+            return (int)i;
+    return add_measure(level, kind, value, text);
+}
+
+static int count_measure(struct level *level, const struct level_aggregate *aggregate)
+{
+    int value = find_value(level, counted(aggregate->expr), aggregate->condition);
+    /* Where a unit has one row, rows are units. */
+    bool units = aggregate->kind == AGGREGATE_UNITS || (value < 0 && level->source.rows == 1);
+    const char *text =
+        aggregate->kind == AGGREGATE_COUNT || aggregate->kind == AGGREGATE_UNITS
+            ? aggregate->described
+            : arena_printf(level->compile->arena, "count for %s", aggregate->described);
+    return find_measure(level, units ? MEASURE_UNITS : MEASURE_COUNT, value, text);
+}
+
+static void raise_weight(struct level *level, int measure, unsigned weight)
+{
+    if (level->measures[measure].weight < weight)
+        level->measures[measure].weight = weight;
+}
+
+/* Are the rows of this sum also counted for the analyst, by COUNT or AVG? */
+static bool is_paired(struct level *level, const struct level_aggregate *sum, bool *counted_too)
+{
+    bool paired = false;
+    for (size_t i = 0; i < level->aggregates.n; i++) {
+        const struct level_aggregate *other = &level->aggregates.items[i];
+        if (other->kind == AGGREGATE_AVG && same_argument(other, sum->expr, sum->condition))
+            paired = true;
+        if (other->kind == AGGREGATE_SUM && same_argument(other, sum->expr, sum->condition))
+            *counted_too = true;
+        if ((other->kind == AGGREGATE_COUNT ||
+             (other->kind == AGGREGATE_UNITS && level->source.rows == 1)) &&
+            same_expr(counted(other->expr), counted(sum->expr)) &&
+            same_expr(other->condition, sum->condition))
+            paired = *counted_too = true;
+    }
+    return paired;
+}
+
+static int sum_measure(struct level *level, const struct level_aggregate *aggregate, bool centred)
+{
+    for (size_t i = 0; i < level->n_measures; i++) {
+        const struct level_measure *measure = &level->measures[i];
+        if (measure->kind == MEASURE_SUM &&
+            same_expr(level->values.items[measure->value].expr, aggregate->expr) &&
+            same_expr(level->values.items[measure->value].condition, aggregate->condition))
+            return (int)i;
+    }
+    int value = add_value(level, aggregate->expr, aggregate->condition, true, level->n_measures);
+    int index = add_measure(level, MEASURE_SUM, value, aggregate->described);
+    if (index < 0)
+        return -1;
+    struct level_measure *measure = &level->measures[index];
+    measure->low = aggregate->low;
+    measure->high = aggregate->high;
+    measure->middle = centred ? aggregate->middle : dp_decimal_from_int(0);
+    measure->scale = aggregate->scale;
+    measure->floating = aggregate->scale < 0;
+    return index;
+}
+
+/* SUM and AVG of one aggregate: its measures and their shares. */
+static bool sum_aggregate(struct level *level, struct level_aggregate *aggregate)
+{
+    bool counted_too = false;
+    bool paired = is_paired(level, aggregate, &counted_too);
+    bool constant = dp_decimal_compare(&aggregate->low, &aggregate->high) == 0;
+    if (!paired && !constant)
+        aggregate->middle = dp_decimal_from_int(0);
+    else if (constant)
+        aggregate->middle = aggregate->low;
+    if (!constant) {
+        aggregate->sum = sum_measure(level, aggregate, paired);
+        if (aggregate->sum < 0)
+            return false;
+    }
+    if (paired || constant) {
+        aggregate->count = count_measure(level, aggregate);
+        if (aggregate->count < 0)
+            return false;
+    }
+    if (constant)
+        return true;
+    raise_weight(level, aggregate->sum,
+                 !paired       ? SHARE_WHOLE
+                 : counted_too ? SHARE_HALF
+                               : SHARE_AVG_SUM);
+    if (paired)
+        raise_weight(level, aggregate->count, counted_too ? SHARE_HALF : SHARE_AVG_COUNT);
+    return true;
+}
+
+/* Counts that no sum shares have a whole share; the number of units that decides about private
+ * keys a third of all. */
+static void finish_weights(struct level *level, bool private_keys)
+{
+    unsigned sum = 0;
+    for (size_t i = 0; i < level->aggregates.n; i++)
+        if (level->aggregates.items[i].count >= 0 &&
+            level->measures[level->aggregates.items[i].count].weight == 0)
+            level->measures[level->aggregates.items[i].count].weight = SHARE_WHOLE;
+    if (!private_keys || level->measures[0].weight > 0)
+        return;
+    for (size_t i = 1; i < level->n_measures; i++) {
+        sum += level->measures[i].weight;
+        level->measures[i].weight *= 2;
+    }
+    level->measures[0].weight = sum == 0 ? 1 : sum;
+}
+
+bool aggregate_measures(struct level *level)
+{
+    bool private_keys = level->n_keys > 0 && !level->public_keys;
+    if (private_keys && find_measure(level, MEASURE_UNITS, -1, "units of a group") < 0)
+        return false;
+    for (size_t i = 0; i < level->aggregates.n; i++) {
+        struct level_aggregate *aggregate = &level->aggregates.items[i];
+        if ((aggregate->kind == AGGREGATE_SUM || aggregate->kind == AGGREGATE_AVG) &&
+            !sum_aggregate(level, aggregate))
+            return false;
+    }
+    for (size_t i = 0; i < level->aggregates.n; i++) {
+        struct level_aggregate *aggregate = &level->aggregates.items[i];
+        if (aggregate->kind != AGGREGATE_COUNT && aggregate->kind != AGGREGATE_UNITS)
+            continue;
+        aggregate->count = count_measure(level, aggregate);
+        if (aggregate->count < 0)
+            return false;
+    }
+    if (level->n_keys == 0 && level->n_measures == 0) {
+        /* A query that aggregates nothing must still be one row. */
+        int index = find_measure(level, MEASURE_COUNT, -1, "rows");
+        level->measures[index].weight = SHARE_WHOLE;
+    }
+    finish_weights(level, private_keys);
+    return true;
+}

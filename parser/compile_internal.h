@@ -1,0 +1,275 @@
+#ifndef PARSER_COMPILE_INTERNAL_H
+#define PARSER_COMPILE_INTERNAL_H
+
+/*
+ * What the compiler's files share. The way of a statement:
+ *
+ *   compile.c      walks the tree with the names in scope and finds the levels over private rows
+ *   from.c         a level's FROM: relations, joins, columns qualified
+ *   ownership.c    who owns a joined row: unit, path to the root, rows of a unit, fan-out
+ *   level.c        a level's keys and aggregates, and what is left for the twin
+ *   aggregate.c    aggregates -> measures that share
+ *   bounding.c     which bounds the measurement enforces, and the sensitivity that they give
+ *   price.c        shares of the budget, grids, noise
+ *   measurement.c  the SQL of a release
+ *   final.c        the relation of a release in the final statement
+ *   explain.c      the plan in words; fingerprint.c: its identity
+ */
+#include <pg_query/pg_query.pb-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "parser/compile.h"
+#include "parser/expr.h"
+#include "parser/names.h"
+
+/* A growing array in an arena. */
+#define VECTOR(type)                                                                               \
+    struct {                                                                                       \
+        type *items;                                                                               \
+        size_t n, capacity;                                                                        \
+    }
+#define VECTOR_PUSH(arena, vector, item)                                                           \
+    do {                                                                                           \
+        if ((vector)->n == (vector)->capacity) {                                                   \
+            size_t capacity_ = (vector)->capacity == 0 ? 4 : 2 * (vector)->capacity;               \
+            void *items_ = arena_alloc((arena), capacity_ * sizeof *(vector)->items);              \
+            if ((vector)->n > 0)                                                                   \
+                memcpy(items_, (vector)->items, (vector)->n * sizeof *(vector)->items);            \
+            (vector)->items = items_;                                                              \
+            (vector)->capacity = capacity_;                                                        \
+        }                                                                                          \
+        (vector)->items[(vector)->n++] = (item);                                                   \
+    } while (0)
+
+enum { KEYS_MAX = 32, MEASURES_MAX = 64, RELATIONS_MAX = 16 };
+
+/* What a name of the statement stands for. */
+enum name_kind {
+    NAME_OTHER, /* the analyst's own, or of the twin's catalogue */
+    NAME_PRIVATE,
+    NAME_PUBLIC,
+    NAME_HIDDEN,
+    NAME_BUDGET,
+    NAME_HISTORY
+};
+struct resolved_name {
+    enum name_kind kind;
+    const struct catalog_table *table; /* private and public */
+};
+
+/* SQL text that becomes the subquery of a FROM item once all releases are known. */
+struct fragment {
+    PgQuery__RangeSubselect *place;
+    const char *sql;
+};
+
+struct level;
+
+/* One compiled statement. */
+struct compile {
+    struct arena *arena;
+    const struct plan_request *request;
+    const struct catalog *catalog;
+    const char *source;
+    const struct statement_name *names;
+    size_t n_names;
+    struct resolved_name *resolved;
+    struct refusal refusal;
+    bool pending; /* something waits for constants of the twin */
+    VECTOR(struct sql_constant) wanted;
+    VECTOR(struct plan_relation) relations;
+    VECTOR(struct level *) levels; /* one per release, in order */
+    VECTOR(struct fragment) fragments;
+    unsigned next_param;
+    bool probe;
+};
+
+/* FROM of a level. A right join is a left join with its sides exchanged. */
+enum join_kind { JOIN_NONE, JOIN_INNER, JOIN_LEFT };
+typedef VECTOR(PgQuery__Node *) node_list;
+struct using_column {
+    const char *name;
+    size_t relation; /* whose column the merged name stands for */
+};
+struct join {
+    enum join_kind kind;
+    size_t relation;           /* JOIN_NONE */
+    struct join *left, *right; /* else */
+    int location;
+    node_list on; /* AND-ed conditions, qualified */
+    VECTOR(const struct expr *) conditions;
+    VECTOR(struct using_column) using;
+};
+
+/* Two columns that are equal in every row that is kept. */
+struct equality {
+    size_t relation[2];
+    int column[2];
+};
+typedef VECTOR(struct equality) equality_list;
+
+/* What must be seen in the catalogue before sql_proved may run. */
+struct proof {
+    const struct catalog_table *table;
+    const struct catalog_unique *unique;           /* or */
+    const struct catalog_foreign_key *foreign_key; /* or */
+};
+
+/* Rows of a level, before any bound. */
+struct source {
+    size_t n_relations;
+    struct scope_relation relations[RELATIONS_MAX];
+    const PgQuery__RangeVar *ranges[RELATIONS_MAX];
+    struct join *root;
+    node_list where_nodes; /* AND-ed conditions, qualified */
+    VECTOR(const struct expr *) where;
+
+    /* ownership.c */
+    size_t unit_relation; /* whose unit column owns the row */
+    const char *unit_sql;
+    const struct catalog_table
+        *missing_root;               /* reference to be checked by a semi-join; NULL: none */
+    uint64_t rows;                   /* C: most rows of one unit; 0: not bounded */
+    uint64_t groups, rows_per_group; /* declared; 0: not */
+    bool unit_unique;                /* one row a unit, given the proofs */
+    bool root_proved;                /* missing_root is proved by a foreign key */
+    VECTOR(struct proof) proofs;
+};
+
+struct level_key {
+    PgQuery__Node *node; /* qualified */
+    const struct expr *expr;
+    const char *sql;                     /* canonical text */
+    const struct catalog_column *domain; /* column with a declared domain; NULL: none */
+};
+
+/* An integer column of the rows: what one row adds to a measure. */
+struct row_value {
+    const struct expr *expr;      /* NULL: the row itself */
+    const struct expr *condition; /* FILTER; NULL: none */
+    bool summed;                  /* grid integers; else 1 where the row counts */
+    size_t measure;               /* summed: its measure */
+};
+
+/* A measure before and after calibration. */
+struct level_measure {
+    enum measure_kind kind;
+    int value; /* index of the row value; -1: every row */
+    const char *described;
+    unsigned weight; /* share of the budget */
+    /* MEASURE_SUM */
+    struct dp_decimal low, high, middle; /* middle: subtracted from every value */
+    int scale;                           /* digits after the point; -1: none (floating point) */
+    bool floating;
+    __int128 most[2]; /* clamp of a row's grid integer, below and above */
+    struct dp_calibration calibration;
+};
+
+enum aggregate_kind { AGGREGATE_COUNT, AGGREGATE_UNITS, AGGREGATE_SUM, AGGREGATE_AVG };
+struct level_aggregate {
+    PgQuery__Node *node; /* as written, qualified: its identity */
+    enum aggregate_kind kind;
+    const struct expr *expr, *condition;
+    uint32_t type;  /* of the argument */
+    int count, sum; /* measures; -1: not needed */
+    struct dp_decimal low, high, middle;
+    int scale;
+    const char *described;
+    size_t uses; /* places in the statement */
+};
+
+/* What the measurement enforces. */
+struct bounding {
+    uint64_t cut;         /* rows of a unit that are kept; 0: not cut */
+    uint64_t window;      /* groups of a unit that are kept; 0: all */
+    uint64_t per_group;   /* rows of a unit and group, by weight; 0: not weighted */
+    uint64_t delta;       /* rows by which one unit moves one group */
+    uint64_t groups;      /* groups times delta^2 bounds the square of the change of a row count */
+    uint64_t unit_groups; /* groups of which one unit moves the number of units */
+    bool window_proved;   /* the window is not needed where the proofs hold */
+};
+
+struct level {
+    struct compile *compile;
+    PgQuery__SelectStmt *select;
+    const struct cte_scope *ctes;
+    struct scope scope;
+    struct source source;
+    size_t n_keys;
+    struct level_key keys[KEYS_MAX];
+    bool public_keys;
+    VECTOR(struct row_value) values;
+    size_t n_measures;
+    struct level_measure measures[MEASURES_MAX];
+    VECTOR(struct level_aggregate) aggregates;
+    struct bounding bounding;
+    struct release *release;
+    unsigned first_param;
+};
+
+/* Refuses at a node's or an offset's position; always false. */
+bool compile_refuse(struct compile *c, int location, const char *sqlstate, const char *message,
+                    const char *detail, const char *hint);
+
+/* What the relation's name stands for. */
+const struct resolved_name *compile_resolve(const struct compile *c,
+                                            const PgQuery__RangeVar *range);
+
+/* NULL: refused, or pending constants. */
+const struct expr *level_compile(struct level *level, PgQuery__Node *node, bool condition);
+
+/* from.c */
+bool from_build(struct level *level);
+/* Makes every column of the node (or of all below) relation.column of this level. */
+bool from_qualify(struct level *level, const struct join *scope, PgQuery__Node **slot);
+/* The input column that an unqualified name is; false: none. */
+bool from_has_column(const struct level *level, const char *name);
+/* The relation and column of a qualified column node; false where it is something else. */
+bool from_column(const struct level *level, const PgQuery__Node *node, size_t *relation,
+                 int *column);
+void from_write(const struct level *level, const struct join *join, struct text *out);
+void from_write_table(const struct catalog_table *table, struct text *out);
+
+/* ownership.c */
+bool ownership_find(struct level *level);
+
+/* aggregate.c */
+bool aggregate_is(const PgQuery__Node *node);
+/* Index of the aggregate in the level; -1: refused or pending. */
+int aggregate_add(struct level *level, PgQuery__Node *node);
+/* Turns the aggregates into measures. */
+bool aggregate_measures(struct level *level);
+
+/* level.c */
+bool level_compile_release(struct compile *c, PgQuery__SelectStmt *select,
+                           const struct cte_scope *ctes);
+
+/* bounding.c */
+bool bounding_choose(struct level *level);
+
+/* price.c */
+bool price_release(struct level *level);
+
+/* measurement.c */
+bool measurement_write(struct level *level);
+
+/* final.c */
+extern const char final_relation[];
+void final_release(struct level *level, PgQuery__RangeSubselect *place);
+void final_ledger(struct compile *c, enum relation_kind kind, PgQuery__RangeSubselect *place);
+void final_empty(struct compile *c, const struct catalog_table *table,
+                 PgQuery__RangeSubselect *place);
+bool final_graft(struct compile *c);
+
+/* probe.c */
+bool probe_is(const PgQuery__SelectStmt *top);
+
+/* explain.c */
+void explain_plan(const struct compile *c, struct plan *plan, bool json);
+/* fingerprint.c */
+const char *fingerprint_releases(const struct compile *c);
+const char *fingerprint_mechanisms(const struct compile *c);
+
+#endif

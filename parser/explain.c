@@ -1,0 +1,297 @@
+/*
+ * The plan in words: per column of a release its mechanism, bounds, sensitivity, share of epsilon
+ * and expected error; how the keys are published; which contribution bounds are enforced; the
+ * price; the measurement SQL. Nothing in it depends on a protected row, and no secret is in it: the
+ * key of the hash is a parameter.
+ */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "parser/compile_internal.h"
+
+#define BETA 0.05 /* the expected error is met with probability 1 - BETA */
+
+struct lines {
+    struct arena *arena;
+    VECTOR(const char *) list;
+};
+
+__attribute__((format(printf, 2, 3))) static void add_line(struct lines *lines, const char *format,
+                                                           ...)
+{
+    char line[4096];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    VECTOR_PUSH(lines->arena, &lines->list, arena_strdup(lines->arena, line));
+}
+
+static double grid_size(const struct dp_grid *grid)
+{
+    double size = ldexp(1, grid->exp2);
+    for (int i = 0; i < grid->scale10; i++)
+        size /= 10;
+    return size;
+}
+
+static double measure_error(const struct level *level, int measure)
+{
+    const struct dp_calibration *calibration = &level->measures[measure].calibration;
+    return dp_calibration_halfwidth(calibration, BETA) * grid_size(&calibration->grid);
+}
+
+static double as_double(const struct dp_decimal *value)
+{
+    double result = (double)value->digits;
+    for (int i = 0; i < value->scale; i++)
+        result /= 10;
+    return result;
+}
+
+/* Half-width of the column's error; for an average at the assumed count. */
+enum { ASSUMED_COUNT = 1000 };
+static double aggregate_error(const struct level *level, const struct level_aggregate *aggregate)
+{
+    double sum = aggregate->sum >= 0 ? measure_error(level, aggregate->sum) : 0;
+    double count = aggregate->count >= 0 ? measure_error(level, aggregate->count) : 0;
+    switch (aggregate->kind) {
+    case AGGREGATE_COUNT:
+    case AGGREGATE_UNITS:
+        return count;
+    case AGGREGATE_SUM:
+        /* Independent noises of the same shape: half-widths add like standard deviations. */
+        return hypot(sum, fabs(as_double(&aggregate->middle)) * count);
+    case AGGREGATE_AVG: {
+        double half = (as_double(&aggregate->high) - as_double(&aggregate->low)) / 2;
+        return fmin(2 * half, hypot(sum, half / 2 * count) / ASSUMED_COUNT);
+    }
+    }
+    return 0;
+}
+
+static const char *print_decimal(struct arena *arena, const struct dp_decimal *value)
+{
+    char text[DP_DECIMAL_TEXT_MAX];
+    dp_decimal_print(value, text);
+    return arena_strdup(arena, text);
+}
+
+/* Part of the release's epsilon that a measure has, as a share of its mu^2 (of epsilon itself with
+ * Laplace noise). */
+static double share(const struct level *level, int measure)
+{
+    const struct dp_charge *all = &level->release->charge;
+    if (measure < 0)
+        return 0;
+    const struct dp_charge *part = &level->measures[measure].calibration.charge;
+    if (all->pure)
+        return all->epsilon == 0 ? 0 : (double)part->epsilon / (double)all->epsilon;
+    return all->mu2_pico == 0 ? 0 : (double)part->mu2_pico / (double)all->mu2_pico;
+}
+
+static double column_epsilon(const struct level *level, const struct level_aggregate *aggregate)
+{
+    double epsilon = (double)level->compile->request->settings->epsilon / 1e9;
+    double part = share(level, aggregate->sum) + share(level, aggregate->count);
+    return epsilon * (level->release->charge.pure ? part : sqrt(part));
+}
+
+static const char *mechanism_name(const struct level *level)
+{
+    return level->compile->request->settings->laplace ? "discrete Laplace" : "discrete Gaussian";
+}
+
+static const char *sensitivity(const struct level *level, int measure)
+{
+    const struct dp_calibration *calibration = &level->measures[measure].calibration;
+    struct dp_decimal value;
+    struct arena *arena = level->compile->arena;
+    const char *size =
+        dp_grid_value(&calibration->grid, (__int128)calibration->delta_grid, &value)
+            ? print_decimal(arena, &value)
+            : arena_printf(arena, "%.6g",
+                           (double)calibration->delta_grid * grid_size(&calibration->grid));
+    return calibration->groups == 1 ? size
+                                    : arena_printf(arena, "%s in %llu groups", size,
+                                                   (unsigned long long)calibration->groups);
+}
+
+static void explain_aggregate(struct lines *lines, const struct level *level,
+                              const struct level_aggregate *aggregate)
+{
+    const char *about = aggregate->kind == AGGREGATE_AVG ? " at a count of 1000" : "";
+    add_line(lines, "  Column %s: %s noise, epsilon %.4g, expected error %.4g (95 %%%s)",
+             aggregate->described, mechanism_name(level), column_epsilon(level, aggregate),
+             aggregate_error(level, aggregate), about);
+    if (aggregate->kind == AGGREGATE_SUM || aggregate->kind == AGGREGATE_AVG)
+        add_line(lines, "    Bounds: %s to %s%s%s", print_decimal(lines->arena, &aggregate->low),
+                 print_decimal(lines->arena, &aggregate->high),
+                 aggregate->count >= 0 ? ", measured from " : "",
+                 aggregate->count >= 0 ? print_decimal(lines->arena, &aggregate->middle) : "");
+    if (aggregate->count >= 0)
+        add_line(lines, "    Sensitivity of the count: %s", sensitivity(level, aggregate->count));
+    if (aggregate->sum >= 0)
+        add_line(lines, "    Sensitivity of the sum: %s", sensitivity(level, aggregate->sum));
+}
+
+static void explain_keys(struct lines *lines, const struct level *level)
+{
+    const struct release *release = level->release;
+    if (level->n_keys == 0)
+        add_line(lines, "  Keys: none, one row");
+    else if (level->public_keys)
+        add_line(lines, "  Keys: declared domain, %zu groups, every one appears",
+                 release->n_domain);
+    else
+        add_line(lines,
+                 "  Keys: private, a group appears if its noisy number of people is at least %lld",
+                 (long long)release->key_threshold);
+}
+
+static void explain_bounds(struct lines *lines, const struct level *level)
+{
+    const struct bounding *bounding = &level->bounding;
+    if (bounding->cut != 0)
+        add_line(lines, "  Contribution: at most %llu rows of one person are kept, after WHERE",
+                 (unsigned long long)bounding->cut);
+    if (bounding->window != 0)
+        add_line(lines, "  Contribution: at most %llu groups of one person are kept",
+                 (unsigned long long)bounding->window);
+    if (bounding->per_group != 0)
+        add_line(lines,
+                 "  Contribution: one person weighs at most %llu rows in a group, after WHERE",
+                 (unsigned long long)bounding->per_group);
+}
+
+static void explain_level(struct lines *lines, const struct level *level, size_t number)
+{
+    const struct release *release = level->release;
+    if (release->n_measures == 0) {
+        add_line(lines, "Release %zu: the declared keys, nothing is measured", number);
+        explain_keys(lines, level);
+        return;
+    }
+    add_line(lines, "Release %zu: epsilon %.4g", number,
+             (double)level->compile->request->settings->epsilon / 1e9);
+    for (size_t i = 0; i < level->aggregates.n; i++)
+        explain_aggregate(lines, level, &level->aggregates.items[i]);
+    explain_keys(lines, level);
+    explain_bounds(lines, level);
+    add_line(lines, "  Price: %llu pico mu^2, delta %.4g",
+             (unsigned long long)release->charge.mu2_pico,
+             (double)release->charge.delta_atto / 1e18);
+    const char *sql = arena_printf(lines->arena, "  Measurement: %s", release->sql);
+    VECTOR_PUSH(lines->arena, &lines->list, sql);
+}
+
+/* --- JSON ---------------------------------------------------------------------------------------
+ */
+
+static void json_string(struct text *out, const char *value)
+{
+    text_add(out, "\"");
+    for (const char *p = value; *p != '\0'; p++) {
+        char one[2] = {*p, '\0'};
+        if (*p == '"' || *p == '\\')
+            text_printf(out, "\\%c", *p);
+        else if ((unsigned char)*p < 0x20)
+            text_printf(out, "\\u%04x", (unsigned)(unsigned char)*p);
+        else
+            text_add(out, one);
+    }
+    text_add(out, "\"");
+}
+
+static void json_member(struct text *out, const char *name, const char *value)
+{
+    text_printf(out, ", \"%s\": ", name);
+    if (value == NULL)
+        text_add(out, "null");
+    else
+        json_string(out, value);
+}
+
+static void json_number(struct text *out, const char *name, uint64_t value)
+{
+    text_printf(out, ", \"%s\": ", name);
+    if (value == 0)
+        text_add(out, "null");
+    else
+        text_printf(out, "%llu", (unsigned long long)value);
+}
+
+static void json_aggregate(struct text *out, const struct level *level,
+                           const struct level_aggregate *aggregate)
+{
+    bool range = aggregate->kind == AGGREGATE_SUM || aggregate->kind == AGGREGATE_AVG;
+    text_add(out, "{\"Column\": ");
+    json_string(out, aggregate->described);
+    json_member(out, "Mechanism", mechanism_name(level));
+    text_printf(out, ", \"Epsilon\": %.9g, \"Expected Error\": %.9g",
+                column_epsilon(level, aggregate), aggregate_error(level, aggregate));
+    if (aggregate->kind == AGGREGATE_AVG)
+        text_printf(out, ", \"Assumed Count\": %d", (int)ASSUMED_COUNT);
+    if (range) {
+        json_member(out, "Low", print_decimal(out->arena, &aggregate->low));
+        json_member(out, "High", print_decimal(out->arena, &aggregate->high));
+    }
+    if (aggregate->count >= 0)
+        json_member(out, "Count Sensitivity", sensitivity(level, aggregate->count));
+    if (aggregate->sum >= 0)
+        json_member(out, "Sum Sensitivity", sensitivity(level, aggregate->sum));
+    text_add(out, "}");
+}
+
+static void json_level(struct text *out, const struct level *level)
+{
+    const struct release *release = level->release;
+    const char *keys = level->n_keys == 0 ? "none" : level->public_keys ? "domain" : "private";
+    text_add(out, "{\"Columns\": [");
+    for (size_t i = 0; i < level->aggregates.n; i++) {
+        text_add(out, i == 0 ? "" : ", ");
+        json_aggregate(out, level, &level->aggregates.items[i]);
+    }
+    text_add(out, "]");
+    json_member(out, "Keys", keys);
+    if (level->public_keys)
+        json_number(out, "Groups", release->n_domain);
+    if (level->n_keys > 0 && !level->public_keys)
+        text_printf(out, ", \"Key Threshold\": %lld", (long long)release->key_threshold);
+    json_number(out, "Rows Kept", level->bounding.cut);
+    json_number(out, "Groups Kept", level->bounding.window);
+    json_number(out, "Rows per Group", level->bounding.per_group);
+    text_printf(out, ", \"Price mu2_pico\": %llu, \"Delta atto\": %llu",
+                (unsigned long long)release->charge.mu2_pico,
+                (unsigned long long)release->charge.delta_atto);
+    json_member(out, "Measurement", release->n_measures == 0 ? NULL : release->sql);
+    text_add(out, "}");
+}
+
+void explain_plan(const struct compile *c, struct plan *plan, bool json)
+{
+    struct lines lines = {.arena = c->arena};
+    for (size_t i = 0; i < c->levels.n; i++)
+        explain_level(&lines, c->levels.items[i], i + 1);
+    if (c->levels.n == 0)
+        add_line(&lines, "Nothing is measured.");
+    if (c->levels.n > 0)
+        add_line(&lines, "Price of the statement: %llu pico mu^2, delta %.4g",
+                 (unsigned long long)plan->charge.mu2_pico, (double)plan->charge.delta_atto / 1e18);
+    plan->explain = lines.list.items;
+    plan->n_explain = lines.list.n;
+    if (!json)
+        return;
+    struct text out = text_new(c->arena);
+    text_add(&out, "{\"Releases\": [");
+    for (size_t i = 0; i < c->levels.n; i++) {
+        text_add(&out, i == 0 ? "" : ", ");
+        json_level(&out, c->levels.items[i]);
+    }
+    text_printf(&out, "], \"Price mu2_pico\": %llu, \"Delta atto\": %llu}",
+                (unsigned long long)plan->charge.mu2_pico,
+                (unsigned long long)plan->charge.delta_atto);
+    plan->explain_json = out.data;
+}

@@ -1,0 +1,233 @@
+/*
+ * What stands in the final statement instead of private rows: a subquery over array parameters
+ * whose columns are the keys and the finished aggregates, in PostgreSQL's own types. Written as
+ * SQL, parsed once for all releases of a statement, and grafted into the analyst's tree.
+ */
+#include <string.h>
+
+#include "parser/ast.h"
+#include "parser/compile_internal.h"
+#include "parser/node.h"
+
+const char final_relation[] = "release";
+
+struct ledger_column {
+    const char *name, *type;
+};
+static const struct ledger_column budget_columns[] = {
+    {"dataset", "pg_catalog.text"},      {"epsilon", "pg_catalog.numeric"},
+    {"delta", "pg_catalog.numeric"},     {"spent", "pg_catalog.numeric"},
+    {"remaining", "pg_catalog.numeric"}, {"spent_mu2", "pg_catalog.numeric"},
+    {"cap_mu2", "pg_catalog.numeric"},   {"window_ends", "pg_catalog.timestamptz"},
+    {"queries_left", "pg_catalog.int8"},
+};
+static const struct ledger_column history_columns[] = {
+    {"at", "pg_catalog.timestamptz"},  {"statement", "pg_catalog.text"},
+    {"epsilon", "pg_catalog.numeric"}, {"mu2_pico", "pg_catalog.numeric"},
+    {"delta", "pg_catalog.numeric"},   {"share", "pg_catalog.numeric"},
+    {"state", "pg_catalog.text"},
+};
+
+static void write_decimal(struct text *out, const struct dp_decimal *value)
+{
+    char digits[DP_DECIMAL_TEXT_MAX];
+    dp_decimal_print(value, digits);
+    text_printf(out, "'%s'::pg_catalog.numeric", digits);
+}
+
+static const char *decimal(struct arena *arena, const struct dp_decimal *value, bool floating)
+{
+    struct text out = text_new(arena);
+    write_decimal(&out, value);
+    if (floating)
+        text_add(&out, "::pg_catalog.float8");
+    return out.data;
+}
+
+/* Noise can leave the type's range; the answer then is its end. */
+static const char *as_int8(struct arena *arena, const char *value)
+{
+    return arena_printf(arena,
+                        "LEAST(GREATEST(%s, '-9223372036854775808'::pg_catalog.numeric), "
+                        "'9223372036854775807'::pg_catalog.numeric)::pg_catalog.int8",
+                        value);
+}
+
+static bool is_floating(const struct level_aggregate *aggregate)
+{
+    return aggregate->type == TYPE_FLOAT4 || aggregate->type == TYPE_FLOAT8;
+}
+
+/* middle * count + centred sum, as numeric or float8. */
+static const char *whole_sum(struct arena *arena, const struct level_aggregate *aggregate)
+{
+    bool floating = is_floating(aggregate);
+    struct text out = text_new(arena);
+    bool centred = aggregate->count >= 0;
+    text_add(&out, "(");
+    if (aggregate->sum >= 0)
+        text_printf(&out, "u.m%d", aggregate->sum + 1);
+    if (aggregate->sum >= 0 && centred)
+        text_add(&out, " OPERATOR(pg_catalog.+) ");
+    if (centred)
+        text_printf(&out, "%s OPERATOR(pg_catalog.*) u.m%d%s",
+                    decimal(arena, &aggregate->middle, floating), aggregate->count + 1,
+                    floating ? "::pg_catalog.float8" : "");
+    text_add(&out, ")");
+    if (!floating && aggregate->scale >= 0)
+        return arena_printf(arena, "pg_catalog.round(%s, %d)", out.data, aggregate->scale);
+    return out.data;
+}
+
+static const char *final_sum(struct arena *arena, const struct level_aggregate *aggregate)
+{
+    const char *sum = whole_sum(arena, aggregate);
+    switch (aggregate->type) {
+    case TYPE_INT2:
+    case TYPE_INT4:
+        return as_int8(arena, sum);
+    case TYPE_FLOAT4:
+        return arena_printf(arena,
+                            "LEAST(GREATEST(%s, '-3.4e38'::pg_catalog.float8), "
+                            "'3.4e38'::pg_catalog.float8)::pg_catalog.float4",
+                            sum);
+    default:
+        return sum;
+    }
+}
+
+/* Sum over count where there is a count, else the middle moved by the sum; within the range. */
+static const char *final_avg(struct arena *arena, const struct level_aggregate *aggregate)
+{
+    bool floating = is_floating(aggregate);
+    const char *type = floating ? "pg_catalog.float8" : "pg_catalog.numeric";
+    struct text out = text_new(arena);
+    const char *low = decimal(arena, &aggregate->low, floating);
+    const char *high = decimal(arena, &aggregate->high, floating);
+    if (aggregate->sum < 0) /* all values are the same */
+        return low;
+    text_printf(&out,
+                "LEAST(GREATEST(CASE WHEN u.m%d OPERATOR(pg_catalog.>=) 1 THEN %s OPERATOR("
+                "pg_catalog./) u.m%d::%s ELSE %s OPERATOR(pg_catalog.+) u.m%d END, %s), %s)",
+                aggregate->count + 1, whole_sum(arena, aggregate), aggregate->count + 1, type,
+                decimal(arena, &aggregate->middle, floating), aggregate->sum + 1, low, high);
+    return out.data;
+}
+
+static const char *final_aggregate(struct arena *arena, const struct level_aggregate *aggregate)
+{
+    switch (aggregate->kind) {
+    case AGGREGATE_SUM:
+        return final_sum(arena, aggregate);
+    case AGGREGATE_AVG:
+        return final_avg(arena, aggregate);
+    case AGGREGATE_COUNT:
+    case AGGREGATE_UNITS:
+        return as_int8(arena, arena_printf(arena, "u.m%d", aggregate->count + 1));
+    }
+    return "NULL";
+}
+
+/* FROM unnest($1, $2) AS u(k1, m1): with several arrays it is the parser's own, with one it must be
+ * named in full. */
+static void write_unnest(struct text *out, size_t n)
+{
+    text_printf(out, " FROM %sunnest(", n == 1 ? "pg_catalog." : "");
+}
+
+static void add_fragment(struct compile *c, PgQuery__RangeSubselect *place, const char *sql)
+{
+    struct fragment fragment = {place, sql};
+    VECTOR_PUSH(c->arena, &c->fragments, fragment);
+}
+
+static void add_relation(struct compile *c, enum relation_kind kind, const struct release *release,
+                         size_t n_columns)
+{
+    struct plan_relation relation = {kind, release, n_columns, c->next_param};
+    VECTOR_PUSH(c->arena, &c->relations, relation);
+    c->next_param += (unsigned)n_columns;
+}
+
+void final_release(struct level *level, PgQuery__RangeSubselect *place)
+{
+    struct compile *c = level->compile;
+    struct text out = text_new(c->arena);
+    size_t n_columns = level->n_keys + level->n_measures;
+    unsigned param = c->next_param;
+    const char *separator = "SELECT ";
+    for (size_t i = 0; i < level->n_keys; i++, separator = ", ")
+        text_printf(&out, "%spg_catalog.convert_from(u.k%zu, 'UTF8')::%s AS k%zu", separator, i + 1,
+                    level->release->keys[i].type, i + 1);
+    for (size_t i = 0; i < level->aggregates.n; i++, separator = ", ")
+        text_printf(&out, "%s%s AS a%zu", separator,
+                    final_aggregate(c->arena, &level->aggregates.items[i]), i + 1);
+    if (level->n_keys == 0 && level->aggregates.n == 0)
+        text_add(&out, "SELECT 1 AS one");
+    write_unnest(&out, n_columns);
+    for (size_t i = 0; i < level->n_keys; i++)
+        text_printf(&out, "%s$%u::pg_catalog.bytea[]", i == 0 ? "" : ", ", param++);
+    for (size_t i = 0; i < level->n_measures; i++)
+        text_printf(&out, "%s$%u::pg_catalog.%s[]", i + level->n_keys == 0 ? "" : ", ", param++,
+                    level->measures[i].floating ? "float8" : "numeric");
+    text_add(&out, ") AS u(");
+    for (size_t i = 0; i < level->n_keys; i++)
+        text_printf(&out, "%sk%zu", i == 0 ? "" : ", ", i + 1);
+    for (size_t i = 0; i < level->n_measures; i++)
+        text_printf(&out, "%sm%zu", i + level->n_keys == 0 ? "" : ", ", i + 1);
+    text_add(&out, ")");
+    level->first_param = c->next_param;
+    add_relation(c, RELATION_RELEASE, level->release, n_columns);
+    add_fragment(c, place, out.data);
+}
+
+void final_ledger(struct compile *c, enum relation_kind kind, PgQuery__RangeSubselect *place)
+{
+    bool budget = kind == RELATION_BUDGET;
+    const struct ledger_column *columns = budget ? budget_columns : history_columns;
+    size_t n =
+        budget ? sizeof budget_columns / sizeof *columns : sizeof history_columns / sizeof *columns;
+    struct text out = text_new(c->arena);
+    for (size_t i = 0; i < n; i++)
+        text_printf(&out, "%su.c%zu::%s AS %s", i == 0 ? "SELECT " : ", ", i + 1, columns[i].type,
+                    columns[i].name);
+    write_unnest(&out, n);
+    for (size_t i = 0; i < n; i++)
+        text_printf(&out, "%s$%zu::pg_catalog.text[]", i == 0 ? "" : ", ", c->next_param + i);
+    text_add(&out, ") AS u(");
+    for (size_t i = 0; i < n; i++)
+        text_printf(&out, "%sc%zu", i == 0 ? "" : ", ", i + 1);
+    text_add(&out, ")");
+    add_relation(c, kind, NULL, n);
+    add_fragment(c, place, out.data);
+}
+
+void final_empty(struct compile *c, const struct catalog_table *table,
+                 PgQuery__RangeSubselect *place)
+{
+    struct text out = text_new(c->arena);
+    for (size_t i = 0; i < table->n_columns; i++) {
+        text_printf(&out, "%sNULL::%s AS ", i == 0 ? "SELECT " : ", ",
+                    table->columns[i].type.declared);
+        text_identifier(&out, table->columns[i].name);
+    }
+    text_add(&out, " WHERE false");
+    add_fragment(c, place, out.data);
+}
+
+bool final_graft(struct compile *c)
+{
+    if (c->fragments.n == 0)
+        return true;
+    struct text all = text_new(c->arena);
+    for (size_t i = 0; i < c->fragments.n; i++) {
+        text_add(&all, c->fragments.items[i].sql);
+        text_add(&all, ";");
+    }
+    const PgQuery__ParseResult *tree = ast_parse_own(c->arena, all.data);
+    if (tree == NULL || tree->n_stmts != c->fragments.n)
+        return compile_refuse(c, -1, "0A000", "the final statement cannot be written", NULL, NULL);
+    for (size_t i = 0; i < c->fragments.n; i++)
+        c->fragments.items[i].place->subquery = tree->stmts[i]->stmt;
+    return true;
+}

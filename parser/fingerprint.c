@@ -1,0 +1,112 @@
+/*
+ * The identity of what a statement measures: two statements with the same fingerprint release the
+ * same random variables, whatever they do with them afterwards. And the public integers of every
+ * measure, from which a charge can be computed again.
+ */
+#include <openssl/evp.h>
+#include <string.h>
+
+#include "parser/compile_internal.h"
+
+enum { DIGEST_BYTES = 32 };
+
+/* Length first: no two lists of texts run together into the same bytes. */
+static void add(struct text *out, const char *text)
+{
+    if (text == NULL)
+        text_add(out, "-;");
+    else
+        text_printf(out, "%zu:%s;", strlen(text), text);
+}
+
+static void add_number(struct text *out, uint64_t number)
+{
+    text_printf(out, "%llu;", (unsigned long long)number);
+}
+
+static void add_measure(struct text *out, const struct measure *measure)
+{
+    add_number(out, measure->kind);
+    add_number(out, measure->calibration.mechanism);
+    text_printf(out, "%d;%d;", measure->calibration.grid.scale10, measure->calibration.grid.exp2);
+    add_number(out, measure->calibration.delta_grid);
+    add_number(out, measure->calibration.groups);
+    add_number(out, measure->calibration.m);
+}
+
+static void add_release(struct text *out, const struct level *level)
+{
+    const struct release *release = level->release;
+    add(out, release->sql);
+    /* The last parameter may be the dataset's secret; it is the same for all its statements. */
+    add_number(out, level->scope.n_params);
+    for (size_t i = 0; i < level->scope.n_params; i++) {
+        add_number(out, release->params[i].type);
+        add(out, release->params[i].text);
+    }
+    for (size_t i = 0; i < level->source.n_relations; i++)
+        add_number(out, level->source.relations[i].table->oid);
+    add_number(out, release->n_domain);
+    for (size_t i = 0; i < release->n_domain * release->n_keys; i++)
+        add(out, release->domain[i]);
+    text_printf(out, "%lld;", (long long)release->key_threshold);
+    for (size_t i = 0; i < release->n_measures; i++)
+        add_measure(out, &release->measures[i]);
+}
+
+const char *fingerprint_releases(const struct compile *c)
+{
+    struct text all = text_new(c->arena);
+    add(&all, c->catalog->dataset);
+    add(&all, c->catalog->policy->version);
+    add_number(&all, c->levels.n);
+    for (size_t i = 0; i < c->levels.n; i++)
+        add_release(&all, c->levels.items[i]);
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+    struct text out = text_new(c->arena);
+    if (EVP_Digest(all.data, all.length, digest, &length, EVP_sha256(), NULL) != 1 ||
+        length != DIGEST_BYTES)
+        return NULL;
+    for (unsigned i = 0; i < length; i++)
+        text_printf(&out, "%02x", digest[i]);
+    return out.data;
+}
+
+static const char *kind_name(enum measure_kind kind)
+{
+    switch (kind) {
+    case MEASURE_UNITS:
+        return "units";
+    case MEASURE_COUNT:
+        return "count";
+    case MEASURE_SUM:
+        return "sum";
+    }
+    return "";
+}
+
+const char *fingerprint_mechanisms(const struct compile *c)
+{
+    struct text out = text_new(c->arena);
+    text_add(&out, "[");
+    for (size_t i = 0; i < c->levels.n; i++) {
+        const struct release *release = c->levels.items[i]->release;
+        text_add(&out, i == 0 ? "[" : ",[");
+        for (size_t n = 0; n < release->n_measures; n++) {
+            const struct dp_calibration *calibration = &release->measures[n].calibration;
+            text_printf(&out,
+                        "%s{\"measure\":\"%s\",\"mechanism\":\"%s\",\"scale10\":%d,\"exp2\":%d,"
+                        "\"delta\":%llu,\"groups\":%llu,\"m\":%llu}",
+                        n == 0 ? "" : ",", kind_name(release->measures[n].kind),
+                        calibration->mechanism == DP_LAPLACE ? "laplace" : "gaussian",
+                        calibration->grid.scale10, calibration->grid.exp2,
+                        (unsigned long long)calibration->delta_grid,
+                        (unsigned long long)calibration->groups,
+                        (unsigned long long)calibration->m);
+        }
+        text_add(&out, "]");
+    }
+    text_add(&out, "]");
+    return out.data;
+}

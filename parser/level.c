@@ -1,0 +1,409 @@
+/*
+ * One SELECT over private rows becomes a release: its FROM, WHERE, GROUP BY and the arguments of
+ * its aggregates are measured; its HAVING becomes the WHERE of what is left, and everything else
+ * (expressions over keys and aggregates, windows, ORDER BY, LIMIT, DISTINCT) stays for the twin.
+ */
+#include <string.h>
+
+#include "parser/compile_internal.h"
+#include "parser/node.h"
+#include "parser/walk.h"
+
+static const char *const select_fields[] = {
+    "distinct_clause", "into_clause",   "target_list",   "from_clause", "where_clause",
+    "group_clause",    "having_clause", "window_clause", "sort_clause", "limit_offset",
+    "limit_count",     "limit_option",  "with_clause",   "op",          NULL};
+
+const struct expr *level_compile(struct level *level, PgQuery__Node *node, bool condition)
+{
+    struct scope *scope = &level->scope;
+    size_t wanted = scope->n_wanted;
+    const struct expr *expr =
+        condition ? expr_compile_condition(scope, node) : expr_compile(scope, node);
+    if (scope->n_wanted > wanted || (expr == NULL && level->compile->refusal.sqlstate[0] == '\0'))
+        level->compile->pending = true;
+    return expr;
+}
+
+static bool refuse_rows(struct level *level)
+{
+    return compile_refuse(
+        level->compile, node_location(level->select->target_list[0]), "42501",
+        "this returns rows of individual people",
+        "The query reads a private table and has neither an aggregate nor GROUP BY.",
+        "Ask for aggregates, for example SELECT count(*) ... or SELECT column, "
+        "count(*) ... GROUP BY column.");
+}
+
+static bool has_aggregate(void *context, const ProtobufCFieldDescriptor *field,
+                          ProtobufCMessage **child)
+{
+    bool *found = context;
+    (void)field;
+    if ((*child)->descriptor == &pg_query__node__descriptor &&
+        aggregate_is((const PgQuery__Node *)*child))
+        *found = true;
+    return !*found && walk_children(*child, has_aggregate, context);
+}
+
+static bool find_aggregate(PgQuery__Node *node)
+{
+    bool found = false;
+    ProtobufCMessage *message = node == NULL ? NULL : &node->base;
+    if (message != NULL)
+        has_aggregate(&found, NULL, &message);
+    return found;
+}
+
+static bool has_column(void *context, const ProtobufCFieldDescriptor *field,
+                       ProtobufCMessage **child)
+{
+    bool *found = context;
+    (void)field;
+    if ((*child)->descriptor == &pg_query__column_ref__descriptor)
+        *found = true;
+    return !*found && walk_children(*child, has_column, context);
+}
+
+/* Unnamed columns get the names that PostgreSQL gives them, before anything is replaced. */
+static void name_targets(struct level *level)
+{
+    const PgQuery__SelectStmt *select = level->select;
+    for (size_t i = 0; i < select->n_target_list; i++) {
+        PgQuery__ResTarget *target = select->target_list[i]->res_target;
+        if (target->name == NULL || target->name[0] == '\0')
+            target->name = arena_strdup(level->compile->arena, node_column_name(target->val));
+    }
+}
+
+static PgQuery__ResTarget *named_target(const struct level *level, const char *name)
+{
+    for (size_t i = 0; i < level->select->n_target_list; i++)
+        if (strcmp(level->select->target_list[i]->res_target->name, name) == 0)
+            return level->select->target_list[i]->res_target;
+    return NULL;
+}
+
+static const char *bare_name(const PgQuery__Node *node)
+{
+    if (node->node_case != PG_QUERY__NODE__NODE_COLUMN_REF || node->column_ref->n_fields != 1)
+        return NULL;
+    return node_string(node->column_ref->fields[0]);
+}
+
+static bool add_key(struct level *level, PgQuery__Node *node)
+{
+    struct compile *c = level->compile;
+    bool found = false;
+    ProtobufCMessage *message = &node->base;
+    has_column(&found, NULL, &message);
+    if (!found) /* the same in every group: left to the twin */
+        return true;
+    if (find_aggregate(node))
+        return compile_refuse(c, node_location(node), "42803",
+                              "aggregate functions are not allowed in GROUP BY", NULL, NULL);
+    for (size_t i = 0; i < level->n_keys; i++)
+        if (walk_equal(&level->keys[i].node->base, &node->base))
+            return true;
+    if (level->n_keys == KEYS_MAX)
+        return compile_refuse(c, node_location(node), "0A000", "too many columns in GROUP BY",
+                              "More than 32 keys.", "Group by fewer columns.");
+    struct level_key *key = &level->keys[level->n_keys];
+    *key = (struct level_key){.node = (PgQuery__Node *)walk_copy(c->arena, &node->base)};
+    key->expr = level_compile(level, key->node, false);
+    if (key->expr == NULL)
+        return c->pending && c->refusal.sqlstate[0] == '\0';
+    struct text sql = text_new(c->arena);
+    if (!expr_write_key(&level->scope, key->expr, node_location(node), &sql))
+        return false;
+    key->sql = sql.data;
+    size_t relation;
+    const struct catalog_column *column = expr_column(key->expr, &relation);
+    key->domain = column != NULL && column->n_domain > 0 ? column : NULL;
+    level->n_keys++;
+    return true;
+}
+
+/* GROUP BY: an input column first, then the name of an output column, or its number. */
+static bool add_group_item(struct level *level, PgQuery__Node *node)
+{
+    struct compile *c = level->compile;
+    int number = 0;
+    const char *name = bare_name(node);
+    if (node_integer(node, &number)) {
+        if (number < 1 || (size_t)number > level->select->n_target_list)
+            return compile_refuse(c, node_location(node), "42P10",
+                                  "GROUP BY position is not in select list", NULL, NULL);
+        return add_key(level, level->select->target_list[number - 1]->res_target->val);
+    }
+    if (name != NULL && !from_has_column(level, name)) {
+        const PgQuery__ResTarget *target = named_target(level, name);
+        if (target != NULL)
+            return add_key(level, target->val);
+    }
+    if (node->node_case == PG_QUERY__NODE__NODE_GROUPING_SET &&
+        node->grouping_set->kind != PG_QUERY__GROUPING_SET_KIND__GROUPING_SET_EMPTY)
+        return compile_refuse(c, node->grouping_set->location, "0A000",
+                              "GROUPING SETS, ROLLUP and CUBE are not supported",
+                              "The query groups private rows in several ways at once.",
+                              "Ask for each grouping in a query of its own, or join them by UNION "
+                              "ALL.");
+    if (node->node_case == PG_QUERY__NODE__NODE_GROUPING_SET)
+        return true;
+    if (node->node_case == PG_QUERY__NODE__NODE_ROW_EXPR &&
+        node->row_expr->row_format == PG_QUERY__COERCION_FORM__COERCE_IMPLICIT_CAST) {
+        for (size_t i = 0; i < node->row_expr->n_args; i++)
+            if (!add_group_item(level, node->row_expr->args[i]))
+                return false;
+        return true;
+    }
+    return from_qualify(level, level->source.root, &node) && add_key(level, node);
+}
+
+/* In ORDER BY the name of an output column, or its number, comes first. */
+static bool is_output_reference(const struct level *level, const PgQuery__Node *node)
+{
+    int number;
+    const char *name = bare_name(node);
+    return node_integer(node, &number) || (name != NULL && named_target(level, name) != NULL);
+}
+
+/* Makes every column of what stays for the twin one of this level's FROM. */
+static bool qualify_all(struct level *level)
+{
+    PgQuery__SelectStmt *select = level->select;
+    const struct join *root = level->source.root;
+    for (size_t i = 0; i < select->n_target_list; i++)
+        if (!from_qualify(level, root, &select->target_list[i]->res_target->val))
+            return false;
+    if (select->having_clause != NULL && !from_qualify(level, root, &select->having_clause))
+        return false;
+    for (size_t i = 0; i < select->n_window_clause; i++)
+        if (!from_qualify(level, root, &select->window_clause[i]))
+            return false;
+    for (size_t i = 0; i < select->n_sort_clause; i++) {
+        PgQuery__SortBy *sort = select->sort_clause[i]->sort_by;
+        if (!is_output_reference(level, sort->node) && !from_qualify(level, root, &sort->node))
+            return false;
+    }
+    return true;
+}
+
+static bool is_aggregated(const struct level *level)
+{
+    const PgQuery__SelectStmt *select = level->select;
+    bool found = select->n_group_clause > 0 || select->having_clause != NULL;
+    for (size_t i = 0; i < select->n_target_list && !found; i++)
+        found = find_aggregate(select->target_list[i]->res_target->val);
+    for (size_t i = 0; i < select->n_sort_clause && !found; i++)
+        found = find_aggregate(select->sort_clause[i]);
+    return found;
+}
+
+static bool find_keys(struct level *level)
+{
+    PgQuery__SelectStmt *select = level->select;
+    if (select->n_distinct_clause > 0 &&
+        select->distinct_clause[0]->node_case != PG_QUERY__NODE__NODE__NOT_SET)
+        return compile_refuse(level->compile, node_location(select->distinct_clause[0]), "0A000",
+                              "DISTINCT ON is not supported over private rows",
+                              "It would pick one person's row of each group.",
+                              "Use GROUP BY with aggregates.");
+    if (!is_aggregated(level)) {
+        if (select->n_distinct_clause == 0)
+            return refuse_rows(level);
+        for (size_t i = 0; i < select->n_target_list; i++)
+            if (!add_key(level, select->target_list[i]->res_target->val))
+                return false;
+        return level->n_keys > 0 || level->compile->pending || refuse_rows(level);
+    }
+    for (size_t i = 0; i < select->n_group_clause; i++)
+        if (!add_group_item(level, select->group_clause[i]))
+            return false;
+    return true;
+}
+
+static bool replace(void *context, const ProtobufCFieldDescriptor *field, ProtobufCMessage **child);
+
+static bool replace_node(struct level *level, PgQuery__Node **slot)
+{
+    struct compile *c = level->compile;
+    PgQuery__Node *node = *slot;
+    for (size_t i = 0; i < level->n_keys; i++) {
+        if (!walk_equal(&level->keys[i].node->base, &node->base))
+            continue;
+        *slot =
+            node_new_column(c->arena, final_relation, arena_printf(c->arena, "k%zu", i + 1), -1);
+        return true;
+    }
+    if (aggregate_is(node)) {
+        int index = aggregate_add(level, node);
+        if (index < 0)
+            return c->pending && c->refusal.sqlstate[0] == '\0';
+        *slot =
+            node_new_column(c->arena, final_relation, arena_printf(c->arena, "a%d", index + 1), -1);
+        return true;
+    }
+    if (node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF)
+        return compile_refuse(
+            c, node->column_ref->location, "42803",
+            arena_printf(c->arena,
+                         "column \"%s\" must appear in the GROUP BY clause or be used in "
+                         "an aggregate function",
+                         node_string(node->column_ref->fields[1])),
+            "It would show a value of individual people's rows.",
+            "Add the column to GROUP BY, or aggregate it.");
+    if (node->node_case == PG_QUERY__NODE__NODE_GROUPING_FUNC)
+        return compile_refuse(c, node->grouping_func->location, "0A000",
+                              "GROUPING is not supported", NULL,
+                              "Leave it out: there is one grouping.");
+    return walk_children(&node->base, replace, level);
+}
+
+static bool replace(void *context, const ProtobufCFieldDescriptor *field, ProtobufCMessage **child)
+{
+    (void)field;
+    if ((*child)->descriptor != &pg_query__node__descriptor)
+        return walk_children(*child, replace, context);
+    PgQuery__Node *node = (PgQuery__Node *)*child;
+    bool done = replace_node(context, &node);
+    *child = &node->base;
+    return done;
+}
+
+/* Keys and aggregates become columns of the release; the rest of the level is kept. */
+static bool rewrite(struct level *level)
+{
+    PgQuery__SelectStmt *select = level->select;
+    for (size_t i = 0; i < select->n_target_list; i++)
+        if (!replace_node(level, &select->target_list[i]->res_target->val))
+            return false;
+    if (select->having_clause != NULL && !replace_node(level, &select->having_clause))
+        return false;
+    for (size_t i = 0; i < select->n_window_clause; i++)
+        if (!replace_node(level, &select->window_clause[i]))
+            return false;
+    for (size_t i = 0; i < select->n_sort_clause; i++) {
+        PgQuery__SortBy *sort = select->sort_clause[i]->sort_by;
+        if (!is_output_reference(level, sort->node) && !replace_node(level, &sort->node))
+            return false;
+    }
+    return true;
+}
+
+static bool find_domain(struct level *level)
+{
+    struct compile *c = level->compile;
+    uint64_t rows = 1;
+    level->public_keys = level->n_keys > 0;
+    for (size_t i = 0; i < level->n_keys; i++)
+        level->public_keys = level->public_keys && level->keys[i].domain != NULL;
+    if (!level->public_keys)
+        return true;
+    for (size_t i = 0; i < level->n_keys; i++)
+        if (__builtin_mul_overflow(rows, level->keys[i].domain->n_domain, &rows) ||
+            rows > c->request->settings->groups_max)
+            return compile_refuse(
+                c, node_location(level->keys[i].node), "0A000", "the keys have too many groups",
+                "Every combination of the declared keys would appear.", "Group by fewer columns.");
+    const char **domain = arena_alloc(c->arena, rows * level->n_keys * sizeof *domain);
+    for (uint64_t row = 0; row < rows; row++) {
+        uint64_t rest = row;
+        for (size_t i = level->n_keys; i-- > 0;) {
+            const struct catalog_column *column = level->keys[i].domain;
+            domain[row * level->n_keys + i] = column->domain[rest % column->n_domain];
+            rest /= column->n_domain;
+        }
+    }
+    level->release->domain = domain;
+    level->release->n_domain = rows;
+    return true;
+}
+
+/* The plain data of the release, once everything about it is known. */
+static void finish(struct level *level)
+{
+    struct compile *c = level->compile;
+    struct release *release = level->release;
+    struct measure *measures = arena_alloc(c->arena, (level->n_measures + 1) * sizeof *measures);
+    for (size_t i = 0; i < level->n_measures; i++)
+        measures[i] = (struct measure){.kind = level->measures[i].kind,
+                                       .calibration = level->measures[i].calibration,
+                                       .floating = level->measures[i].floating,
+                                       .described = level->measures[i].described};
+    release->measures = measures;
+    release->n_measures = level->n_measures;
+    release->uses_time_zone = level->scope.uses_time_zone;
+}
+
+static void find_key_types(struct level *level)
+{
+    struct release_key *keys =
+        arena_alloc(level->compile->arena, (level->n_keys + 1) * sizeof *keys);
+    for (size_t i = 0; i < level->n_keys; i++)
+        keys[i].type = expr_type(level->keys[i].expr)->declared;
+    level->release->keys = keys;
+    level->release->n_keys = level->n_keys;
+}
+
+static void replace_from(struct level *level)
+{
+    struct compile *c = level->compile;
+    PgQuery__SelectStmt *select = level->select;
+    select->from_clause[0] = node_new_subselect(c->arena, NULL, final_relation);
+    select->n_from_clause = 1;
+    select->where_clause = select->having_clause;
+    select->having_clause = NULL;
+    select->n_group_clause = 0;
+    final_release(level, select->from_clause[0]->range_subselect);
+}
+
+static bool check_fields(struct level *level)
+{
+    struct compile *c = level->compile;
+    const char *unexpected = walk_unexpected_field(&level->select->base, select_fields);
+    if (unexpected == NULL && level->select->n_target_list > 0)
+        return true;
+    const char *what = unexpected == NULL                          ? "an empty select list"
+                       : strcmp(unexpected, "locking_clause") == 0 ? "FOR UPDATE or FOR SHARE"
+                       : strcmp(unexpected, "group_distinct") == 0 ? "GROUP BY DISTINCT"
+                                                                   : unexpected;
+    return compile_refuse(c, -1, "0A000",
+                          arena_printf(c->arena, "%s is not supported over private rows", what),
+                          arena_printf(c->arena, "The query has %s.", what), "Leave it out.");
+}
+
+static bool measure_level(struct level *level)
+{
+    return ownership_find(level) && find_domain(level) && bounding_choose(level) &&
+           aggregate_measures(level) && price_release(level) && measurement_write(level);
+}
+
+bool level_compile_release(struct compile *c, PgQuery__SelectStmt *select,
+                           const struct cte_scope *ctes)
+{
+    struct level *level = arena_alloc(c->arena, sizeof *level);
+    level->compile = c;
+    level->select = select;
+    level->ctes = ctes;
+    level->release = arena_alloc(c->arena, sizeof *level->release);
+    level->scope = (struct scope){.arena = c->arena,
+                                  .catalog = c->catalog,
+                                  .request = c->request,
+                                  .refusal = &c->refusal,
+                                  .source = c->source};
+    VECTOR_PUSH(c->arena, &c->levels, level);
+    if (!check_fields(level))
+        return false;
+    name_targets(level);
+    if (!from_build(level) || !qualify_all(level) || !find_keys(level) || !rewrite(level))
+        return false;
+    if (c->pending)
+        return true;
+    find_key_types(level);
+    if (!measure_level(level))
+        return false;
+    finish(level);
+    replace_from(level);
+    return true;
+}
