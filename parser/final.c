@@ -58,7 +58,8 @@ static bool is_floating(const struct level_aggregate *aggregate)
     return aggregate->type == TYPE_FLOAT4 || aggregate->type == TYPE_FLOAT8;
 }
 
-/* middle * count + centred sum, as numeric or float8. */
+/* middle * count + centred sum, as numeric or float8. Bracketed: qualified operators all have one
+ * precedence. */
 static const char *whole_sum(struct arena *arena, const struct level_aggregate *aggregate)
 {
     bool floating = is_floating(aggregate);
@@ -70,7 +71,7 @@ static const char *whole_sum(struct arena *arena, const struct level_aggregate *
     if (aggregate->sum >= 0 && centred)
         text_add(&out, " OPERATOR(pg_catalog.+) ");
     if (centred)
-        text_printf(&out, "%s OPERATOR(pg_catalog.*) u.m%d%s",
+        text_printf(&out, "(%s OPERATOR(pg_catalog.*) u.m%d%s)",
                     decimal(arena, &aggregate->middle, floating), aggregate->count + 1,
                     floating ? "::pg_catalog.float8" : "");
     text_add(&out, ")");

@@ -119,6 +119,7 @@ static void plan_one(const struct catalog *catalog, const struct plan_settings *
     uint32_t oids[64] = {0};
     struct sql_constant constants[64];
     size_t n_constants = 0;
+    static char texts[64][256];
     if (statement->class == STATEMENT_RELAY) {
         printf("{\"result\": \"relay\"}\n");
         return;
@@ -152,7 +153,8 @@ static void plan_one(const struct catalog *catalog, const struct plan_settings *
         /* Good enough for constants that are written in ISO form already. */
         for (size_t i = 0; i < n_wanted && n_constants < 64; i++) {
             constants[n_constants] = wanted[i];
-            constants[n_constants].literal = strdup(wanted[i].literal);
+            snprintf(texts[n_constants], sizeof texts[0], "%s", wanted[i].literal);
+            constants[n_constants].literal = texts[n_constants];
             constants[n_constants].canonical = constants[n_constants].literal;
             n_constants++;
         }
