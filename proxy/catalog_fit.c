@@ -175,19 +175,32 @@ static bool is_unique(const struct catalog_table *table, int column)
     return false;
 }
 
-/* Which column of the parent the unit column refers to: by a foreign key; else the root's unit, or
- * a primary key of one column. -1 with the error set. */
-static int find_parent_key(const struct catalog_reader *reader, const struct catalog_table *table,
-                           const struct catalog_table *parent)
+static bool unclear_key(const struct catalog_reader *reader, const struct catalog_table *table,
+                        const struct catalog_table *parent, const char *accepted)
+{
+    return catalog_fail(reader,
+                        "table %s.%s: it is not clear which column of %s.%s its unit column %s "
+                        "refers to; accepted: %s",
+                        table->schema, table->name, parent->schema, parent->name,
+                        table->columns[table->unit_column].name, accepted);
+}
+
+/* Which column of the parent the unit column refers to: the root's unit; else what a foreign key
+ * says, else a primary key of one column. A foreign key that contradicts is an error. */
+static bool find_parent_key(const struct catalog_reader *reader, struct catalog_table *table,
+                            const struct catalog_table *parent)
 {
     static const char sql[] =
         "SELECT confkey[1] FROM pg_catalog.pg_constraint"
         " WHERE contype = 'f' AND conrelid = $1::pg_catalog.oid"
         " AND confrelid = $2::pg_catalog.oid AND conkey = ARRAY[$3::pg_catalog.int2] "
-        "UNION ALL "
+        "UNION "
         "SELECT conkey[1] FROM pg_catalog.pg_constraint"
         " WHERE contype = 'p' AND conrelid = $2::pg_catalog.oid"
-        " AND pg_catalog.cardinality(conkey) = 1 AND $4::pg_catalog.bool";
+        " AND pg_catalog.cardinality(conkey) = 1 AND $4::pg_catalog.bool"
+        " AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint"
+        "  WHERE contype = 'f' AND conrelid = $1::pg_catalog.oid"
+        "  AND confrelid = $2::pg_catalog.oid AND conkey = ARRAY[$3::pg_catalog.int2])";
     char child_oid[16], parent_oid[16], attnum[16];
     snprintf(child_oid, sizeof child_oid, "%u", table->oid);
     snprintf(parent_oid, sizeof parent_oid, "%u", parent->oid);
@@ -196,27 +209,27 @@ static int find_parent_key(const struct catalog_reader *reader, const struct cat
     const char *values[] = {child_oid, parent_oid, attnum, root ? "f" : "t"};
     PGresult *rows = catalog_ask(reader, sql, 4, values);
     if (rows == NULL)
-        return -1;
-    int key = root ? parent->unit_column : -1;
-    if (PQntuples(rows) > 0)
-        key = catalog_column_by_attnum(parent, atoi(PQgetvalue(rows, 0, 0)));
+        return false;
+    int n = PQntuples(rows);
+    int named = n == 1 ? catalog_column_by_attnum(parent, atoi(PQgetvalue(rows, 0, 0))) : -1;
     PQclear(rows);
-    if (key < 0)
-        catalog_fail(reader,
-                     "table %s.%s: it is not clear which column of %s.%s its unit column %s refers "
-                     "to; accepted: a foreign key, or a primary key of one column there, and that "
-                     "column listed in the policy",
-                     table->schema, table->name, parent->schema, parent->name,
-                     table->columns[table->unit_column].name);
-    return key;
+    if (root) {
+        table->parent_key = parent->unit_column;
+        return n == 0 || named == parent->unit_column ||
+               unclear_key(reader, table, parent,
+                           "a foreign key, if there is one, to the unit column there");
+    }
+    table->parent_key = named;
+    return named >= 0 || unclear_key(reader, table, parent,
+                                     "a foreign key, or a primary key of one column there, and "
+                                     "that column listed in the policy");
 }
 
 static bool fit_parent(const struct catalog_reader *reader, struct catalog_table *table)
 {
     const struct catalog_table *parent = &reader->catalog->tables[table->parent];
     const struct catalog_column *unit = &table->columns[table->unit_column];
-    table->parent_key = find_parent_key(reader, table, parent);
-    if (table->parent_key < 0)
+    if (!find_parent_key(reader, table, parent))
         return false;
     const struct catalog_column *key = &parent->columns[table->parent_key];
     if (unit->type.oid != key->type.oid || !is_identity_like(unit))
@@ -226,7 +239,7 @@ static bool fit_parent(const struct catalog_reader *reader, struct catalog_table
                             table->schema, table->name, unit->name, unit->type.declared,
                             parent->schema, parent->name, key->name, key->type.declared);
     /* A value of the root's unit is the unit itself; any other key must lead to one row. */
-    if (parent->parent < 0 && table->parent_key == parent->unit_column)
+    if (parent->parent < 0)
         return true;
     if (!is_unique(parent, table->parent_key) || parent->has_children)
         return catalog_fail(reader,

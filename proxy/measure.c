@@ -43,8 +43,10 @@ struct measurement {
     char time_zone[TIME_ZONE_MAX];
     enum step step;
     bool nothing_to_do;
-    bool begun_again; /* the connection was lost at the first BEGIN */
-    size_t relation;  /* of the plan, under way */
+    bool doomed;           /* fails in the next turn of the loop */
+    bool begun_again;      /* the connection was lost at the first BEGIN */
+    unsigned long session; /* of the connection that holds the transaction */
+    size_t relation;       /* of the plan, under way */
     size_t n_releases;
     struct exact_rows *rows;
     size_t filled;   /* entries of rows that are complete; the next one is under way */
@@ -238,6 +240,7 @@ static void handle_begun(struct measurement *measurement, const PGresult *result
     } else if (PQresultStatus(result) != PGRES_COMMAND_OK) {
         measurement_finish(measurement, true);
     } else if (measurement->ready != NULL) {
+        measurement->session = pg_client_session(measurement->slot->client);
         measurement->step = STEP_OPEN;
         measurement->ready(measurement->context);
     } else {
@@ -289,7 +292,7 @@ static void handle_result(void *context, const PGresult *result)
     case STEP_ROWS:
         handle_rows(measurement, result);
         break;
-    case STEP_OPEN: /* lost between the two steps: the first question fails */
+    case STEP_OPEN:
     case STEP_WAITING:
         break;
     }
@@ -396,7 +399,7 @@ static void handle_deadline(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     struct measurement *measurement = context;
-    if (!measurement->nothing_to_do)
+    if (!measurement->nothing_to_do && !measurement->doomed)
         log_warning("%s: a measurement took too long", measurement->pool->label);
     measurement_finish(measurement, !measurement->nothing_to_do);
 }
@@ -498,6 +501,12 @@ struct measurement *measure_start(struct measure_pool *pool, const struct plan *
 void measure_go(struct measurement *measurement)
 {
     assert(measurement->step == STEP_OPEN);
+    if (pg_client_session(measurement->slot->client) != measurement->session) {
+        /* Lost in between: on another connection there is no transaction and nothing is pinned. */
+        measurement->doomed = true;
+        arm_deadline(measurement, 0);
+        return;
+    }
     arm_deadline(measurement, measurement->pool->timeout_ms);
     send_release(measurement);
 }
@@ -525,6 +534,7 @@ struct measurement *measure_reserve(struct measure_pool *pool, const struct plan
     pool->tail = &measurement->next;
     if (measurement->nothing_to_do || !plain) {
         /* Ends in the next turn of the loop, well or not; it needs no connection. */
+        measurement->doomed = !plain;
         arm_deadline(measurement, 0);
         return measurement;
     }

@@ -634,3 +634,8 @@ bool pg_client_is_connected(const struct pg_client *client)
 {
     return client->state == CLIENT_READY || client->state == CLIENT_RUNNING;
 }
+
+unsigned long pg_client_session(const struct pg_client *client)
+{
+    return client->session;
+}

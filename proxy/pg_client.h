@@ -50,6 +50,9 @@ void pg_client_cancel(struct pg_client *client);
 bool pg_client_is_idle(const struct pg_client *client);
 /* A connection is up right now. */
 bool pg_client_is_connected(const struct pg_client *client);
+/* Changes with every connection: who leaves a transaction open between two statements must see the
+ * same number before the second one, which would otherwise run on a new connection. */
+unsigned long pg_client_session(const struct pg_client *client);
 /* Drops the connection; the next statement connects again. Pending callbacks get NULL. */
 void pg_client_reset(struct pg_client *client);
 

@@ -348,3 +348,28 @@ Test(measure, an_abandoned_reservation_gives_its_connection_back)
     }
     cr_assert_str_eq(run_one("SELECT 4", 0, 1), "4 |");
 }
+
+Test(measure, a_connection_lost_after_the_reservation_is_not_replaced_silently)
+{
+    for (int turns = 0; turns <= 200; turns += 200) { /* the loss is noticed by then, or not */
+        struct trial trial = {0};
+        ready_calls = 0;
+        add(&trial, "SELECT count(*) FROM public.t", 0, 1);
+        reserved = measure_reserve(pool, &trial.plan, NULL, count_ready, describe, &trial);
+        turn_until_ready(&trial);
+        cr_assert_eq(ready_calls, 1);
+        pg_server_run(
+            &server, "postgres",
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = "
+            "'reader'");
+        for (int i = 0; i < turns; i++) {
+            event_base_loop(base, EVLOOP_NONBLOCK);
+            usleep(100);
+        }
+        measure_go(reserved);
+        cr_assert_eq(trial.calls, 0, "not from inside measure_go");
+        wait_for(&trial);
+        cr_assert(trial.failed);
+        cr_assert_str_eq(run_one("SELECT 4", 0, 1), "4 |");
+    }
+}

@@ -273,6 +273,15 @@ Test(catalog_read, keys_along_the_path_have_exactly_one_type)
             "pg_catalog.int4; accepted: exactly the same type");
 }
 
+Test(catalog_read, a_foreign_key_to_another_column_than_the_unit_is_refused)
+{
+    pg_server_run(&server, "postgres",
+                  "ALTER TABLE people ADD other int UNIQUE; UPDATE people SET other = 1000 - id;"
+                  "ALTER TABLE \"My Schema\".\"a.\"\"b\" DROP CONSTRAINT \"a.\"\"b_person_fkey\", "
+                  "ADD FOREIGN KEY (person) REFERENCES people (other) NOT VALID");
+    refuses("to the unit column there");
+}
+
 /* public.parts belong to visits, which belong to people. */
 static void add_grandchild(void)
 {
