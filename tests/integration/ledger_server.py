@@ -182,7 +182,7 @@ class Ledger:
     def charge(self, mu2=1000, delta=0, epsilon=None, analyst="ana", dataset="census",
                request=None, detail="[]", cursor=None):
         """As budget/ledger.c sends it; the answer as a dictionary."""
-        sql = "SELECT * FROM pgveil.charge(%s, %s, %s, %s, %s, %s, %s, %s)"
+        sql = "CALL pgveil.charge(%s, %s, %s, %s, %s, %s, %s, %s" + ", NULL" * 22 + ")"
         parameters = (request or str(uuid.uuid4()), analyst, dataset, mu2, delta, epsilon,
                       "fingerprint", detail)
         if cursor is None:
@@ -198,4 +198,4 @@ class Ledger:
             return dict(zip([c.name for c in cursor.description], cursor.fetchone()))
 
     def spend(self, analyst="ana", dataset="census"):
-        return self.account(analyst, dataset)["mu2_spent_pico"]
+        return self.account(analyst, dataset)["spent_pico"]

@@ -235,7 +235,7 @@ def test_a_client_that_says_nothing_is_timed_out(protected):
         with raw.Raw(pgveil.port) as session:
             started = time.monotonic()
             assert session.closed() and time.monotonic() - started < 5
-        analyst = pgveil.analyst()
+        analyst = pgveil.analyst(grants={"census": AMPLE})
         with raw.log_in(analyst) as session:
             kind, body = session.message()
             assert kind == "E" and raw.fields(body)["C"] == "57P05"

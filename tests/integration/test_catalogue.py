@@ -4,6 +4,7 @@ import subprocess
 import psycopg2
 import pytest
 from harness import processes, raw_protocol as raw
+from harness.pgveil import AMPLE
 
 
 def psql(analyst, command, dataset="clinic"):
@@ -131,7 +132,7 @@ def test_probes_cost_nothing(pgveil):
 
 
 def test_one_analyst_does_not_see_another(pgveil, analyst):
-    other = pgveil.analyst()
+    other = pgveil.analyst(grants={"clinic": AMPLE})
     connection = other.connect("clinic")
     with connection.cursor() as cursor:
         cursor.execute("SET application_name = 'something personal'")

@@ -184,7 +184,7 @@ def test_startup_parameters_on_the_list_take_effect(analyst):
 
 
 def test_tls_is_used_and_scram_is_bound_to_the_channel(tls_pgveil):
-    analyst = tls_pgveil.analyst()
+    analyst = tls_pgveil.analyst(grants={"census": AMPLE})
     connection = analyst.connect("census", sslmode="require", channel_binding="require")
     assert connection.info.ssl_in_use
     assert connection.info.ssl_attribute("protocol") in ("TLSv1.2", "TLSv1.3")
@@ -192,7 +192,7 @@ def test_tls_is_used_and_scram_is_bound_to_the_channel(tls_pgveil):
 
 
 def test_clear_text_is_refused_where_tls_is_required(tls_pgveil):
-    analyst = tls_pgveil.analyst()
+    analyst = tls_pgveil.analyst(grants={"census": AMPLE})
     with pytest.raises(psycopg2.OperationalError):
         analyst.connect("census", sslmode="disable")
     with raw.Raw(tls_pgveil.port) as session:
@@ -220,7 +220,7 @@ def test_bytes_behind_the_request_for_tls_end_the_connection(tls_pgveil):
 
 
 def test_a_downgrade_of_channel_binding_is_noticed(tls_pgveil):
-    analyst = tls_pgveil.analyst()
+    analyst = tls_pgveil.analyst(grants={"census": AMPLE})
     with raw.Raw(tls_pgveil.port) as session:
         session.start_tls()
         session.send(raw.startup({"user": analyst.name, "database": "census"}))

@@ -201,12 +201,12 @@ def test_a_grant_shows_its_account_and_the_first_sets_the_cap(ledger):
     assert "together" in done.stderr
     (row,) = json.loads(done.stdout)
     assert (row["epsilon"], row["delta"], row["budget_window"]) == (3, 0.000001, "week")
-    assert row["cap_mu2"] == 415_918_135_275
+    assert row["cap_pico"] == 415_918_135_275
     assert row["cap_delta"] == 0.000000099999
     assert row["spent"] == 0 and row["remaining"] == 1
     shared, own = ledger.table("budget", "show")
-    assert shared["analyst"] == "" and own["analyst"] == "ana"
-    assert shared["cap_mu2"] == own["cap_mu2"]
+    assert (shared["holder"], shared["name"]) == ("dataset", "") and own["name"] == "ana"
+    assert shared["cap_pico"] == own["cap_pico"]
     assert "together" not in ledger.ctl("budget", "grant", "ana", "census", "-e", "1", "-d",
                                         "1e-6").stderr
 
@@ -218,7 +218,7 @@ def test_a_grant_shows_its_account_and_the_first_sets_the_cap(ledger):
     (["--epsilon", "1e-10", "--delta", "1e-6"], "epsilon"),
     (["--epsilon", "1", "--delta", "1"], "delta"),
     (["--epsilon", "1", "--delta", "0"], "delta"),
-    (["--epsilon", "1", "--delta", "1e-12"], "1e-11"),
+    (["--epsilon", "1", "--delta", "1e-12"], "1e-12"),
     (["--epsilon", "100000", "--delta", "1e-6"], "epsilon"),
     (["--epsilon", "1", "--delta", "1e-6", "--window", "year"], "window"),
     (["--epsilon", "1"], "delta"),

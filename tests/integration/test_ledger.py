@@ -24,7 +24,7 @@ def ledger(server):
 
 
 def cap(ledger):
-    return ledger.account()["mu2_cap_pico"]
+    return ledger.account()["cap_pico"]
 
 
 def test_schema_applies_again_and_keeps_everything(ledger):
@@ -45,8 +45,8 @@ def test_a_charge_is_booked_on_both_accounts_and_in_the_journal(ledger):
     ledger.analyst()
     answer = ledger.charge(123456, delta=7, detail='[{"m": 1}]')
     assert answer["outcome"] == "ok"
-    assert answer["booked_mu2_pico"] == 123456
-    assert answer["mu2_spent_pico"] == answer["dataset_mu2_spent_pico"] == 123456
+    assert answer["booked_pico"] == 123456
+    assert answer["spent_pico"] == answer["dataset_spent_pico"] == 123456
     assert answer["delta_spent_atto"] == 7
     (row,) = ledger.rows("SELECT mu2_pico, delta_atto, epsilon_nano, detail, "
                          "cardinality(debited) FROM pgveil.journal WHERE kind = 'charge'")
@@ -90,8 +90,8 @@ def test_a_refusal_debits_nothing_and_tells_what_is_left(ledger):
     answer = ledger.charge(cap(ledger))
     # Both accounts refuse; the dataset's is looked at first.
     assert (answer["outcome"], answer["refused_by"]) == ("exceeded", "dataset")
-    assert answer["mu2_spent_pico"] == 1000
-    assert answer["booked_mu2_pico"] == cap(ledger)
+    assert answer["spent_pico"] == 1000
+    assert answer["booked_pico"] == cap(ledger)
     assert ledger.spend() == 1000
     assert ledger.charge(cap(ledger) - 1000)["outcome"] == "ok"
     assert ledger.charge(1000)["outcome"] == "exceeded"
@@ -130,7 +130,7 @@ def test_amounts_beyond_the_integers_are_errors_not_small_charges(ledger):
 def test_every_measured_statement_costs_the_minimum(ledger):
     ledger.analyst()
     answer = ledger.charge(1)
-    assert answer["booked_mu2_pico"] == answer["minimum_mu2_pico"] == 1000
+    assert answer["booked_pico"] == answer["minimum_pico"] == 1000
     assert ledger.spend() == 1000
 
 
@@ -178,15 +178,15 @@ def test_the_dataset_cap_is_on_by_default_and_shared(ledger):
     assert ledger.charge(whole - 1000)["outcome"] == "ok"
     answer = ledger.charge(5000, analyst="bob")
     assert (answer["outcome"], answer["refused_by"]) == ("exceeded", "dataset")
-    assert answer["mu2_spent_pico"] == 0
-    assert answer["dataset_mu2_spent_pico"] == whole - 1000
+    assert answer["spent_pico"] == 0
+    assert answer["dataset_spent_pico"] == whole - 1000
     assert ledger.charge(1000, analyst="bob")["outcome"] == "ok"
 
 
 def test_a_second_grant_leaves_the_dataset_cap_alone(ledger):
     ledger.analyst("ana", epsilon="1")
     ledger.analyst("bob", epsilon="10")
-    assert ledger.account("bob")["dataset_mu2_cap_pico"] == cap(ledger)
+    assert ledger.account("bob")["dataset_cap_pico"] == cap(ledger)
 
 
 def test_the_journal_cannot_be_changed(ledger):
@@ -381,6 +381,8 @@ def test_every_function_pins_its_search_path(ledger):
                        "WHERE pronamespace = 'pgveil'::regnamespace")
     assert len(rows) > 20
     for name, config in rows:
+        if name.startswith("pgveil.charge("):
+            continue  # commits, so may not; it only calls by qualified names
         assert config and "search_path=pg_catalog, pg_temp" in config, name
 
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 import psycopg
 import pytest
 from harness.cases import accepted
+from harness.pgveil import AMPLE, DATASETS
 
 CASES = list(accepted())
 OWNED = {"clinic": "clinic_owned"}
@@ -17,7 +18,7 @@ OWNED = {"clinic": "clinic_owned"}
 
 @pytest.fixture(scope="module")
 def asker(zero_noise):
-    return zero_noise.analyst(grants={d: ("300", "0.1") for d in ("census", "panel", "clinic")})
+    return zero_noise.analyst(grants={d: AMPLE for d in DATASETS})
 
 
 @pytest.fixture(scope="module")

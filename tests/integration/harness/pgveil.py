@@ -13,7 +13,7 @@ from . import clinic, processes
 from .processes import BUILD, ROOT
 
 # Grants are (epsilon, delta); the first on a dataset is the cap that all its analysts share.
-AMPLE = ("300", "0.1")
+AMPLE = ("900", "0.1")
 DATASETS = ("census", "panel", "clinic")
 
 
