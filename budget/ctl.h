@@ -30,6 +30,16 @@ enum ctl_option_id {
     CTL_OPTION_WINDOW,
     CTL_OPTION_PASSWORD_FILE,
     CTL_OPTION_PASSWORD_STDIN,
+    CTL_OPTION_MODE,
+    CTL_OPTION_GROUP,
+    CTL_OPTION_ON,
+    CTL_OPTION_OFF,
+    CTL_OPTION_RESET,
+    CTL_OPTION_LINES,
+    CTL_OPTION_HEAD,
+    CTL_OPTION_MAN,
+    CTL_OPTION_YES,
+    CTL_OPTION_DRY_RUN,
     CTL_OPTION_COUNT
 };
 
@@ -88,6 +98,9 @@ const char *ctl_config_path(const struct ctl *ctl);
 /* A result as an aligned table, JSON or CSV on standard output. one: a single record, shown line by
  * line on a terminal and as one object in JSON. */
 bool ctl_print_result(const struct ctl *ctl, const PGresult *result, bool one);
+/* Rows of a longer table: JSON objects, one a line, or with --csv CSV with the header where asked.
+ */
+bool ctl_print_lines(const struct ctl *ctl, const PGresult *result, bool header);
 /* Runs a call and shows its table. */
 enum ctl_exit ctl_show(struct ctl *ctl, const struct ledger_call *call, bool one);
 
@@ -103,18 +116,64 @@ bool ctl_name_usable(const char *name, bool analyst, const char **why);
  * not positive or not below 2^63 units. */
 bool ctl_read_amount(const char *text, int places, uint64_t *out);
 
+/* Asks for a yes on the terminal, unless --yes or --dry-run is given. False: not confirmed, and the
+ * reason printed with *exit_code set. */
+bool ctl_confirm(struct ctl *ctl, enum ctl_exit *exit_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* With --dry-run, opens a transaction that ctl_finish_change rolls back; otherwise nothing. */
+bool ctl_begin_change(struct ctl *ctl);
+void ctl_finish_change(struct ctl *ctl);
+
+/* Sends a call whose result begins with a word and tells what it means, `what` being whom it is
+ * about: "analyst ana". CTL_OK only for "ok"; then done is printed too, unless NULL. */
+enum ctl_exit ctl_change(struct ctl *ctl, const struct ledger_call *call, const char *what,
+                         const char *done);
+
+/* A progress line on standard error where that is a terminal; total 0 ends it. */
+void ctl_progress(const char *what, uint64_t done, uint64_t total);
+
+/* A result made here rather than by a server: text columns, rows added with PQsetvalue. NULL
+ * without memory. */
+PGresult *ctl_new_result(int n_columns, const char *const columns[]);
+bool ctl_set_value(PGresult *result, int row, int column, const char *value);
+
+/* True where the configuration file has the dataset, or where no configuration file is in use. */
+bool ctl_dataset_configured(const struct ctl *ctl, const char *dataset);
+
 /* The commands. */
 enum ctl_exit ctl_init(struct ctl *ctl);
 enum ctl_exit ctl_status(struct ctl *ctl);
 enum ctl_exit ctl_version(struct ctl *ctl);
 enum ctl_exit ctl_help(struct ctl *ctl);
+enum ctl_exit ctl_completion(struct ctl *ctl);
 enum ctl_exit ctl_analyst_add(struct ctl *ctl);
 enum ctl_exit ctl_analyst_list(struct ctl *ctl);
+enum ctl_exit ctl_analyst_show(struct ctl *ctl);
 enum ctl_exit ctl_analyst_disable(struct ctl *ctl);
 enum ctl_exit ctl_analyst_enable(struct ctl *ctl);
 enum ctl_exit ctl_analyst_passwd(struct ctl *ctl);
+enum ctl_exit ctl_analyst_remove(struct ctl *ctl);
+enum ctl_exit ctl_group_join(struct ctl *ctl);
+enum ctl_exit ctl_group_leave(struct ctl *ctl);
+enum ctl_exit ctl_group_list(struct ctl *ctl);
+enum ctl_exit ctl_dataset_list(struct ctl *ctl);
 enum ctl_exit ctl_budget_grant(struct ctl *ctl);
+enum ctl_exit ctl_budget_set(struct ctl *ctl);
+enum ctl_exit ctl_budget_cap(struct ctl *ctl);
 enum ctl_exit ctl_budget_show(struct ctl *ctl);
+enum ctl_exit ctl_budget_reset(struct ctl *ctl);
+enum ctl_exit ctl_budget_freeze(struct ctl *ctl);
+enum ctl_exit ctl_budget_unfreeze(struct ctl *ctl);
+enum ctl_exit ctl_budget_revoke(struct ctl *ctl);
+enum ctl_exit ctl_budget_forecast(struct ctl *ctl);
+enum ctl_exit ctl_ledger_tail(struct ctl *ctl);
+enum ctl_exit ctl_ledger_show(struct ctl *ctl);
+enum ctl_exit ctl_ledger_export(struct ctl *ctl);
+enum ctl_exit ctl_ledger_verify(struct ctl *ctl);
 enum ctl_exit ctl_policy_check(struct ctl *ctl);
+
+/* The man page, for `help --man`. */
+void ctl_print_man(FILE *file);
 
 #endif

@@ -5,29 +5,12 @@
 #include "budget/ctl.h"
 #include "budget/ledger_admin.h"
 
-/* Sends a call that answers with one word, and says in words what it means. */
 static enum ctl_exit change_analyst(struct ctl *ctl, const struct ledger_call *call,
                                     const char *done)
 {
-    const char *name = ctl->arguments[0];
-    PGresult *result = ctl_call(ctl, call);
-    if (!result) {
-        return CTL_REFUSED;
-    }
-    const char *word = ledger_admin_word(result);
-    enum ctl_exit exit_code = CTL_REFUSED;
-    if (strcmp(word, "ok") == 0) {
-        fprintf(stderr, "analyst %s %s\n", name, done);
-        exit_code = CTL_OK;
-    } else if (strcmp(word, "exists") == 0) {
-        ctl_error("there is an analyst %s already", name);
-    } else if (strcmp(word, "unknown") == 0) {
-        ctl_error("there is no analyst %s", name);
-    } else {
-        ctl_error("the ledger gave no usable answer");
-    }
-    PQclear(result);
-    return exit_code;
+    char what[96];
+    snprintf(what, sizeof(what), "analyst %.80s", ctl->arguments[0]);
+    return ctl_change(ctl, call, what, done);
 }
 
 static enum ctl_exit set_password(struct ctl *ctl, bool add)
@@ -83,9 +66,66 @@ enum ctl_exit ctl_analyst_enable(struct ctl *ctl)
     return change_analyst(ctl, &call, "enabled");
 }
 
+enum ctl_exit ctl_analyst_remove(struct ctl *ctl)
+{
+    struct ledger_call call;
+    enum ctl_exit exit_code;
+    if (!ctl_confirm(ctl, &exit_code, "Remove analyst %s and all grants?", ctl->arguments[0])) {
+        return exit_code;
+    }
+    ledger_analyst_remove_call(&call, ctl->arguments[0]);
+    return change_analyst(ctl, &call, "removed; what was spent is remembered");
+}
+
 enum ctl_exit ctl_analyst_list(struct ctl *ctl)
 {
     struct ledger_call call;
     ledger_analysts_call(&call, NULL);
+    return ctl_show(ctl, &call, false);
+}
+
+enum ctl_exit ctl_analyst_show(struct ctl *ctl)
+{
+    struct ledger_call call;
+    ledger_analysts_call(&call, ctl->arguments[0]);
+    PGresult *result = ctl_call(ctl, &call);
+    bool ok = result && PQntuples(result) == 1;
+    if (result && !ok) {
+        ctl_error("there is no analyst %s", ctl->arguments[0]);
+    }
+    ok = ok && ctl_print_result(ctl, result, true);
+    PQclear(result);
+    return ok ? CTL_OK : CTL_REFUSED;
+}
+
+static enum ctl_exit change_member(struct ctl *ctl, bool joins)
+{
+    struct ledger_call call;
+    const char *why;
+    char what[200];
+    if (!ctl_name_usable(ctl->arguments[0], false, &why)) {
+        ctl_error("\"%s\" cannot be a group's name: %s", ctl->arguments[0], why);
+        return CTL_USAGE;
+    }
+    snprintf(what, sizeof(what), "%s%.80s%s%.80s", joins ? "analyst " : "member ",
+             ctl->arguments[1], joins ? "" : " of group ", joins ? "" : ctl->arguments[0]);
+    ledger_member_call(&call, ctl->arguments[0], ctl->arguments[1], joins);
+    return ctl_change(ctl, &call, what, joins ? "is in the group" : "is out of it");
+}
+
+enum ctl_exit ctl_group_join(struct ctl *ctl)
+{
+    return change_member(ctl, true);
+}
+
+enum ctl_exit ctl_group_leave(struct ctl *ctl)
+{
+    return change_member(ctl, false);
+}
+
+enum ctl_exit ctl_group_list(struct ctl *ctl)
+{
+    struct ledger_call call;
+    ledger_groups_call(&call);
     return ctl_show(ctl, &call, false);
 }

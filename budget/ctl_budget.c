@@ -1,110 +1,221 @@
-/* pgveilctl budget ... */
+/* pgveilctl budget ...: grants and caps. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "budget/ctl.h"
 #include "budget/ledger_admin.h"
-#include "config/config.h"
 
-/* Where a configuration file was named, a dataset that it does not have is a slip of the pen. */
-static bool dataset_is_configured(const struct ctl *ctl, const char *dataset)
-{
-    struct config_error error;
-    if (ctl->option[CTL_OPTION_SERVER] && !ctl->option[CTL_OPTION_CONFIG]) {
-        return true;
-    }
-    struct config *config = config_read(ctl_config_path(ctl), &error);
-    if (!config) {
-        ctl_error("%s: %s%s%s", error.file, error.key, error.key[0] ? ": " : "", error.text);
-        return false;
-    }
-    bool found = config_find_dataset(config, dataset) != NULL;
-    if (!found) {
-        ctl_error("%s has no dataset %s", config->file, dataset);
-    }
-    config_free(config);
-    return found;
-}
+/* Whose budget a command is about. */
+struct holder {
+    const char *kind; /* analyst, group, dataset */
+    const char *name; /* "" for the dataset */
+    const char *dataset;
+};
 
-static enum ctl_exit read_grant(struct ctl *ctl, struct ledger_grant *grant)
+static bool is_window(const char *text)
 {
     static const char *const windows[] = {"none", "day", "week", "month"};
+    for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++) {
+        if (strcmp(text, windows[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the options say, and where they say nothing the row of the present budget (NULL: none). */
+static enum ctl_exit read_grant(const struct ctl *ctl, const PGresult *present, int row,
+                                struct ledger_grant *grant)
+{
+    const char *epsilon_text = ctl->option[CTL_OPTION_EPSILON];
+    const char *delta_text = ctl->option[CTL_OPTION_DELTA];
     const char *window = ctl->option[CTL_OPTION_WINDOW];
+    const char *mode_text = ctl->option[CTL_OPTION_MODE];
+    enum ledger_mode mode;
     dp_nano epsilon;
     dp_atto delta;
     char error[256];
-    bool known = false;
-    window = window ? window : "none";
-    for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++) {
-        known = known || strcmp(window, windows[i]) == 0;
+    if (present) {
+        epsilon_text = epsilon_text ? epsilon_text : PQgetvalue(present, row, BUDGET_EPSILON);
+        delta_text = delta_text ? delta_text : PQgetvalue(present, row, BUDGET_DELTA);
+        window = window ? window : PQgetvalue(present, row, BUDGET_WINDOW);
+        mode_text = mode_text ? mode_text : PQgetvalue(present, row, BUDGET_MODE);
     }
-    if (!ctl->option[CTL_OPTION_EPSILON] || !ctl->option[CTL_OPTION_DELTA]) {
+    if (!epsilon_text || !delta_text) {
         ctl_error("%s needs --epsilon and --delta", ctl->command->name);
-        return CTL_USAGE;
-    }
-    if (!known) {
+    } else if (!is_window(window ? window : "none")) {
         ctl_error("--window is none, day, week or month");
-        return CTL_USAGE;
-    }
-    if (!ctl_read_amount(ctl->option[CTL_OPTION_EPSILON], 9, &epsilon)) {
+    } else if (!ledger_mode_parse(mode_text ? mode_text : "gdp", &mode)) {
+        ctl_error("--mode is gdp, zcdp or pure");
+    } else if (!ctl_read_amount(epsilon_text, 9, &epsilon)) {
         ctl_error("--epsilon is a positive number with at most nine decimals");
-        return CTL_USAGE;
-    }
-    if (!ctl_read_amount(ctl->option[CTL_OPTION_DELTA], 18, &delta) ||
-        delta >= 1000000000000000000) {
+    } else if (!ctl_read_amount(delta_text, 18, &delta) || delta >= 1000000000000000000) {
         ctl_error("--delta is a number between 0 and 1 with at most eighteen decimals");
-        return CTL_USAGE;
-    }
-    if (!ledger_grant_init(grant, epsilon, delta, window, error, sizeof(error))) {
+    } else if (!ledger_grant_init(grant, epsilon, delta, mode, window ? window : "none", error,
+                                  sizeof(error))) {
         ctl_error("%s", error);
-        return CTL_USAGE;
+    } else {
+        return CTL_OK;
     }
-    return CTL_OK;
+    return CTL_USAGE;
 }
 
-enum ctl_exit ctl_budget_grant(struct ctl *ctl)
+static int find_row(const PGresult *budgets, const struct holder *holder)
 {
-    const char *analyst = ctl->arguments[0];
-    const char *dataset = ctl->arguments[1];
+    for (int row = 0; row < PQntuples(budgets); row++) {
+        if (strcmp(PQgetvalue(budgets, row, BUDGET_HOLDER), holder->kind) == 0 &&
+            strcmp(PQgetvalue(budgets, row, BUDGET_NAME), holder->name) == 0) {
+            return row;
+        }
+    }
+    return -1;
+}
+
+static enum ctl_exit show_budget(struct ctl *ctl, const struct holder *holder)
+{
+    struct ledger_call call;
+    ledger_budgets_call(&call, holder->name, holder->dataset);
+    return ctl_show(ctl, &call, false);
+}
+
+static enum ctl_exit send_grant(struct ctl *ctl, const struct holder *holder,
+                                const struct ledger_grant *grant)
+{
+    struct ledger_call call;
+    ledger_grant_call(&call, holder->kind, holder->name, holder->dataset, grant);
+    PGresult *result = ctl_call(ctl, &call);
+    const char *word = ledger_admin_word(result);
+    bool ok = strcmp(word, "ok") == 0;
+    if (result && !ok) {
+        ctl_error("there is no analyst %s", holder->name);
+    } else if (ok && strcmp(PQgetvalue(result, 0, 1), "t") == 0) {
+        fprintf(stderr, "The first grant on %s: its analysts together may spend the same amount.\n",
+                holder->dataset);
+    }
+    PQclear(result);
+    return ok ? CTL_OK : CTL_REFUSED;
+}
+
+/* Sets a budget from the options, and from the present one where keep is set; connected already. */
+static enum ctl_exit set_budget(struct ctl *ctl, const struct holder *holder, bool keep)
+{
     struct ledger_grant grant;
     struct ledger_call call;
-    const char *why;
-    enum ctl_exit exit_code = read_grant(ctl, &grant);
-    if (exit_code != CTL_OK) {
-        return exit_code;
+    PGresult *present = NULL;
+    int row = -1;
+    if (keep) {
+        ledger_budgets_call(&call, holder->name, holder->dataset);
+        present = ctl_call(ctl, &call);
+        if (!present) {
+            return CTL_REFUSED;
+        }
+        row = find_row(present, holder);
     }
+    enum ctl_exit exit_code = read_grant(ctl, row >= 0 ? present : NULL, row, &grant);
+    if (exit_code == CTL_OK && !ctl_begin_change(ctl)) {
+        exit_code = CTL_REFUSED;
+    } else if (exit_code == CTL_OK) {
+        exit_code = send_grant(ctl, holder, &grant);
+        if (exit_code == CTL_OK) {
+            exit_code = show_budget(ctl, holder);
+        }
+        ctl_finish_change(ctl);
+    }
+    PQclear(present);
+    return exit_code;
+}
+
+static enum ctl_exit check_dataset(struct ctl *ctl, const char *dataset)
+{
+    const char *why;
     if (!ctl_name_usable(dataset, false, &why)) {
         ctl_error("\"%s\" cannot be a dataset's name: %s", dataset, why);
         return CTL_USAGE;
     }
-    if (!dataset_is_configured(ctl, dataset)) {
+    if (!ctl_dataset_configured(ctl, dataset)) {
         return CTL_REFUSED;
     }
-    exit_code = ctl_connect(ctl, true);
+    return ctl_connect(ctl, true);
+}
+
+enum ctl_exit ctl_budget_grant(struct ctl *ctl)
+{
+    struct holder holder = {"analyst", ctl->arguments[0], ctl->arguments[1]};
+    struct ledger_grant grant;
+    enum ctl_exit exit_code = read_grant(ctl, NULL, 0, &grant);
+    if (exit_code == CTL_OK) {
+        exit_code = check_dataset(ctl, holder.dataset);
+    }
+    return exit_code == CTL_OK ? set_budget(ctl, &holder, false) : exit_code;
+}
+
+enum ctl_exit ctl_budget_set(struct ctl *ctl)
+{
+    struct holder holder = {"analyst", ctl->arguments[0], ctl->arguments[1]};
+    enum ctl_exit exit_code = check_dataset(ctl, holder.dataset);
+    return exit_code == CTL_OK ? set_budget(ctl, &holder, true) : exit_code;
+}
+
+/* One named change of a budget that exists. */
+static enum ctl_exit change_budget(struct ctl *ctl, const struct holder *holder, const char *change,
+                                   const char *done)
+{
+    struct ledger_call call;
+    char what[256];
+    snprintf(what, sizeof(what), "%s of %s %.80s on %.80s",
+             strcmp(holder->kind, "analyst") == 0 ? "budget" : "cap", holder->kind, holder->name,
+             holder->dataset);
+    if (!ctl_begin_change(ctl)) {
+        return CTL_REFUSED;
+    }
+    ledger_change_call(&call, holder->kind, holder->name, holder->dataset, change);
+    enum ctl_exit exit_code = ctl_change(ctl, &call, what, done);
+    if (exit_code == CTL_OK) {
+        exit_code = show_budget(ctl, holder);
+    }
+    ctl_finish_change(ctl);
+    return exit_code;
+}
+
+enum ctl_exit ctl_budget_cap(struct ctl *ctl)
+{
+    const char *group = ctl->option[CTL_OPTION_GROUP];
+    struct holder holder = {group ? "group" : "dataset", group ? group : "", ctl->arguments[0]};
+    bool amounts = ctl->option[CTL_OPTION_EPSILON] || ctl->option[CTL_OPTION_DELTA] ||
+                   ctl->option[CTL_OPTION_WINDOW] || ctl->option[CTL_OPTION_MODE];
+    bool on = ctl->option[CTL_OPTION_ON] != NULL;
+    bool off = ctl->option[CTL_OPTION_OFF] != NULL;
+    bool reset = ctl->option[CTL_OPTION_RESET] != NULL;
+    const char *why;
+    if (amounts + on + off + reset != 1) {
+        ctl_error(
+            "budget cap takes amounts (--epsilon, --delta, --window, --mode), or one of --on, "
+            "--off and --reset");
+        return CTL_USAGE;
+    }
+    if (group && !ctl_name_usable(group, false, &why)) {
+        ctl_error("\"%s\" cannot be a group's name: %s", group, why);
+        return CTL_USAGE;
+    }
+    enum ctl_exit exit_code;
+    if (reset && !ctl_confirm(ctl, &exit_code, "Forget what was spent under the cap on %s?",
+                              holder.dataset)) {
+        return exit_code;
+    }
+    exit_code = check_dataset(ctl, holder.dataset);
     if (exit_code != CTL_OK) {
         return exit_code;
     }
-    ledger_grant_call(&call, analyst, dataset, &grant);
-    PGresult *result = ctl_call(ctl, &call);
-    if (!result) {
-        return CTL_REFUSED;
+    if (amounts) {
+        return set_budget(ctl, &holder, true);
     }
-    const char *word = ledger_admin_word(result);
-    bool cap_set = strcmp(word, "ok") == 0 && strcmp(PQgetvalue(result, 0, 1), "t") == 0;
-    exit_code = strcmp(word, "ok") == 0 ? CTL_OK : CTL_REFUSED;
-    if (exit_code != CTL_OK) {
-        ctl_error("there is no analyst %s", analyst);
-    }
-    PQclear(result);
-    if (cap_set) {
-        fprintf(stderr, "The first grant on %s: its analysts together may spend the same amount.\n",
-                dataset);
-    }
-    if (exit_code == CTL_OK) {
-        ledger_budgets_call(&call, analyst, dataset);
-        exit_code = ctl_show(ctl, &call, false);
-    }
-    return exit_code;
+    return change_budget(ctl, &holder,
+                         on    ? "enforce"
+                         : off ? "release"
+                               : "reset",
+                         on    ? "enforced"
+                         : off ? "counts, but refuses nothing"
+                               : "what was spent is forgotten");
 }
 
 enum ctl_exit ctl_budget_show(struct ctl *ctl)
@@ -113,4 +224,38 @@ enum ctl_exit ctl_budget_show(struct ctl *ctl)
     ledger_budgets_call(&call, ctl->n_arguments > 0 ? ctl->arguments[0] : NULL,
                         ctl->n_arguments > 1 ? ctl->arguments[1] : NULL);
     return ctl_show(ctl, &call, false);
+}
+
+enum ctl_exit ctl_budget_freeze(struct ctl *ctl)
+{
+    struct holder holder = {"analyst", ctl->arguments[0], ctl->arguments[1]};
+    return change_budget(ctl, &holder, "freeze", "frozen");
+}
+
+enum ctl_exit ctl_budget_unfreeze(struct ctl *ctl)
+{
+    struct holder holder = {"analyst", ctl->arguments[0], ctl->arguments[1]};
+    return change_budget(ctl, &holder, "unfreeze", "not frozen");
+}
+
+enum ctl_exit ctl_budget_revoke(struct ctl *ctl)
+{
+    struct holder holder = {"analyst", ctl->arguments[0], ctl->arguments[1]};
+    enum ctl_exit exit_code;
+    if (!ctl_confirm(ctl, &exit_code, "Take %s's grant on %s back?", holder.name, holder.dataset)) {
+        return exit_code;
+    }
+    return change_budget(ctl, &holder, "revoke", "revoked");
+}
+
+enum ctl_exit ctl_budget_reset(struct ctl *ctl)
+{
+    struct holder holder = {"analyst", ctl->arguments[0], ctl->arguments[1]};
+    enum ctl_exit exit_code;
+    if (!ctl_confirm(ctl, &exit_code,
+                     "Forget what %s spent on %s, so that the guarantee is that of two grants?",
+                     holder.name, holder.dataset)) {
+        return exit_code;
+    }
+    return change_budget(ctl, &holder, "reset", "what was spent is forgotten");
 }

@@ -27,10 +27,23 @@ const struct ctl_option ctl_options[CTL_OPTION_COUNT + 1] = {
                                   "read the password from the first line of FILE"},
     [CTL_OPTION_PASSWORD_STDIN] = {"password-stdin", 0, NULL,
                                    "read the password from the first line of standard input"},
+    [CTL_OPTION_MODE] = {"mode", 'm', "MODE",
+                         "how charges add up: gdp (the default), zcdp or pure"},
+    [CTL_OPTION_GROUP] = {"group", 'g', "GROUP", "the cap of a group instead of all analysts"},
+    [CTL_OPTION_ON] = {"on", 0, NULL, "enforce the cap again"},
+    [CTL_OPTION_OFF] = {"off", 0, NULL, "count, but refuse nothing because of the cap"},
+    [CTL_OPTION_RESET] = {"reset", 0, NULL, "forget what was spent under the cap"},
+    [CTL_OPTION_LINES] = {"lines", 'n', "COUNT", "how many entries (default 20)"},
+    [CTL_OPTION_HEAD] = {"head", 0, "SEQ:HASH",
+                         "an entry and its hash, as `status` showed them earlier"},
+    [CTL_OPTION_MAN] = {"man", 0, NULL, "print the manual page"},
+    [CTL_OPTION_YES] = {"yes", 'y', NULL, "do not ask for confirmation"},
+    [CTL_OPTION_DRY_RUN] = {"dry-run", 0, NULL, "show what would change, and change nothing"},
     [CTL_OPTION_COUNT] = {NULL, 0, NULL, NULL},
 };
 
 #define PASSWORD (BIT(PASSWORD_FILE) | BIT(PASSWORD_STDIN))
+#define AMOUNTS (BIT(EPSILON) | BIT(DELTA) | BIT(WINDOW) | BIT(MODE) | BIT(DRY_RUN))
 
 const struct ctl_command ctl_commands[] = {
     {"init", "", "create the ledger's schema, or bring it up to date",
@@ -40,35 +53,93 @@ const struct ctl_command ctl_commands[] = {
     {"status", "", "show the ledger server, its schema and its journal",
      "`unresolved` counts charges whose answer was never reported: they stay spent. `durable` is "
      "`no` where the server was told not to write to disk before it confirms; such a server may "
-     "forget charges when it crashes and must not be used.",
+     "forget charges when it crashes and must not be used. Note `entries` and `head` somewhere else "
+     "from time to time: `ledger verify --head` then finds a ledger that was restored from an "
+     "older backup.",
      0, 0, 0, true, ctl_status},
     {"analyst add", "NAME", "create an analyst, with a password and no budget",
      "The password is asked for twice on the terminal, or read as the options say. Only a SCRAM "
      "verifier of it is kept. What an earlier analyst of this name has spent stays spent.",
      PASSWORD, 1, 1, false, ctl_analyst_add},
     {"analyst list", "", "list the analysts", "", 0, 0, 0, true, ctl_analyst_list},
+    {"analyst show", "NAME", "show one analyst", "", 0, 1, 1, true, ctl_analyst_show},
     {"analyst disable", "NAME", "let an analyst neither log in nor spend", "", 0, 1, 1, true,
      ctl_analyst_disable},
     {"analyst enable", "NAME", "undo disable", "", 0, 1, 1, true, ctl_analyst_enable},
     {"analyst passwd", "NAME", "set an analyst's password anew", "", PASSWORD, 1, 1, false,
      ctl_analyst_passwd},
+    {"analyst remove", "NAME", "take an analyst's login and grants away",
+     "What was spent stays with the name: an analyst added later under it continues there.",
+     BIT(YES), 1, 1, true, ctl_analyst_remove},
+    {"group join", "GROUP ANALYST", "put an analyst into a group",
+     "What the members of a group learn together is bounded by the group's caps (`budget cap "
+     "--group`). Charges count for the groups that the analyst is in when asking.",
+     0, 2, 2, true, ctl_group_join},
+    {"group leave", "GROUP ANALYST", "take an analyst out of a group", "", 0, 2, 2, true,
+     ctl_group_leave},
+    {"group list", "", "list the groups, their analysts and caps", "", 0, 0, 0, true,
+     ctl_group_list},
+    {"dataset list", "", "list the datasets that the ledger knows",
+     "A dataset is known to the ledger from its first grant, or when pgveil first serves it.", 0, 0,
+     0, true, ctl_dataset_list},
     {"budget grant", "ANALYST DATASET", "grant an analyst a budget on a dataset, or change it",
      "Within one window, everything that the analyst learns of one person is "
      "(epsilon, delta)-differentially private; k windows compose to k grants. A new grant replaces "
      "the old one and never gives back what was spent, whatever the window was. The first grant on "
      "a dataset also sets the cap that all its analysts share, to the same amount.",
-     BIT(EPSILON) | BIT(DELTA) | BIT(WINDOW), 2, 2, false, ctl_budget_grant},
-    {"budget show", "[ANALYST] [DATASET]", "show grants and what is left of them",
-     "Rows without an analyst are the caps that all analysts of a dataset share. spent and "
-     "remaining are shares of one; spent_mu2 and cap_mu2 are the ledger's integers (squared "
-     "Gaussian-DP parameter in units of 1e-12).",
+     AMOUNTS, 2, 2, false, ctl_budget_grant},
+    {"budget set", "ANALYST DATASET", "change parts of a grant",
+     "Like `budget grant`, but what is not given stays as it is.", AMOUNTS, 2, 2, false,
+     ctl_budget_set},
+    {"budget cap", "DATASET", "bound what all analysts of a dataset learn together",
+     "The cap guards against analysts who share their answers. It is on from the first grant. With "
+     "--epsilon, --delta, --window and --mode it is set (what is not given stays as it is); with "
+     "--off it counts, but refuses nothing. With --group it is the cap of the group's members.",
+     AMOUNTS | BIT(GROUP) | BIT(ON) | BIT(OFF) | BIT(RESET) | BIT(YES), 1, 1, false,
+     ctl_budget_cap},
+    {"budget show", "[NAME] [DATASET]", "show grants and caps, and what is left of them",
+     "NAME is an analyst or a group; rows of the holder `dataset` are the caps that all analysts "
+     "share. spent and remaining are shares of one; spent_pico and cap_pico are the ledger's "
+     "integers (squared Gaussian-DP parameter, or twice the rho of zCDP, in units of 1e-12). "
+     "unresolved counts charges whose answer was never reported: they stay spent.",
      0, 0, 2, true, ctl_budget_show},
+    {"budget forecast", "ANALYST DATASET", "show how many queries the budget still buys",
+     "For ungrouped counts of people: the half-width of the 95 % interval, its price, and how many "
+     "such queries are left.",
+     0, 2, 2, true, ctl_budget_forecast},
+    {"budget freeze", "ANALYST DATASET", "refuse every further charge", "", 0, 2, 2, true,
+     ctl_budget_freeze},
+    {"budget unfreeze", "ANALYST DATASET", "undo freeze",
+     "Also after too many failed measurements in a row, which freeze an account by themselves: look "
+     "into the reason first.",
+     0, 2, 2, true, ctl_budget_unfreeze},
+    {"budget revoke", "ANALYST DATASET", "take a grant back; what was spent is remembered", "",
+     BIT(YES), 2, 2, true, ctl_budget_revoke},
+    {"budget reset", "ANALYST DATASET", "forget what was spent",
+     "Gives the whole budget anew, so that the guarantee from now on is that of two grants. The "
+     "journal keeps the charges and notes the reset. The dataset's cap is not reset with it (see "
+     "`budget cap --reset`).",
+     BIT(YES) | BIT(DRY_RUN), 2, 2, true, ctl_budget_reset},
+    {"ledger tail", "[NAME] [DATASET]", "show the newest entries of the journal", "", BIT(LINES), 0,
+     2, true, ctl_ledger_tail},
+    {"ledger show", "ENTRY", "show one entry, by its number or request id", "", 0, 1, 1, true,
+     ctl_ledger_show},
+    {"ledger export", "", "write the whole journal to standard output",
+     "As JSON, one entry a line, or with --csv as CSV.", 0, 0, 0, true, ctl_ledger_export},
+    {"ledger verify", "", "check the journal's hash chain and every account's sums",
+     "Finds entries that were changed, removed or added by hand, and accounts that do not show what "
+     "the journal adds up to. With --head it also finds a ledger that lost entries since the head "
+     "was noted, as one restored from an older backup. Exit status 1 where anything was found.",
+     BIT(HEAD), 0, 0, true, ctl_ledger_verify},
     {"policy check", "[FILE]", "check a policy file, or those of all configured datasets",
      "Without FILE the policies that the configuration file names are checked. No server is asked: "
      "whether tables and columns exist is found out when pgveil starts.",
      0, 0, 1, false, ctl_policy_check},
+    {"completion", "SHELL", "print completions for bash, zsh or fish",
+     "For bash: `source <(pgveilctl completion bash)`.", 0, 1, 1, false, ctl_completion},
     {"version", "", "print the version", "", 0, 0, 0, false, ctl_version},
-    {"help", "[COMMAND]", "explain a command, or list them all", "", 0, 0, 2, false, ctl_help},
+    {"help", "[COMMAND]", "explain a command, or list them all", "", BIT(MAN), 0, 2, false,
+     ctl_help},
     {NULL, NULL, NULL, NULL, 0, 0, 0, false, NULL},
 };
 
@@ -150,7 +221,7 @@ void ctl_print_usage(FILE *file)
         char left[80];
         snprintf(left, sizeof(left), "%s%s%s", command->name, command->arguments[0] ? " " : "",
                  command->arguments);
-        fprintf(file, "  %-33s %s\n", left, command->summary);
+        fprintf(file, "  %-32s %s\n", left, command->summary);
     }
     fputs("\nOptions of every command:\n", file);
     print_options(file, ctl_general_options);
@@ -176,6 +247,10 @@ void ctl_print_help(FILE *file, const struct ctl_command *command)
 enum ctl_exit ctl_help(struct ctl *ctl)
 {
     int used = 0;
+    if (ctl->option[CTL_OPTION_MAN]) {
+        ctl_print_man(stdout);
+        return CTL_OK;
+    }
     if (ctl->n_arguments == 0) {
         ctl_print_usage(stdout);
         return CTL_OK;

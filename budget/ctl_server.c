@@ -134,3 +134,69 @@ enum ctl_exit ctl_show(struct ctl *ctl, const struct ledger_call *call, bool one
     PQclear(result);
     return ok ? CTL_OK : CTL_REFUSED;
 }
+
+bool ctl_begin_change(struct ctl *ctl)
+{
+    if (!ctl->option[CTL_OPTION_DRY_RUN]) {
+        return true;
+    }
+    PGresult *result = PQexec(ctl->ledger, "BEGIN");
+    bool ok = PQresultStatus(result) == PGRES_COMMAND_OK;
+    if (!ok) {
+        ctl_error("%s", PQerrorMessage(ctl->ledger));
+    }
+    PQclear(result);
+    return ok;
+}
+
+void ctl_finish_change(struct ctl *ctl)
+{
+    if (ctl->option[CTL_OPTION_DRY_RUN]) {
+        PQclear(PQexec(ctl->ledger, "ROLLBACK"));
+        fputs("dry run: nothing was changed\n", stderr);
+    }
+}
+
+enum ctl_exit ctl_change(struct ctl *ctl, const struct ledger_call *call, const char *what,
+                         const char *done)
+{
+    PGresult *result = ctl_call(ctl, call);
+    if (!result) {
+        return CTL_REFUSED;
+    }
+    const char *word = ledger_admin_word(result);
+    enum ctl_exit exit_code = CTL_REFUSED;
+    if (strcmp(word, "ok") == 0) {
+        if (done) {
+            fprintf(stderr, "%s: %s\n", what, done);
+        }
+        exit_code = CTL_OK;
+    } else if (strcmp(word, "exists") == 0) {
+        ctl_error("there is %s already", what);
+    } else if (strcmp(word, "unknown") == 0) {
+        ctl_error("there is no %s", what);
+    } else {
+        ctl_error("the ledger gave no usable answer");
+    }
+    PQclear(result);
+    return exit_code;
+}
+
+bool ctl_dataset_configured(const struct ctl *ctl, const char *dataset)
+{
+    struct config_error error;
+    if (ctl->option[CTL_OPTION_SERVER] && !ctl->option[CTL_OPTION_CONFIG]) {
+        return true;
+    }
+    struct config *config = config_read(ctl_config_path(ctl), &error);
+    if (!config) {
+        ctl_error("%s: %s%s%s", error.file, error.key, error.key[0] ? ": " : "", error.text);
+        return false;
+    }
+    bool found = config_find_dataset(config, dataset) != NULL;
+    if (!found) {
+        ctl_error("%s has no dataset %s", config->file, dataset);
+    }
+    config_free(config);
+    return found;
+}

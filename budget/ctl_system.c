@@ -1,4 +1,4 @@
-/* pgveilctl init, status, version. */
+/* pgveilctl init, status, dataset list, version. */
 #include <stdlib.h>
 
 #include "budget/ctl.h"
@@ -29,6 +29,13 @@ enum ctl_exit ctl_status(struct ctl *ctl)
     struct ledger_call call;
     ledger_status_call(&call);
     return ctl_show(ctl, &call, true);
+}
+
+enum ctl_exit ctl_dataset_list(struct ctl *ctl)
+{
+    struct ledger_call call;
+    ledger_datasets_call(&call);
+    return ctl_show(ctl, &call, false);
 }
 
 enum ctl_exit ctl_version(struct ctl *ctl)

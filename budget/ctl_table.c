@@ -49,17 +49,20 @@ static bool is_number(const char *text)
     return *text == '\0';
 }
 
+/* Columns whose texts are numbers; a name that looks like one stays a text. */
 static bool column_is_number(const PGresult *result, int column)
 {
-    bool any = false;
-    for (int row = 0; row < PQntuples(result); row++) {
-        const char *text = PQgetvalue(result, row, column);
-        if (text[0] && !is_number(text)) {
-            return false;
+    static const char *const numbers[] = {
+        "seq",       "schema_version", "entries",     "epsilon",    "delta",      "spent",
+        "remaining", "spent_pico",     "cap_pico",    "mu2_pico",   "zcdp_pico",  "spent_delta",
+        "cap_delta", "charges",        "unresolved",  "n_analysts", "n_datasets", "error_95",
+        "price",     "share",          "queries_left"};
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (strcmp(PQfname(result, column), numbers[i]) == 0) {
+            return true;
         }
-        any = any || text[0];
     }
-    return any;
+    return false;
 }
 
 static bool print_table(const PGresult *result)
@@ -126,30 +129,36 @@ static bool put_json_text(const char *text)
     return escaped != NULL;
 }
 
+static bool put_json_row(const PGresult *result, int row)
+{
+    putchar('{');
+    for (int column = 0; column < PQnfields(result); column++) {
+        const char *text = PQgetvalue(result, row, column);
+        fputs(column ? ", " : "", stdout);
+        if (!put_json_text(PQfname(result, column))) {
+            return false;
+        }
+        fputs(": ", stdout);
+        if (column_is_number(result, column) && (text[0] == '\0' || is_number(text))) {
+            fputs(text[0] ? text : "null", stdout);
+        } else if (!put_json_text(text)) {
+            return false;
+        }
+    }
+    putchar('}');
+    return true;
+}
+
 static bool print_json(const PGresult *result, bool one)
 {
-    if (!one) {
-        fputs("[", stdout);
-    }
-    for (int row = 0; row < PQntuples(result); row++) {
-        fputs(row ? ",\n {" : "{", stdout);
-        for (int column = 0; column < PQnfields(result); column++) {
-            const char *text = PQgetvalue(result, row, column);
-            fputs(column ? ", " : "", stdout);
-            if (!put_json_text(PQfname(result, column))) {
-                return false;
-            }
-            fputs(": ", stdout);
-            if (is_number(text) && column_is_number(result, column)) {
-                fputs(text, stdout);
-            } else if (!put_json_text(text)) {
-                return false;
-            }
-        }
-        fputs("}", stdout);
+    bool ok = true;
+    fputs(one ? "" : "[", stdout);
+    for (int row = 0; ok && row < PQntuples(result); row++) {
+        fputs(row ? ",\n " : "", stdout);
+        ok = put_json_row(result, row);
     }
     fputs(one ? "\n" : "]\n", stdout);
-    return true;
+    return ok;
 }
 
 static void put_csv_text(const char *text)
@@ -168,36 +177,84 @@ static void put_csv_text(const char *text)
     putchar('"');
 }
 
-static bool print_csv(const PGresult *result)
+static void print_csv(const PGresult *result, bool header)
 {
-    for (int row = -1; row < PQntuples(result); row++) {
+    for (int row = header ? -1 : 0; row < PQntuples(result); row++) {
         for (int column = 0; column < PQnfields(result); column++) {
             fputs(column ? "," : "", stdout);
             put_csv_text(row < 0 ? PQfname(result, column) : PQgetvalue(result, row, column));
         }
         fputs("\r\n", stdout);
     }
-    return true;
+}
+
+static bool written(bool ok)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        ctl_error("standard output cannot be written");
+        return false;
+    }
+    return ok;
+}
+
+bool ctl_print_lines(const struct ctl *ctl, const PGresult *result, bool header)
+{
+    bool ok = true;
+    if (ctl->format == CTL_CSV) {
+        print_csv(result, header);
+        return written(true);
+    }
+    for (int row = 0; ok && row < PQntuples(result); row++) {
+        ok = put_json_row(result, row);
+        putchar('\n');
+    }
+    return written(ok);
 }
 
 bool ctl_print_result(const struct ctl *ctl, const PGresult *result, bool one)
 {
-    bool ok;
+    bool ok = true;
     switch (ctl->format) {
     case CTL_JSON:
         ok = print_json(result, one);
         break;
     case CTL_CSV:
-        ok = print_csv(result);
+        print_csv(result, true);
         break;
     case CTL_TABLE:
     default:
         ok = one ? print_record(result) : print_table(result);
         break;
     }
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        ctl_error("standard output cannot be written");
-        return false;
+    return written(ok);
+}
+
+PGresult *ctl_new_result(int n_columns, const char *const columns[])
+{
+    enum { COLUMNS_MAX = 16, NAME_MAX_BYTES = 32 };
+    PGresAttDesc attributes[COLUMNS_MAX];
+    char names[COLUMNS_MAX][NAME_MAX_BYTES];
+    PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+    if (!result || n_columns > COLUMNS_MAX) {
+        PQclear(result);
+        return NULL;
     }
-    return ok;
+    memset(attributes, 0, sizeof(attributes));
+    for (int i = 0; i < n_columns; i++) {
+        snprintf(names[i], NAME_MAX_BYTES, "%s", columns[i]);
+        attributes[i].name = names[i];
+    }
+    if (!PQsetResultAttrs(result, n_columns, attributes)) {
+        PQclear(result);
+        return NULL;
+    }
+    return result;
+}
+
+bool ctl_set_value(PGresult *result, int row, int column, const char *value)
+{
+    char copy[512];
+    int length = snprintf(copy, sizeof(copy), "%s", value);
+    return length >= 0 && (size_t)length < sizeof(copy) &&
+           PQsetvalue(result, row, column, copy, length);
 }

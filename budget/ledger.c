@@ -23,19 +23,21 @@ enum answer_column {
     ANSWER_DATASET,
     ANSWER_EPSILON,
     ANSWER_DELTA,
-    ANSWER_MU2_CAP,
-    ANSWER_MU2_SPENT,
+    ANSWER_CAP_MODE,
+    ANSWER_CAP,
+    ANSWER_SPENT,
     ANSWER_DELTA_KEYS,
     ANSWER_DELTA_CONV,
     ANSWER_DELTA_SPENT,
     ANSWER_EPSILON_CAP,
     ANSWER_EPSILON_SPENT,
     ANSWER_ALL_PURE,
+    ANSWER_SPENT_SHARE,
     ANSWER_WINDOW,
     ANSWER_WINDOW_ENDS,
     ANSWER_DATASET_CAPPED,
-    ANSWER_DATASET_MU2_CAP,
-    ANSWER_DATASET_MU2_SPENT,
+    ANSWER_DATASET_CAP,
+    ANSWER_DATASET_SPENT,
     ANSWER_BOOKED,
     ANSWER_MINIMUM,
     ANSWER_COLUMNS
@@ -50,9 +52,12 @@ void ledger_charge_call(struct ledger_call *call, const char *request_id, const 
                         const char *dataset, const struct dp_charge *charge,
                         const char *fingerprint, const char *mechanism_json)
 {
-    ledger_call_begin(call, "SELECT * FROM pgveil.charge($1::pg_catalog.uuid, $2::pg_catalog.text,"
+    /* A procedure, as it commits twice; its output parameters are named by as many NULLs. */
+    ledger_call_begin(call, "CALL pgveil.charge($1::pg_catalog.uuid, $2::pg_catalog.text,"
                             " $3::pg_catalog.text, $4::pg_catalog.int8, $5::pg_catalog.int8,"
-                            " $6::pg_catalog.int8, $7::pg_catalog.text, $8::pg_catalog.text)");
+                            " $6::pg_catalog.int8, $7::pg_catalog.text, $8::pg_catalog.text,"
+                            " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
+                            " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)");
     ledger_call_text(call, request_id);
     ledger_call_text(call, analyst);
     ledger_call_text(call, dataset);
@@ -159,20 +164,23 @@ static bool read_account(const PGresult *result, int row, struct ledger_account 
     return read_text(result, row, ANSWER_DATASET, account->dataset, sizeof(account->dataset)) &&
            read_text(result, row, ANSWER_EPSILON, account->epsilon, sizeof(account->epsilon)) &&
            read_text(result, row, ANSWER_DELTA, account->delta, sizeof(account->delta)) &&
-           read_unsigned(result, row, ANSWER_MU2_CAP, &account->mu2_cap_pico) &&
-           read_unsigned(result, row, ANSWER_MU2_SPENT, &account->mu2_spent_pico) &&
+           read_text(result, row, ANSWER_CAP_MODE, account->cap_mode, sizeof(account->cap_mode)) &&
+           read_unsigned(result, row, ANSWER_CAP, &account->mu2_cap_pico) &&
+           read_unsigned(result, row, ANSWER_SPENT, &account->mu2_spent_pico) &&
            read_unsigned(result, row, ANSWER_DELTA_KEYS, &account->delta_keys_cap) &&
            read_unsigned(result, row, ANSWER_DELTA_CONV, &account->delta_conv) &&
            read_unsigned(result, row, ANSWER_DELTA_SPENT, &account->delta_spent) &&
            read_unsigned(result, row, ANSWER_EPSILON_CAP, &account->epsilon_cap) &&
            read_unsigned(result, row, ANSWER_EPSILON_SPENT, &account->epsilon_spent) &&
            read_bool(result, row, ANSWER_ALL_PURE, &account->all_pure) &&
+           read_text(result, row, ANSWER_SPENT_SHARE, account->spent_share,
+                     sizeof(account->spent_share)) &&
            read_text(result, row, ANSWER_WINDOW, account->window, sizeof(account->window)) &&
            read_text(result, row, ANSWER_WINDOW_ENDS, account->window_ends,
                      sizeof(account->window_ends)) &&
            read_bool(result, row, ANSWER_DATASET_CAPPED, &account->dataset_capped) &&
-           read_unsigned(result, row, ANSWER_DATASET_MU2_CAP, &account->dataset_mu2_cap_pico) &&
-           read_unsigned(result, row, ANSWER_DATASET_MU2_SPENT, &account->dataset_mu2_spent_pico) &&
+           read_unsigned(result, row, ANSWER_DATASET_CAP, &account->dataset_mu2_cap_pico) &&
+           read_unsigned(result, row, ANSWER_DATASET_SPENT, &account->dataset_mu2_spent_pico) &&
            read_unsigned(result, row, ANSWER_BOOKED, &account->booked_mu2_pico) &&
            read_unsigned(result, row, ANSWER_MINIMUM, &account->minimum_mu2_pico);
 }

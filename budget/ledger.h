@@ -36,7 +36,12 @@ enum ledger_outcome {
 struct ledger_account {
     char dataset[64];
     char epsilon[32], delta[32]; /* as granted, decimal */
+    char cap_mode[8];            /* gdp, zcdp, pure */
+    /* In 1e-12: mu^2, in mode zcdp twice rho; in mode pure the cap is 0 and epsilon alone counts.
+     */
     uint64_t mu2_cap_pico, mu2_spent_pico;
+    char spent_share[24]; /* of the budget, a decimal, rounded up; above 1 only after a smaller
+                             grant */
     dp_atto delta_keys_cap, delta_conv, delta_spent;
     dp_nano epsilon_cap, epsilon_spent;
     bool all_pure;
@@ -46,15 +51,16 @@ struct ledger_account {
     uint64_t dataset_mu2_cap_pico, dataset_mu2_spent_pico;
     uint64_t booked_mu2_pico;  /* by this charge: the larger of its price and the minimum */
     uint64_t minimum_mu2_pico; /* a measured statement costs at least this */
-    /* Whose account refuses (exceeded, frozen): "analyst", "dataset" or "". */
+    /* Whose account refuses (exceeded, frozen): "analyst", "group", "dataset" or "". */
     char refused_by[12];
 };
 
 /* What remains under the own grant and the dataset's cap together. */
 uint64_t ledger_account_remaining_mu2(const struct ledger_account *account);
 
-/* One idempotent debit: the same request_id (UUID text) debits once. fingerprint and
- * mechanism_json are kept in the journal. */
+/* One idempotent debit; must be sent outside any transaction block and not in a pipeline, as it
+ * commits itself. The same request_id (UUID text) debits once. fingerprint and mechanism_json are
+ * kept in the journal. */
 void ledger_charge_call(struct ledger_call *call, const char *request_id, const char *analyst,
                         const char *dataset, const struct dp_charge *charge,
                         const char *fingerprint, const char *mechanism_json);

@@ -13,18 +13,24 @@
 #include "budget/ledger.h"
 #include "mechanisms/calibrate.h"
 
+/* What a cap is counted in: squared Gaussian-DP parameters, zero-concentrated DP, or epsilon alone.
+ */
+enum ledger_mode { LEDGER_GDP, LEDGER_ZCDP, LEDGER_PURE, LEDGER_MODES };
+bool ledger_mode_parse(const char *text, enum ledger_mode *mode);
+const char *ledger_mode_name(enum ledger_mode mode);
+
 /* A grant in the ledger's integers, delta split as ALGORITHMS 5.5 demands. */
 struct ledger_grant {
     dp_nano epsilon;
     dp_atto delta, delta_conv, delta_keys;
-    uint64_t mu2_cap_pico;
+    enum ledger_mode mode;
+    uint64_t cap_pico;  /* of mu^2, or of twice rho; 0 in mode pure */
     const char *window; /* none, day, week, month; borrowed */
 };
 
-/* Splits delta and computes the cap of mu^2. False with a text in error where the two cannot be
- * granted. */
+/* Splits delta and computes the cap. False with a text in error where the two cannot be granted. */
 bool ledger_grant_init(struct ledger_grant *grant, dp_nano epsilon, dp_atto delta,
-                       const char *window, char *error, size_t size);
+                       enum ledger_mode mode, const char *window, char *error, size_t size);
 
 /* The first word of the result: "ok", or why not ("unknown", "exists"). "" where it makes no sense.
  */
@@ -38,17 +44,60 @@ enum { LEDGER_SCHEMA_VERSION = 1 };
 void ledger_analyst_add_call(struct ledger_call *call, const char *name, const char *verifier);
 void ledger_analyst_passwd_call(struct ledger_call *call, const char *name, const char *verifier);
 void ledger_analyst_enable_call(struct ledger_call *call, const char *name, bool enabled);
-/* Table: analyst, enabled, datasets, created_at; name NULL: all. */
+void ledger_analyst_remove_call(struct ledger_call *call, const char *name);
+/* Table: analyst, enabled, datasets, groups, created_at; name NULL: all. */
 void ledger_analysts_call(struct ledger_call *call, const char *name);
+/* Results as above: exists (is a member), unknown (no such analyst, or no member). */
+void ledger_member_call(struct ledger_call *call, const char *group, const char *analyst,
+                        bool joins);
+/* Table: group_name, analysts, capped_datasets. */
+void ledger_groups_call(struct ledger_call *call);
 
-/* Result: ok or unknown (no such analyst), and whether the dataset's cap was set too ("t", "f"). */
-void ledger_grant_call(struct ledger_call *call, const char *analyst, const char *dataset,
-                       const struct ledger_grant *grant);
-/* Table of accounts; NULL: of all analysts, of all datasets. The row of a dataset's cap has no
- * analyst. */
-void ledger_budgets_call(struct ledger_call *call, const char *analyst, const char *dataset);
+/* holder is "analyst", "group" or "dataset" (then name is ""). Result: ok or unknown (no such
+ * analyst), and whether the dataset's cap was set too ("t", "f"). */
+void ledger_grant_call(struct ledger_call *call, const char *holder, const char *name,
+                       const char *dataset, const struct ledger_grant *grant);
+/* change is revoke, freeze, unfreeze, reset, enforce or release. Result: ok, unknown. */
+void ledger_change_call(struct ledger_call *call, const char *holder, const char *name,
+                        const char *dataset, const char *change);
+/* Table of accounts; NULL: of all analysts and groups, of all datasets. */
+enum ledger_budget_column {
+    BUDGET_HOLDER,
+    BUDGET_NAME,
+    BUDGET_DATASET,
+    BUDGET_EPSILON,
+    BUDGET_DELTA,
+    BUDGET_MODE,
+    BUDGET_WINDOW,
+    BUDGET_WINDOW_ENDS,
+    BUDGET_SPENT,
+    BUDGET_REMAINING,
+    BUDGET_SPENT_PICO,
+    BUDGET_CAP_PICO,
+    BUDGET_SPENT_DELTA,
+    BUDGET_CAP_DELTA,
+    BUDGET_CHARGES,
+    BUDGET_UNRESOLVED,
+    BUDGET_STATE
+};
+void ledger_budgets_call(struct ledger_call *call, const char *name, const char *dataset);
+/* Table: dataset, instance, analysts, charges, cap. */
+void ledger_datasets_call(struct ledger_call *call);
 
-/* Table of one row. */
+/* Table of one row; STATUS_ENTRIES is the last seq. */
+enum ledger_status_column { STATUS_SCHEMA, STATUS_ENTRIES, STATUS_LAST, STATUS_HEAD };
 void ledger_status_call(struct ledger_call *call);
+
+/* Journal entries after seq `after`, ascending: the first `limit`, or the last where newest is set.
+ * NULL: of all analysts, of all datasets. The first column is seq. */
+void ledger_entries_call(struct ledger_call *call, const char *name, const char *dataset,
+                         uint64_t after, uint64_t limit, bool newest);
+/* The seq of the entry that a seq or request id names; no row where there is none. */
+void ledger_entry_call(struct ledger_call *call, const char *key);
+
+/* Findings (seq, finding) about the entries from..to of the journal; no rows where all is well. */
+void ledger_check_journal_call(struct ledger_call *call, uint64_t from, uint64_t to);
+/* Findings about everything else; head_seq 0: no head was noted. */
+void ledger_check_state_call(struct ledger_call *call, uint64_t head_seq, const char *head_hash);
 
 #endif

@@ -3,19 +3,35 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "budget/accountant.h"
 #include "budget/ctl.h"
 #include "budget/ledger.h"
 #include "budget/ledger_admin.h"
 
-enum { COLUMNS = 20 };
+enum { COLUMNS = 22 };
 
-static const char *const good[COLUMNS] = {"ok",   NULL,           "census",
-                                          "3",    "0.000001",     "415918135275",
-                                          "1000", "99999000000",  "900000000000",
-                                          "0",    "3000000000",   "0",
-                                          "f",    "day",          "2026-11-23T00:00:00.000000Z",
-                                          "t",    "415918135275", "2500",
-                                          "1000", "1000"};
+static const char *const good[COLUMNS] = {"ok",
+                                          NULL,
+                                          "census",
+                                          "3",
+                                          "0.000001",
+                                          "gdp",
+                                          "415918135275",
+                                          "1000",
+                                          "99999000000",
+                                          "900000000000",
+                                          "0",
+                                          "3000000000",
+                                          "0",
+                                          "f",
+                                          "0.000001",
+                                          "day",
+                                          "2026-11-23T00:00:00.000000Z",
+                                          "t",
+                                          "415918135275",
+                                          "2500",
+                                          "1000",
+                                          "1000"};
 
 /* A result as the server would send it: one row, column `changed` with another value. */
 static PGresult *answer(int changed, const char *value)
@@ -94,6 +110,8 @@ Test(ledger, a_result_fills_the_account)
     cr_assert_eq(account.delta_conv, 900000000000);
     cr_assert_eq(account.epsilon_cap, 3000000000);
     cr_assert_not(account.all_pure);
+    cr_assert_str_eq(account.cap_mode, "gdp");
+    cr_assert_str_eq(account.spent_share, "0.000001");
     cr_assert_str_eq(account.window, "day");
     cr_assert_str_eq(account.window_ends, "2026-11-23T00:00:00.000000Z");
     cr_assert(account.dataset_capped);
@@ -124,11 +142,11 @@ Test(ledger, what_makes_no_sense_is_a_failure)
     cr_assert_eq(outcome_with(0, ""), LEDGER_FAILED);
     cr_assert_eq(outcome_with(0, NULL), LEDGER_FAILED);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        cr_assert_eq(outcome_with(6, numbers[i]), LEDGER_FAILED, "case %zu", i);
-        cr_assert_eq(outcome_with(18, numbers[i]), LEDGER_FAILED, "case %zu", i);
+        cr_assert_eq(outcome_with(7, numbers[i]), LEDGER_FAILED, "case %zu", i);
+        cr_assert_eq(outcome_with(20, numbers[i]), LEDGER_FAILED, "case %zu", i);
     }
-    cr_assert_eq(outcome_with(12, "yes"), LEDGER_FAILED);
-    cr_assert_eq(outcome_with(13, "fortnight"), LEDGER_FAILED);
+    cr_assert_eq(outcome_with(13, "yes"), LEDGER_FAILED);
+    cr_assert_eq(outcome_with(15, "fortnight"), LEDGER_FAILED);
     cr_assert_eq(outcome_with(2, "a name that is longer than any name that PostgreSQL would ever "
                                  "let pass as an identifier"),
                  LEDGER_FAILED);
@@ -171,25 +189,74 @@ Test(ledger, a_grant_splits_delta_to_the_last_atto)
     struct ledger_grant grant;
     char error[256];
     uint64_t cap;
-    cr_assert(ledger_grant_init(&grant, 1000000000, 1000000000000, "day", error, sizeof(error)));
+    cr_assert(ledger_grant_init(&grant, 1000000000, 1000000000000, LEDGER_GDP, "day", error,
+                                sizeof(error)));
     cr_assert_eq(grant.delta_conv, 900000000000);
     cr_assert_eq(grant.delta_keys, 100000000000 - 1000000);
     cr_assert(dp_mu2_cap(1000000000, 900000000000, &cap));
-    cr_assert_eq(grant.mu2_cap_pico, cap);
+    cr_assert_eq(grant.cap_pico, cap);
     /* A delta that ten does not divide: the remainder goes away from the conversion. */
-    cr_assert(ledger_grant_init(&grant, 1000000000, 1000000000007, "day", error, sizeof(error)));
+    cr_assert(ledger_grant_init(&grant, 1000000000, 1000000000007, LEDGER_GDP, "day", error,
+                                sizeof(error)));
     cr_assert_eq(grant.delta_conv + grant.delta_keys + 1000000, 1000000000007);
     cr_assert_eq(grant.delta_conv, 900000000006);
+}
+
+Test(ledger, a_pure_grant_keeps_all_of_delta_for_keys)
+{
+    struct ledger_grant grant;
+    char error[256];
+    cr_assert(ledger_grant_init(&grant, 1000000000, 1000000000000, LEDGER_PURE, "none", error,
+                                sizeof(error)));
+    cr_assert_eq(grant.cap_pico, 0);
+    cr_assert_eq(grant.delta_conv, 0);
+    cr_assert_eq(grant.delta_keys, 999999000000);
+}
+
+/* ALGORITHMS 5.6 prints 0.0487119, 0.3701397 and 3.0785575 for twice rho at delta 1e-6. */
+Test(ledger, zcdp_caps_are_those_of_the_optimal_conversion)
+{
+    static const struct {
+        dp_nano epsilon;
+        uint64_t low, high;
+    } caps[] = {{1000000000, 48711850000, 48711950000},
+                {3000000000, 370139650000, 370139750000},
+                {10000000000, 3078557450000, 3078557550000}};
+    for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++) {
+        uint64_t cap = 0;
+        cr_assert(accountant_zcdp_cap(caps[i].epsilon, 1000000000000, &cap));
+        cr_assert(cap >= caps[i].low && cap <= caps[i].high, "%lu", (unsigned long)cap);
+    }
+}
+
+Test(ledger, zcdp_caps_grow_with_epsilon_and_delta_and_stay_below_gaussian_dp)
+{
+    uint64_t before = 0;
+    for (dp_nano epsilon = 100000000; epsilon < 10000000000; epsilon += 300000000) {
+        uint64_t cap = 0;
+        uint64_t larger = 0;
+        uint64_t gaussian = 0;
+        cr_assert(accountant_zcdp_cap(epsilon, 1000000000000, &cap));
+        cr_assert(accountant_zcdp_cap(epsilon, 1100000000000, &larger));
+        cr_assert(dp_mu2_cap(epsilon, 1000000000000, &gaussian));
+        cr_assert(cap > before && larger > cap && cap < gaussian);
+        before = cap;
+    }
+    cr_assert_not(accountant_zcdp_cap(0, 1000000000000, &before));
+    cr_assert_not(accountant_zcdp_cap(1000000000, 0, &before));
+    cr_assert_not(accountant_zcdp_cap(1000000000, 1000000000000000000, &before));
 }
 
 Test(ledger, a_delta_too_small_to_split_is_refused_with_the_reason)
 {
     struct ledger_grant grant;
     char error[256];
-    cr_assert(ledger_grant_init(&grant, 1000000000, 10000000, "none", error, sizeof(error)));
+    cr_assert(
+        ledger_grant_init(&grant, 1000000000, 10000000, LEDGER_GDP, "none", error, sizeof(error)));
     cr_assert_eq(grant.delta_keys, 0);
-    cr_assert_not(ledger_grant_init(&grant, 1000000000, 9999990, "none", error, sizeof(error)));
-    cr_assert(strstr(error, "1e-11"));
+    cr_assert_not(
+        ledger_grant_init(&grant, 1000000000, 9999990, LEDGER_GDP, "none", error, sizeof(error)));
+    cr_assert(strstr(error, "1e-12"));
 }
 
 Test(ctl, amounts_are_read_exactly_or_not_at_all)

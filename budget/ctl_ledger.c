@@ -1,0 +1,167 @@
+/* pgveilctl ledger ...: the journal, read and checked. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "budget/ctl.h"
+#include "budget/ledger_admin.h"
+
+static const uint64_t entries_per_page = 5000;
+
+static bool read_count(const char *text, uint64_t *out)
+{
+    char *end;
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 18 || text[digits] != '\0') {
+        return false;
+    }
+    *out = strtoull(text, &end, 10);
+    return true;
+}
+
+/* The journal's last seq. */
+static bool read_last(struct ctl *ctl, uint64_t *last)
+{
+    struct ledger_call call;
+    ledger_status_call(&call);
+    PGresult *result = ctl_call(ctl, &call);
+    bool ok =
+        result && PQntuples(result) == 1 && read_count(PQgetvalue(result, 0, STATUS_ENTRIES), last);
+    if (result && !ok) {
+        ctl_error("the ledger gave no usable answer");
+    }
+    PQclear(result);
+    return ok;
+}
+
+enum ctl_exit ctl_ledger_tail(struct ctl *ctl)
+{
+    struct ledger_call call;
+    uint64_t lines = 20;
+    const char *given = ctl->option[CTL_OPTION_LINES];
+    if (given && !read_count(given, &lines)) {
+        ctl_error("--lines is a number");
+        return CTL_USAGE;
+    }
+    ledger_entries_call(&call, ctl->n_arguments > 0 ? ctl->arguments[0] : NULL,
+                        ctl->n_arguments > 1 ? ctl->arguments[1] : NULL, 0, lines, true);
+    return ctl_show(ctl, &call, false);
+}
+
+enum ctl_exit ctl_ledger_show(struct ctl *ctl)
+{
+    struct ledger_call call;
+    uint64_t seq = 0;
+    ledger_entry_call(&call, ctl->arguments[0]);
+    PGresult *result = ctl_call(ctl, &call);
+    bool found = result && PQntuples(result) == 1 && read_count(PQgetvalue(result, 0, 0), &seq);
+    if (result && !found) {
+        ctl_error("the journal has no entry %s", ctl->arguments[0]);
+    }
+    PQclear(result);
+    if (!found) {
+        return CTL_REFUSED;
+    }
+    ledger_entries_call(&call, NULL, NULL, seq - 1, 1, false);
+    return ctl_show(ctl, &call, true);
+}
+
+enum ctl_exit ctl_ledger_export(struct ctl *ctl)
+{
+    uint64_t after = 0;
+    uint64_t last;
+    if (!read_last(ctl, &last)) {
+        return CTL_REFUSED;
+    }
+    while (after < last) {
+        struct ledger_call call;
+        ledger_entries_call(&call, NULL, NULL, after, entries_per_page, false);
+        PGresult *result = ctl_call(ctl, &call);
+        int rows = result ? PQntuples(result) : 0;
+        bool ok = rows > 0 && ctl_print_lines(ctl, result, after == 0) &&
+                  read_count(PQgetvalue(result, rows - 1, 0), &after);
+        PQclear(result);
+        if (!ok) {
+            ctl_progress(NULL, 0, 0);
+            ctl_error("the journal was not written whole");
+            return CTL_REFUSED;
+        }
+        ctl_progress("export", after < last ? after : last, last);
+    }
+    ctl_progress(NULL, 0, 0);
+    return CTL_OK;
+}
+
+/* Appends the findings of one call. */
+static bool collect(struct ctl *ctl, const struct ledger_call *call, PGresult *findings)
+{
+    PGresult *result = ctl_call(ctl, call);
+    bool ok = result != NULL;
+    for (int row = 0; ok && row < PQntuples(result); row++) {
+        int at = PQntuples(findings);
+        for (int column = 0; ok && column < 2; column++) {
+            ok = ctl_set_value(findings, at, column, PQgetvalue(result, row, column));
+        }
+    }
+    PQclear(result);
+    return ok;
+}
+
+static bool read_head(const char *text, uint64_t *seq, const char **hash)
+{
+    char digits[24];
+    const char *colon = text ? strchr(text, ':') : NULL;
+    if (!text) {
+        return true;
+    }
+    if (!colon || (size_t)(colon - text) >= sizeof(digits) || strlen(colon + 1) != 64) {
+        return false;
+    }
+    memcpy(digits, text, (size_t)(colon - text));
+    digits[colon - text] = '\0';
+    *hash = colon + 1;
+    return read_count(digits, seq) && *seq > 0;
+}
+
+static bool check_all(struct ctl *ctl, uint64_t head_seq, const char *head_hash, uint64_t *last,
+                      PGresult *findings)
+{
+    struct ledger_call call;
+    if (!read_last(ctl, last)) {
+        return false;
+    }
+    for (uint64_t from = 1; from <= *last; from += entries_per_page) {
+        ledger_check_journal_call(&call, from, from + entries_per_page - 1);
+        if (!collect(ctl, &call, findings)) {
+            return false;
+        }
+        ctl_progress("verify", from + entries_per_page < *last ? from + entries_per_page : *last,
+                     *last);
+    }
+    ledger_check_state_call(&call, head_seq, head_hash);
+    return collect(ctl, &call, findings);
+}
+
+enum ctl_exit ctl_ledger_verify(struct ctl *ctl)
+{
+    static const char *const columns[] = {"seq", "finding"};
+    uint64_t head_seq = 0;
+    uint64_t last = 0;
+    const char *head_hash = "";
+    if (!read_head(ctl->option[CTL_OPTION_HEAD], &head_seq, &head_hash)) {
+        ctl_error("--head is the number of an entry, a colon and its hash of 64 digits");
+        return CTL_USAGE;
+    }
+    PGresult *findings = ctl_new_result(2, columns);
+    bool ok = findings && check_all(ctl, head_seq, head_hash, &last, findings);
+    ctl_progress(NULL, 0, 0);
+    bool clean = ok && PQntuples(findings) == 0;
+    if (ok && (!clean || ctl->format != CTL_TABLE)) {
+        ok = ctl_print_result(ctl, findings, false);
+    }
+    PQclear(findings);
+    if (clean) {
+        fprintf(stderr, "the ledger is sound: %" PRIu64 " entries\n", last);
+    }
+    return ok && clean ? CTL_OK : CTL_REFUSED;
+}
