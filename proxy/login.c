@@ -34,6 +34,8 @@ static const char *const state_names[] = {
     [LOGIN_EXCHANGE] = "exchange", [LOGIN_ABANDONED] = "abandoned",
 };
 
+enum { WHOLE_HEADER = 5 };
+
 struct login {
     struct login_context context;
     enum login_state state;
@@ -235,6 +237,7 @@ static void accept_client(struct login *login)
     log_info("%s: \"%s\" logged in to \"%s\"%s", stream_peer(stream), startup->user,
              startup->database, stream_is_tls(stream) ? " over TLS" : "");
     wire_authentication(stream_output(stream), WIRE_AUTH_OK, NULL, 0);
+    stream_limit_input(stream, context.config->message_bytes_max + WHOLE_HEADER);
     login->stream = NULL;
     login->startup = NULL;
     login_free(login);
@@ -394,5 +397,7 @@ void login_start(const struct login_context *context, int fd)
         log_error("cannot take a connection: out of memory");
         login_free(login);
         context->ended(context->owner);
+        return;
     }
+    stream_limit_input(login->stream, LIMIT_AUTH_MESSAGE_MAX + WHOLE_HEADER);
 }

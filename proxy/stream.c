@@ -51,7 +51,9 @@ struct stream {
     stream_callback *callback;
     void *context;
     enum stream_state state;
-    bool paused;
+    size_t input_max; /* 0: no limit */
+    bool paused;      /* by the owner */
+    bool is_full;     /* input_max is reached */
     bool in_callback;
     char peer[INET6_ADDRSTRLEN + 16];
 };
@@ -114,12 +116,27 @@ static void linger(struct stream *stream)
     evbuffer_drain(input, evbuffer_get_length(input));
 }
 
+/* Stops reading while the input is full, and goes on once it is not. */
+static void measure_input(struct stream *stream)
+{
+    size_t unread = evbuffer_get_length(bufferevent_get_input(stream->transport));
+    bool is_full = stream->input_max > 0 && unread >= stream->input_max;
+    if (is_full == stream->is_full)
+        return;
+    stream->is_full = is_full;
+    if (is_full)
+        bufferevent_disable(stream->transport, EV_READ);
+    else if (!stream->paused && stream->state == STATE_OPEN)
+        bufferevent_enable(stream->transport, EV_READ);
+}
+
 static void on_readable(struct bufferevent *transport, void *context)
 {
     struct stream *stream = context;
     switch (stream->state) {
     case STATE_OPEN:
     case STATE_INPUT_ENDED:
+        measure_input(stream);
         if (!stream->paused && evbuffer_get_length(bufferevent_get_input(transport)) > 0)
             tell(stream, STREAM_DATA);
         break;
@@ -417,7 +434,13 @@ bool stream_start_tls(struct stream *stream, struct ssl_ctx_st *tls)
     bufferevent_openssl_set_allow_dirty_shutdown(transport, 1);
     stream->ssl = ssl;
     set_state(stream, STATE_HANDSHAKE);
-    return adopt(stream, transport) && start(stream);
+    size_t input_max = stream->input_max;
+    stream->input_max = 0;
+    if (!adopt(stream, transport) || !start(stream))
+        return false;
+    if (input_max > 0)
+        stream_limit_input(stream, input_max);
+    return true;
 }
 
 bool stream_is_tls(const struct stream *stream)
@@ -456,10 +479,30 @@ void stream_resume(struct stream *stream)
     stream->paused = false;
     if (stream->state != STATE_OPEN && stream->state != STATE_INPUT_ENDED)
         return;
-    if (stream->state == STATE_OPEN)
+    if (stream->state == STATE_OPEN && !stream->is_full)
         bufferevent_enable(stream->transport, EV_READ);
     /* What was read before the pause may not have been looked at. */
     bufferevent_trigger(stream->transport, EV_READ, BEV_OPT_DEFER_CALLBACKS);
+}
+
+/* libevent's own high mark calls back without end while the input is full. */
+static void on_input_changed(struct evbuffer *input, const struct evbuffer_cb_info *change,
+                             void *context)
+{
+    struct stream *stream = context;
+    (void)input;
+    if (stream->is_full && change->n_deleted > 0)
+        bufferevent_trigger(stream->transport, EV_READ, BEV_OPT_DEFER_CALLBACKS);
+}
+
+void stream_limit_input(struct stream *stream, size_t bytes_max)
+{
+    struct evbuffer *input = bufferevent_get_input(stream->transport);
+    if (stream->input_max == 0 && evbuffer_add_cb(input, on_input_changed, stream) == NULL) {
+        log_error("%s: out of memory: input is not limited", stream->peer);
+        return;
+    }
+    stream->input_max = bytes_max;
 }
 
 bool stream_is_congested(const struct stream *stream)

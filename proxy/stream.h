@@ -53,6 +53,9 @@ struct evbuffer *stream_output(struct stream *stream);
  * do not nest. */
 void stream_pause(struct stream *stream);
 void stream_resume(struct stream *stream);
+/* Reads on only while fewer than so many bytes are unread (LIMIT_READ_ONCE_BYTES may come on top):
+ * a net below stream_pause, wider than the largest message. */
+void stream_limit_input(struct stream *stream, size_t bytes_max);
 /* True while more bytes wait in the output than its high mark. */
 bool stream_is_congested(const struct stream *stream);
 const char *stream_peer(const struct stream *stream); /* "127.0.0.1:5555", "unix"; borrowed */

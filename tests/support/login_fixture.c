@@ -134,6 +134,7 @@ struct login_fixture *login_fixture_new(enum config_tls mode)
     fixture->base = event_base_new();
     fixture->config.tls_mode = mode;
     fixture->config.login_timeout_ms = 10000;
+    fixture->config.message_bytes_max = 1 << 20;
     if (mode != CONFIG_TLS_DISABLE) {
         make_certificate(fixture);
         fixture->tls = tls_new(&fixture->config, error);
