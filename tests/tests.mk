@@ -29,11 +29,19 @@ $(ZERO_NOISE): $(OUT)/proxy/main.o $(OUT)/tests/support/zero_noise.o \
 	@echo "  LINK $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
+# Programs that tests run, without a server: what the compiler makes of a statement.
+TEST_TOOLS := $(patsubst tests/tools/%.c,$(TEST_OUT)/tools/%,$(wildcard tests/tools/*.c))
+$(TEST_OUT)/tools/%: $(OUT)/tests/tools/%.o $(OUT)/tests/support/catalogs.o \
+  $(patsubst %,$(OUT)/lib%.a,parser config mechanisms)
+	@mkdir -p $(@D)
+	@echo "  LINK $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+
 .PHONY: check check-unit check-stat check-layering tests
 check: ## everything: tests/run
 	tests/run
 
-tests: $(UNIT_TESTS) $(STAT_TESTS) $(ZERO_NOISE) ## build every test program
+tests: $(UNIT_TESTS) $(STAT_TESTS) $(ZERO_NOISE) $(TEST_TOOLS) ## build every test program
 
 check-unit: $(UNIT_TESTS) ## run the unit tests; ONE=name runs one of them, FILTER='suite/test' narrows it
 	@for t in $(if $(ONE),$(TEST_OUT)/unit/$(ONE),$(UNIT_TESTS)); do \

@@ -131,31 +131,18 @@ static char *copy(const char *text)
 
 static const char *type_name(enum type_oid type)
 {
-    switch (type) {
-    case TYPE_BOOL:
-        return "bool";
-    case TYPE_INT2:
-        return "int2";
-    case TYPE_INT4:
-        return "int4";
-    case TYPE_INT8:
-        return "int8";
-    case TYPE_TEXT:
-        return "text";
-    case TYPE_VARCHAR:
-        return "varchar";
-    case TYPE_FLOAT8:
-        return "float8";
-    case TYPE_NUMERIC:
-        return "numeric";
-    case TYPE_DATE:
-        return "date";
-    case TYPE_TIMESTAMP:
-        return "timestamp";
-    default:
-        assert(!"type of a catalogue");
-        return "";
-    }
+    static const struct {
+        enum type_oid type;
+        const char *name;
+    } names[] = {{TYPE_BOOL, "bool"},          {TYPE_INT2, "int2"},       {TYPE_INT4, "int4"},
+                 {TYPE_INT8, "int8"},          {TYPE_TEXT, "text"},       {TYPE_VARCHAR, "varchar"},
+                 {TYPE_FLOAT8, "float8"},      {TYPE_NUMERIC, "numeric"}, {TYPE_DATE, "date"},
+                 {TYPE_TIMESTAMP, "timestamp"}};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i].type == type)
+            return names[i].name;
+    assert(!"type of a catalogue");
+    return "";
 }
 
 static void fill_domain(struct catalog_column *column, const char *domain)

@@ -46,7 +46,8 @@ static void print_refusal(const struct refusal *refusal)
 static void print_measure(const struct measure *measure)
 {
     const struct dp_calibration *c = &measure->calibration;
-    printf("{\"kind\": \"%s\", \"floating\": %s, \"scale10\": %d, \"exp2\": %d, \"delta\": %llu, "
+    printf("{\"mechanism\": \"%s\", ", c->mechanism == DP_LAPLACE ? "laplace" : "gaussian");
+    printf("\"kind\": \"%s\", \"floating\": %s, \"scale10\": %d, \"exp2\": %d, \"delta\": %llu, "
            "\"groups\": %llu, \"m\": %llu, \"mu2\": %llu, ",
            measure->kind == MEASURE_UNITS   ? "units"
            : measure->kind == MEASURE_COUNT ? "count"

@@ -1,0 +1,40 @@
+"""What the compiler makes of statements, without a running pgveil: tests/tools/plan_tool.c."""
+import json
+import subprocess
+
+from . import processes
+
+
+def plans(dataset, statements, *options):
+    """One plan (a dict) for every statement."""
+    tool = processes.BUILD / "tests/tools/plan_tool"
+    run = subprocess.run([tool, dataset, *options], input="\n--;\n".join(statements) + "\n",
+                         capture_output=True, text=True, timeout=600)
+    assert run.returncode == 0, run.stderr
+    made = [json.loads(line) for line in run.stdout.rstrip("\n").split("\n")]
+    assert len(made) == len(statements), run.stdout
+    return made
+
+
+class Measurement:
+    """One release's SQL, run on a connection of one's own."""
+
+    def __init__(self, cursor, release):
+        self.release = release
+        self.cursor = cursor
+
+    def vectors(self, sql):
+        """{keys: [exact integers]}; a group that is not there is all zeros."""
+        types = [f"{p['type']}::regtype" for p in self.release["params"]]
+        name = "measurement"
+        self.cursor.execute("DEALLOCATE ALL")
+        if types:
+            self.cursor.execute("SELECT " + ", ".join(f"({t})::text" for t in types))
+            names = self.cursor.fetchone()
+            values = [p["text"] for p in self.release["params"]]
+            self.cursor.execute(f"PREPARE {name} ({', '.join(names)}) AS {sql.replace('%', '%%')}", ())
+            self.cursor.execute(f"EXECUTE {name} ({', '.join(['%s'] * len(values))})", values)
+        else:
+            self.cursor.execute(sql)
+        keys = self.release["n_keys"]
+        return {row[:keys]: [int(value) for value in row[keys:]] for row in self.cursor.fetchall()}

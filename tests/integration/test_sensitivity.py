@@ -1,0 +1,224 @@
+"""The sensitivity oracle: on small random databases, with one unit taken away, the exact measurement
+of every accepted statement changes by no more than its plan declares, in every coordinate and in the
+norm that the noise is scaled to. Run for the general SQL on rows that break every constraint, and for
+the proved SQL on rows that keep them."""
+import random
+
+import pytest
+from harness.cases import accepted
+from harness.plans import Measurement, plans
+
+STATEMENTS = {}
+for _id, _dataset, _sql, _parameters, _ in accepted():
+    if not _parameters:
+        STATEMENTS.setdefault(_dataset, []).append(_sql)
+
+# Forms that the meaning oracle has no use for: bounds that bind, joins that repeat rows.
+STATEMENTS["clinic"] += [
+    "SELECT city, count(*), sum(age), avg(weight) FROM patients GROUP BY city",
+    "SELECT code, note, count(*), sum(cost), avg(minutes) FROM visits GROUP BY code, note",
+    "SELECT note, count(DISTINCT patient_id), sum(cost) FROM visits GROUP BY note",
+    "SELECT p.city, sum(v.cost), count(*) FROM patients p JOIN visits v ON v.patient_id = p.id"
+    " GROUP BY p.city",
+    "SELECT v.note, count(*) FROM patients p LEFT JOIN visits v ON v.patient_id = p.id GROUP BY v.note",
+    "SELECT p.id, count(*) FROM patients p GROUP BY p.id",
+    "SELECT w.code, count(*) FROM visits v JOIN visits w ON v.patient_id = w.patient_id GROUP BY w.code",
+    "SELECT count(*), sum(v.cost) FROM visits v JOIN icd_codes c ON c.chapter <> v.code AND"
+    " c.code = v.code",
+    "SELECT c.code, count(*) FROM visits v JOIN icd_codes c ON v.note = c.chapter GROUP BY c.code",
+    "SELECT count(*), sum(weight), sum(age * 1.25), avg(cost) FROM patients p JOIN visits v"
+    " ON p.id = v.patient_id",
+    "SELECT sum(cost - 2500) FILTER (WHERE minutes > 30), count(DISTINCT patient_id) FILTER (WHERE"
+    " minutes > 30) FROM visits",
+    "SELECT sum(least(greatest(id, -3), -1)) FROM visits",
+    "SELECT DISTINCT note FROM visits",
+    "SELECT \"Ward No\", sex, sum(minutes) FROM visits JOIN patients ON patient_id = patients.id"
+    " GROUP BY 1, 2",
+]
+
+TYPES = {
+    "census": {
+        "people": "id integer, wage numeric(8,2), education integer, experience integer,"
+                  " ethnicity text, smsa boolean, region text, parttime boolean",
+        "regions": "region text, name text, states integer"},
+    "panel": {
+        "persons": "id integer, gender text, ethnicity text, education integer",
+        "years": "person_id integer, year integer, wage integer, experience integer, weeks integer,"
+                 " occupation text, manufacturing boolean, south boolean, smsa boolean,"
+                 " married boolean, union_member boolean"},
+    "clinic": {
+        "icd_codes": "code text, chapter text",
+        "patients": "id integer, age integer, sex text, city text, weight double precision,"
+                    " insured boolean",
+        "visits": "id bigint, patient_id integer, day date, arrived timestamp, cost numeric(10,2),"
+                  " code text, \"Ward No\" smallint, minutes integer, note varchar(40)"},
+}
+UNITS = {"census": [("people", "id")], "panel": [("persons", "id"), ("years", "person_id")],
+         "clinic": [("patients", "id"), ("visits", "patient_id")]}
+CODES = ["A00", "C50", "I10", "J45", "K35", "Z99"]
+
+
+def chance(source, values, null=0.1):
+    return None if source.random() < null else source.choice(values)
+
+
+def insert(cursor, table, rows):
+    for row in rows:
+        cursor.execute(f"INSERT INTO {table} VALUES ({', '.join(['%s'] * len(row))})", row)
+
+
+def fill_clinic(cursor, source, proper):
+    """proper: keys are unique, children have parents; otherwise anything goes."""
+    insert(cursor, "icd_codes", [(code, source.choice(["x", "y", "again"])) for code in CODES])
+    if not proper:
+        insert(cursor, "icd_codes", [("A00", "x"), (None, "y")])
+    units = list(range(1, 9))
+    patients = [unit for unit in units for _ in range(1 if proper else source.choice([0, 1, 3]))]
+    if not proper:
+        patients += [None, None]
+    insert(cursor, "patients", [
+        (unit, chance(source, [-5, 0, 17, 40, 40, 300]), chance(source, ["f", "m", "x"]),
+         chance(source, ["Aachen", "Bremen", "Celle"]),
+         chance(source, ["NaN", "Infinity", "-1e300", 0.5, 70.25, 1e-300]),
+         chance(source, [True, False]))
+        for unit in patients])
+    number = 0
+    for unit in units + ([None, 99] if not proper else []):
+        for _ in range(source.choice([0, 1, 5, 70, 130])):
+            number += 1
+            insert(cursor, "visits", [(
+                number, unit, chance(source, ["2021-03-04", "infinity", "2023-01-01", "-infinity"]),
+                chance(source, ["2022-05-06 07:08:09", "infinity", "2024-05-01 00:00:00"]),
+                chance(source, ["NaN", -7, 0, "12.34", 4000, 99999999]),
+                chance(source, CODES), chance(source, [0, 1, 2, 3, 4, 5]),
+                chance(source, [-10, 0, 30, 60, 61, 100000, 2147483647]),
+                chance(source, ["ok", "later", "x", "", "again 100%"]))])
+
+
+def fill_census(cursor, source, proper):
+    regions = ["northeast", "midwest", "south", "west"]
+    insert(cursor, "regions", [(region, region, 3) for region in regions])
+    if not proper:
+        insert(cursor, "regions", [("south", "again", 5), ("south", "more", 5)])
+    for unit in range(1, 16):
+        for _ in range(1 if proper else source.choice([1, 1, 4])):
+            insert(cursor, "people", [(
+                unit, chance(source, [-1, 0, "12.34", 1999, "NaN", 99999], 0 if proper else 0.1),
+                source.choice([0, 12, 99]), source.choice([0, 30, 100]),
+                source.choice(["afam", "cauc", "other"]), source.choice([True, False]),
+                source.choice([*regions, "nowhere"]), source.choice([True, False]))])
+
+
+def fill_panel(cursor, source, proper):
+    for unit in range(1, 13):
+        for _ in range(1 if proper else source.choice([0, 1, 2])):
+            insert(cursor, "persons", [(unit, chance(source, ["female", "male", "?"]),
+                                        chance(source, ["afam", "other"]), source.choice([0, 12, 99]))])
+        for year in range(1976, 1976 + source.choice([0, 3, 7, 7 if proper else 30])):
+            insert(cursor, "years", [(
+                unit, year if proper else source.choice([1976, 1977, 1990]),
+                source.choice([0, 500, 99999]), source.choice([0, 3]), source.choice([-3, 40, 99]),
+                chance(source, ["blue", "white"]), *(source.choice([True, False]) for _ in range(5)))])
+
+
+FILL = {"census": fill_census, "panel": fill_panel, "clinic": fill_clinic}
+
+
+@pytest.fixture(scope="module", params=[(d, p, n) for d in TYPES for p in (True, False)
+                                        for n in range(2)],
+                ids=lambda p: f"{p[0]}-{'proper' if p[1] else 'broken'}-{p[2]}")
+def database(request, protected):
+    dataset, proper, number = request.param
+    source = random.Random(f"{dataset} {proper} {number}")
+    name = f"small_{dataset}_{int(proper)}_{number}"
+    protected.query("postgres", f"CREATE DATABASE {name}")
+    connection = protected.connect(name)
+    with connection.cursor() as cursor:
+        for table, columns in TYPES[dataset].items():
+            cursor.execute(f"CREATE TABLE {table} ({columns})")
+        FILL[dataset](cursor, source, proper)
+    yield dataset, proper, connection
+    connection.close()
+
+
+def check(release, before, after, what):
+    """The change of every coordinate, and of the vector of every measure in the norm of its noise."""
+    for index, measure in enumerate(release["measures"]):
+        square = total = 0
+        for key in before.keys() | after.keys():
+            change = abs(before.get(key, [0] * 99)[index] - after.get(key, [0] * 99)[index])
+            assert change <= measure["delta"], (what, measure, key, change)
+            square += change * change
+            total += change
+        assert square <= measure["groups"] * measure["delta"] ** 2, (what, measure, square)
+        if measure["mechanism"] == "laplace":
+            assert total <= measure["groups"] * measure["delta"], (what, measure, total)
+
+
+def check_statement(cursor, dataset, proper, sql, plan):
+    for release in plan["releases"]:
+        if not release["measures"]:
+            continue
+        forms = [release["sql"]]
+        if proper and release["sql_proved"]:
+            forms.append(release["sql_proved"])
+        measurement = Measurement(cursor, release)
+        for form in forms:
+            before = measurement.vectors(form)
+            units = set()
+            for table, column in UNITS[dataset]:
+                cursor.execute(f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL")
+                units |= {row[0] for row in cursor.fetchall()}
+            for unit in units:
+                cursor.execute("BEGIN")
+                for table, column in UNITS[dataset]:
+                    cursor.execute(f"DELETE FROM {table} WHERE {column} = %s", (unit,))
+                check(release, before, measurement.vectors(form), (sql, unit))
+                cursor.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("mechanism", ["gaussian", "laplace"])
+def test_one_unit_moves_no_measurement_by_more_than_its_plan_says(database, mechanism):
+    dataset, proper, connection = database
+    options = ["--laplace"] if mechanism == "laplace" else []
+    for sql, plan in zip(STATEMENTS[dataset], plans(dataset, STATEMENTS[dataset], *options)):
+        if mechanism == "laplace" and plan["result"] == "refused":
+            continue
+        assert plan["result"] == "ready", (sql, plan)
+        with connection.cursor() as cursor:
+            check_statement(cursor, dataset, proper, sql, plan)
+
+
+def test_rows_of_nobody_are_not_measured(database):
+    """Neither rows without a unit nor rows whose unit has no row in the table it refers to."""
+    dataset, proper, connection = database
+    if dataset != "clinic" or proper:
+        pytest.skip("the rows keep all constraints")
+    sql = ["SELECT count(*), count(DISTINCT patient_id) FROM visits", "SELECT count(*) FROM patients"]
+    with connection.cursor() as cursor:
+        for plan in plans(dataset, sql):
+            measurement = Measurement(cursor, plan["releases"][0])
+            before = measurement.vectors(plan["releases"][0]["sql"])
+            cursor.execute("BEGIN; DELETE FROM visits WHERE patient_id IS NULL OR patient_id NOT IN"
+                           " (SELECT id FROM patients WHERE id IS NOT NULL);"
+                           "DELETE FROM patients WHERE id IS NULL")
+            assert measurement.vectors(plan["releases"][0]["sql"]) == before
+            cursor.execute("ROLLBACK")
+
+
+def test_the_order_of_rows_does_not_change_a_measurement(database):
+    dataset, _, connection = database
+    tables = list(TYPES[dataset])
+    made = list(zip(STATEMENTS[dataset], plans(dataset, STATEMENTS[dataset])))
+    with connection.cursor() as cursor:
+        def run():
+            return [Measurement(cursor, release).vectors(release["sql"])
+                    for _, plan in made for release in plan["releases"] if release["measures"]]
+        before = run()
+        cursor.execute("BEGIN")
+        for table in tables:
+            cursor.execute(f"CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT * FROM {table};"
+                           f"TRUNCATE {table}; INSERT INTO {table} SELECT * FROM kept ORDER BY random();"
+                           "DROP TABLE kept")
+        assert run() == before
+        cursor.execute("ROLLBACK")
