@@ -233,7 +233,8 @@ struct managed *managed_start(struct event_base *base, enum managed_kind kind,
                   kind_name(managed));
         goto failed;
     }
-    if (!cluster_configure(&managed->cluster, connections + CONNECTIONS_RESERVED, error))
+    if (!cluster_fill(&managed->cluster, error) ||
+        !cluster_configure(&managed->cluster, connections + CONNECTIONS_RESERVED, error))
         goto failed;
     managed->conninfo = make_conninfo(managed->cluster.socket);
     managed->on_child = evsignal_new(base, SIGCHLD, handle_child, managed);

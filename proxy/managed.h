@@ -7,7 +7,7 @@
  *
  *   <state directory>/lock                       held while a pgveil runs on it
  *   <state directory>/ledger/{data,socket,log}   database "ledger"
- *   <state directory>/twins/{data,socket,log}    one database per dataset
+ *   <state directory>/twins/{data,socket,log}    one database per dataset; new at each start
  *
  * Administrator of both: pgveil_admin, for the operating system's user that runs pgveil. The
  * servers end when pgveil ends, however it ends.

@@ -235,7 +235,7 @@ static int data_major(const struct cluster *cluster)
 
 static bool find_bin(struct cluster *cluster, const char *configured, char error[512])
 {
-    int major = data_major(cluster);
+    int major = cluster->kind == MANAGED_LEDGER ? data_major(cluster) : 0;
     if (configured != NULL) {
         if (strlen(configured) >= sizeof cluster->bin || !is_bin(configured))
             return fail(error, "postgres_bin: %.200s has no programs initdb and postgres",
@@ -343,6 +343,13 @@ bool cluster_prepare(struct cluster *cluster, enum managed_kind kind, const char
         !find_bin(cluster, postgres_bin, error))
         return false;
     trim_log(cluster);
+    return true;
+}
+
+bool cluster_fill(const struct cluster *cluster, char error[512])
+{
+    if (cluster->kind == MANAGED_TWINS && !folder_remove(cluster->data))
+        return fail(error, "cannot remove %.200s: %s", cluster->data, strerror(errno));
     return data_major(cluster) != 0 || cluster_init(cluster, error);
 }
 

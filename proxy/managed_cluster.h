@@ -1,8 +1,8 @@
 #ifndef PROXY_MANAGED_CLUSTER_H
 #define PROXY_MANAGED_CLUSTER_H
 
-/* The folder of a managed server: made by initdb once, its settings written anew at each start, so
- * that they are those of this version of pgveil. */
+/* The folder of a managed server: made by initdb, its settings written anew at each start, so that
+ * they are those of this version of pgveil. */
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,10 +21,13 @@ const char *managed_kind_name(enum managed_kind kind);
 /* mkdir -p of mode 0700; an existing folder must belong to this user and is made 0700. */
 bool folder_make(const char *path, char error[512]);
 
-/* Fills in the paths, makes the folders, finds the programs, and runs initdb where there is no data
- * yet. */
+/* Fills in the paths, makes the folders, finds the programs. */
 bool cluster_prepare(struct cluster *cluster, enum managed_kind kind, const char *state_directory,
                      const char *postgres_bin, char error[512]);
+/* Runs initdb where there is no data yet. The twins always begin with an empty cluster: nothing in
+ * it is worth more than the certainty that a crash of the machine has not spoilt it. No process may
+ * be using the cluster. */
+bool cluster_fill(const struct cluster *cluster, char error[512]);
 /* Removes what a killed postmaster left: lock files and socket. No process may be using the
  * cluster. */
 void cluster_remove_locks(const struct cluster *cluster);

@@ -174,6 +174,21 @@ Test(managed, a_killed_postmaster_is_started_again)
     managed_stop(ledger);
 }
 
+Test(managed, the_twins_begin_empty_whatever_a_crash_left)
+{
+    char path[256], value[256];
+    struct managed *twins = start_kind(MANAGED_TWINS);
+    run_sql(twins, "dbname=postgres", "CREATE DATABASE leftover");
+    kill(managed_pid(twins), SIGKILL);
+    managed_stop(twins);
+    snprintf(path, sizeof path, "%s/twins/data/global/pg_control", state);
+    cr_assert_eq(truncate(path, 100), 0);
+    twins = start_kind(MANAGED_TWINS);
+    value_of(twins, "dbname=postgres", "SELECT count(*) FROM pg_database", value);
+    cr_assert_str_eq(value, "3");
+    managed_stop(twins);
+}
+
 /* A pgveil in a process of its own, killed: its server ends, and the next pgveil starts cleanly. */
 Test(managed, servers_end_with_a_killed_pgveil_and_the_next_run_starts)
 {
