@@ -24,7 +24,7 @@ $(TEST_OUT)/stat/%: $(OUT)/tests/stat/test_%.o $(TEST_SUPPORT) $(TEST_ARCHIVES)
 # tests/support/zero_noise.c in the place of mechanisms/noise.c.
 $(ZERO_NOISE): $(OUT)/proxy/main.o $(OUT)/tests/support/zero_noise.o \
   $(patsubst %,$(OUT)/lib%.a,proxy parser budget config) \
-  $(filter-out $(OUT)/mechanisms/noise.o,$(call objects,$(call sources,mechanisms)))
+  $(patsubst %.c,$(OUT)/%.o,$(filter-out mechanisms/noise.c,$(wildcard mechanisms/*.c)))
 	@mkdir -p $(@D)
 	@echo "  LINK $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)

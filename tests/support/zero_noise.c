@@ -54,3 +54,9 @@ bool dp_noise_refill(struct dp_noise *noise)
     (void)noise;
     return true;
 }
+
+bool dp_noise_wants_refill(const struct dp_noise *noise)
+{
+    (void)noise;
+    return false;
+}
