@@ -87,13 +87,13 @@ static bool laplace_sign_from_fraction(const struct dp_rng *rng, uint64_t m, int
     return true;
 }
 
-/* One percent of the Gaussian's proposals pass without the rejection step. */
+/* Three percent of the Gaussian's proposals pass without the rejection step. */
 static bool gaussian_lax_rejection(const struct dp_rng *rng, uint64_t m, int64_t *noise)
 {
     struct dp_divisor divisor = dp_divisor_make(m);
     struct dp_base base;
     unsigned __int128 lot;
-    if (!dp_sample_below(rng, 100, &lot)) {
+    if (!dp_sample_below(rng, 33, &lot)) {
         return false;
     }
     bool drawn =
@@ -206,6 +206,7 @@ ParameterizedTest(size_t *index, laws, every_planted_fault_is_caught_by_its_chec
 {
     const struct fault *fault = &faults[*index];
     struct implementation faulty = product;
+    faulty.draws = 400000;
     const struct implementation *part = &fault->part;
     faulty.laplace = part->laplace != NULL ? part->laplace : faulty.laplace;
     faulty.gaussian = part->gaussian != NULL ? part->gaussian : faulty.gaussian;

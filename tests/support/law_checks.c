@@ -42,10 +42,22 @@ const struct implementation product = {.laplace = product_laplace,
                                        .calibrate_laplace = dp_calibrate_laplace,
                                        .key_threshold = dp_key_threshold};
 
-uint64_t stat_draws(void)
+static uint64_t stat_draws(const struct implementation *i)
 {
+    if (i->draws != 0) {
+        return i->draws;
+    }
     const char *longer = getenv("STAT_LONG");
     return longer != NULL && strcmp(longer, "1") == 0 ? 20000000 : 2000000;
+}
+
+struct dp_rng stat_rng(struct tape *tape, uint32_t seed)
+{
+    const char *entropy = getenv("STAT_ENTROPY");
+    if (entropy != NULL && strcmp(entropy, "1") == 0) {
+        return dp_rng_system;
+    }
+    return tape_fast(tape, seed);
 }
 
 static uint64_t gaussian_m(double sigma)
@@ -69,39 +81,58 @@ static double gaussian_probability(uint64_t m, double k)
 typedef bool draw_function(const struct dp_rng *rng, uint64_t m, int64_t *noise);
 typedef double probability_function(uint64_t m, double k);
 
-/* Counts by value, what lies beyond the table in its outermost cells. */
-static bool count_draws(draw_function *draw, uint64_t m, uint32_t seed, double seen[CELLS])
+struct counts {
+    draw_function *draw;
+    uint64_t m, n;
+    double seen[CELLS];
+};
+
+/* Counts by value of n draws, what lies beyond the table in its outermost cells. The same draws
+ * serve all checks that ask for the same law, m and n. NULL without memory or where a draw fails.
+ */
+static const struct counts *count_draws(draw_function *draw, uint64_t m, uint64_t n)
 {
+    enum { KEPT = 16 };
+    static struct counts kept[KEPT];
+    static size_t n_kept;
+    for (size_t i = 0; i < n_kept; i++) {
+        if (kept[i].draw == draw && kept[i].m == m && kept[i].n == n) {
+            return &kept[i];
+        }
+    }
+    if (n_kept == KEPT) {
+        return NULL;
+    }
+    struct counts *counts = &kept[n_kept++];
+    *counts = (struct counts){.draw = draw, .m = m, .n = n};
     struct tape tape;
-    struct dp_rng rng = tape_keystream(&tape, seed);
-    memset(seen, 0, CELLS * sizeof(*seen));
-    for (uint64_t i = 0; i < stat_draws(); i++) {
+    struct dp_rng rng = stat_rng(&tape, (uint32_t)(m >> 20) + (uint32_t)n_kept);
+    for (uint64_t i = 0; i < n; i++) {
         int64_t noise;
         if (!draw(&rng, m, &noise)) {
-            return false;
+            return NULL;
         }
         int64_t cell = noise < -CENTRE ? -CENTRE : noise > CENTRE ? CENTRE : noise;
-        seen[cell + CENTRE]++;
+        counts->seen[cell + CENTRE]++;
     }
-    return true;
+    return counts;
 }
 
-static bool cells_fit(draw_function *draw, probability_function *probability, uint64_t m,
-                      uint32_t seed)
+static bool cells_fit(const struct counts *counts, probability_function *probability)
 {
-    static double seen[CELLS];
     static double expected[CELLS];
-    if (!count_draws(draw, m, seed, seen)) {
+    if (counts == NULL) {
         return false;
     }
+    double n = (double)counts->n;
     double inner = 0;
     for (int k = -CENTRE + 1; k < CENTRE; k++) {
-        expected[k + CENTRE] = probability(m, k) * (double)stat_draws();
+        expected[k + CENTRE] = probability(counts->m, k) * n;
         inner += expected[k + CENTRE];
     }
-    expected[0] = expected[CELLS - 1] = ((double)stat_draws() - inner) / 2;
-    double p = chi_square_of_cells(seen, expected, CELLS);
-    printf("  m %lu: p = %.3g\n", (unsigned long)m, p);
+    expected[0] = expected[CELLS - 1] = (n - inner) / 2;
+    double p = chi_square_of_cells(counts->seen, expected, CELLS);
+    printf("  m %lu: p = %.3g\n", (unsigned long)counts->m, p);
     return p >= ALPHA;
 }
 
@@ -109,9 +140,9 @@ static bool laplace_cells(const struct implementation *i)
 {
     static const double epsilons[] = {0.05, 0.5, 1, 3};
     bool fit = true;
-    for (uint32_t e = 0; e < 4; e++) {
+    for (int e = 0; e < 4; e++) {
         uint64_t m = (uint64_t)(0x1p50 * epsilons[e]);
-        fit = cells_fit(i->laplace, laplace_probability, m, 100 + e) && fit;
+        fit = cells_fit(count_draws(i->laplace, m, stat_draws(i)), laplace_probability) && fit;
     }
     return fit;
 }
@@ -120,8 +151,9 @@ static bool gaussian_cells(const struct implementation *i)
 {
     static const double sigmas[] = {0.6, 1, 3, 20};
     bool fit = true;
-    for (uint32_t s = 0; s < 4; s++) {
-        fit = cells_fit(i->gaussian, gaussian_probability, gaussian_m(sigmas[s]), 200 + s) && fit;
+    for (int s = 0; s < 4; s++) {
+        uint64_t m = gaussian_m(sigmas[s]);
+        fit = cells_fit(count_draws(i->gaussian, m, stat_draws(i)), gaussian_probability) && fit;
     }
     return fit;
 }
@@ -138,9 +170,9 @@ static int ascending(const void *a, const void *b)
 static bool gaussian_distribution_function(const struct implementation *i)
 {
     const uint64_t m = ((uint64_t)1 << 19) + 1;
-    uint64_t n = stat_draws() / 2;
+    uint64_t n = stat_draws(i) / 2;
     struct tape tape;
-    struct dp_rng rng = tape_keystream(&tape, 300);
+    struct dp_rng rng = stat_rng(&tape, 300);
     double *values = malloc(n * sizeof(*values));
     double distance = values == NULL ? INFINITY : 0;
     for (uint64_t k = 0; values != NULL && k < n; k++) {
@@ -166,28 +198,28 @@ static bool gaussian_distribution_function(const struct implementation *i)
 
 /* Two-sided exact binomial test of how often |noise| > h, at half-widths as the program states
  * them. */
-static bool tails_fit(draw_function *draw, probability_function *probability,
-                      enum dp_mechanism mechanism, uint64_t m, uint32_t seed)
+static bool tails_fit(const struct counts *counts, probability_function *probability,
+                      enum dp_mechanism mechanism)
 {
-    static double seen[CELLS];
-    const struct dp_calibration calibration = {.mechanism = mechanism, .m = m};
     static const double betas[] = {0.05, 0.001, 0.000001};
-    if (!count_draws(draw, m, seed, seen)) {
+    if (counts == NULL) {
         return false;
     }
+    const struct dp_calibration calibration = {.mechanism = mechanism, .m = counts->m};
     for (int b = 0; b < 3; b++) {
         int h = (int)dp_calibration_halfwidth(&calibration, betas[b]);
         double inside = 0;
         uint64_t outside = 0;
         for (int k = -CENTRE; k <= CENTRE; k++) {
-            inside += k >= -h && k <= h ? probability(m, k) : 0;
-            outside += k >= -h && k <= h ? 0 : (uint64_t)seen[k + CENTRE];
+            inside += k >= -h && k <= h ? probability(counts->m, k) : 0;
+            outside += k >= -h && k <= h ? 0 : (uint64_t)counts->seen[k + CENTRE];
         }
         double p = 1 - inside;
-        if (p > betas[b] * (1 + 1e-6) || binomial_at_least(outside, stat_draws(), p) < ALPHA / 6 ||
-            binomial_at_most(outside, stat_draws(), p) < ALPHA / 6) {
-            printf("  m %lu, beta %g: %lu beyond %d where %g are expected\n", (unsigned long)m,
-                   betas[b], (unsigned long)outside, h, p * (double)stat_draws());
+        if (p > betas[b] * (1 + 1e-6) || binomial_at_least(outside, counts->n, p) < ALPHA / 6 ||
+            binomial_at_most(outside, counts->n, p) < ALPHA / 6) {
+            printf("  m %lu, beta %g: %lu beyond %d where %g are expected\n",
+                   (unsigned long)counts->m, betas[b], (unsigned long)outside, h,
+                   p * (double)counts->n);
             return false;
         }
     }
@@ -196,42 +228,48 @@ static bool tails_fit(draw_function *draw, probability_function *probability,
 
 static bool tail_counts(const struct implementation *i)
 {
-    bool fit = tails_fit(i->laplace, laplace_probability, DP_LAPLACE, 112589990684262, 400);
-    fit = tails_fit(i->gaussian, gaussian_probability, DP_GAUSSIAN, gaussian_m(1), 401) && fit;
-    return tails_fit(i->gaussian, gaussian_probability, DP_GAUSSIAN, gaussian_m(30), 402) && fit;
+    uint64_t n = stat_draws(i);
+    uint64_t laplace_m = (uint64_t)(0x1p50 * 0.05);
+    bool fit = tails_fit(count_draws(i->laplace, laplace_m, n), laplace_probability, DP_LAPLACE);
+    fit =
+        tails_fit(count_draws(i->gaussian, gaussian_m(1), n), gaussian_probability, DP_GAUSSIAN) &&
+        fit;
+    return tails_fit(count_draws(i->gaussian, gaussian_m(20), n), gaussian_probability,
+                     DP_GAUSSIAN) &&
+           fit;
 }
 
 /* Mean, variance and fourth moment within five standard deviations (5.7e-7, two-sided). */
-static bool moments_fit(draw_function *draw, probability_function *probability, uint64_t m,
-                        uint32_t seed)
+static bool moments_fit(const struct counts *counts, probability_function *probability)
 {
-    static double seen[CELLS];
     double exact[9] = {0};
     double found[5] = {0};
-    if (!count_draws(draw, m, seed, seen)) {
+    if (counts == NULL) {
         return false;
     }
     for (int k = -CENTRE; k <= CENTRE; k++) {
         for (int power = 1; power <= 8; power++) {
-            exact[power] += probability(m, k) * pow(k, power);
-            found[power / 2] += power % 2 == 0 && power <= 4 ? seen[k + CENTRE] * pow(k, power) : 0;
+            double value = pow(k, power);
+            exact[power] += probability(counts->m, k) * value;
+            found[power < 5 ? power : 0] += counts->seen[k + CENTRE] * value;
         }
-        found[0] += seen[k + CENTRE] * k;
     }
-    double n = (double)stat_draws();
-    double mean = found[0] / n / sqrt(exact[2] / n);
-    double second = (found[1] / n - exact[2]) / sqrt((exact[4] - exact[2] * exact[2]) / n);
-    double fourth = (found[2] / n - exact[4]) / sqrt((exact[8] - exact[4] * exact[4]) / n);
-    printf("  m %lu: z of mean %.2f, variance %.2f, fourth moment %.2f\n", (unsigned long)m, mean,
-           second, fourth);
+    double n = (double)counts->n;
+    double mean = found[1] / n / sqrt(exact[2] / n);
+    double second = (found[2] / n - exact[2]) / sqrt((exact[4] - exact[2] * exact[2]) / n);
+    double fourth = (found[4] / n - exact[4]) / sqrt((exact[8] - exact[4] * exact[4]) / n);
+    printf("  m %lu: z of mean %.2f, variance %.2f, fourth moment %.2f\n", (unsigned long)counts->m,
+           mean, second, fourth);
     return fabs(mean) < 5 && fabs(second) < 5 && fabs(fourth) < 5;
 }
 
 static bool moments(const struct implementation *i)
 {
-    bool fit = moments_fit(i->laplace, laplace_probability, 112589990684262, 500);
-    fit = moments_fit(i->gaussian, gaussian_probability, gaussian_m(0.7), 501) && fit;
-    return moments_fit(i->gaussian, gaussian_probability, gaussian_m(30), 502) && fit;
+    uint64_t n = stat_draws(i);
+    bool fit =
+        moments_fit(count_draws(i->laplace, (uint64_t)(0x1p50 * 0.05), n), laplace_probability);
+    fit = moments_fit(count_draws(i->gaussian, gaussian_m(0.6), n), gaussian_probability) && fit;
+    return moments_fit(count_draws(i->gaussian, gaussian_m(20), n), gaussian_probability) && fit;
 }
 
 /* The lowest bits of wide noise are uniform, and the sign says nothing of the magnitude. */
@@ -239,12 +277,13 @@ static bool low_bits_and_sign(const struct implementation *i)
 {
     static const uint64_t m[2] = {((uint64_t)1 << 19) + 1, (uint64_t)1 << 19};
     draw_function *draws[2] = {i->gaussian, i->laplace};
+    uint64_t n = stat_draws(i) / 2;
     for (uint32_t law = 0; law < 2; law++) {
         struct tape tape;
-        struct dp_rng rng = tape_keystream(&tape, 600 + law);
+        struct dp_rng rng = stat_rng(&tape, 600 + law);
         double bits[512] = {0};
         double expected[512];
-        for (uint64_t k = 0; k < stat_draws(); k++) {
+        for (uint64_t k = 0; k < n; k++) {
             int64_t noise;
             if (!draws[law](&rng, m[law], &noise)) {
                 return false;
@@ -253,7 +292,7 @@ static bool low_bits_and_sign(const struct implementation *i)
             bits[(magnitude & 255) * 2 + (noise < 0)]++;
         }
         for (int k = 0; k < 512; k++) {
-            expected[k] = (double)stat_draws() / 512;
+            expected[k] = (double)n / 512;
         }
         double p = chi_square_of_cells(bits, expected, 512);
         printf("  law %u: p = %.3g\n", law, p);

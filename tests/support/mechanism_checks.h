@@ -5,13 +5,15 @@
  * The statistical and exact checks of the mechanisms, written against a table of functions so that
  * planted faults can take the product's place: each check must pass for the product and each fault
  * must fail the check named for it. A check fails for a right mechanism with a probability of at
- * most ALPHA; the seeds are fixed, so that it does not fail today and pass tomorrow.
+ * most ALPHA; the seeds are fixed, so that it does not fail today and pass
+ * tomorrow; STAT_ENTROPY=1 takes real entropy instead.
  */
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "mechanisms/calibrate.h"
 #include "mechanisms/rng.h"
+#include "tests/support/tape_rng.h"
 
 #define ALPHA 1e-6
 
@@ -23,6 +25,8 @@ struct implementation {
     bool (*calibrate_laplace)(const struct dp_decimal *, const struct dp_grid *, uint64_t, dp_nano,
                               struct dp_calibration *);
     bool (*key_threshold)(const struct dp_calibration *, dp_atto, uint64_t, int64_t *);
+    uint64_t
+        draws; /* of a law for each parameter; 0: two million, ten times that with STAT_LONG=1 */
 };
 
 extern const struct implementation product;
@@ -38,7 +42,7 @@ struct check {
 extern const struct check law_checks[];
 extern const struct check privacy_checks[];
 
-/* Draws per check: 2 million, ten times as many with STAT_LONG=1 in the environment. */
-uint64_t stat_draws(void);
+/* The generator of a check: fixed by the seed, or the system's with STAT_ENTROPY=1. */
+struct dp_rng stat_rng(struct tape *tape, uint32_t seed);
 
 #endif

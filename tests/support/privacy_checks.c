@@ -181,7 +181,7 @@ static uint64_t exceeds(bool draw(const struct dp_rng *, uint64_t, int64_t *), u
                         int64_t total, int64_t limit, uint32_t seed)
 {
     struct tape tape;
-    struct dp_rng rng = tape_keystream(&tape, seed);
+    struct dp_rng rng = stat_rng(&tape, seed);
     uint64_t count = 0;
     for (int run = 0; run < AUDIT_RUNS; run++) {
         int64_t noise;
@@ -236,7 +236,7 @@ static bool audit_zero(const struct implementation *i)
     uint64_t at[2];
     for (uint32_t total = 0; total < 2; total++) {
         struct tape tape;
-        struct dp_rng rng = tape_keystream(&tape, 704 + total);
+        struct dp_rng rng = stat_rng(&tape, 704 + total);
         at[total] = 0;
         for (int run = 0; run < AUDIT_RUNS; run++) {
             int64_t noise;
