@@ -352,6 +352,7 @@ struct stream *stream_connect_unix(struct event_base *base, const char *path,
     int length = snprintf(stream->address.sun_path, sizeof stream->address.sun_path, "%s", path);
     snprintf(stream->peer, sizeof stream->peer, "unix");
     struct bufferevent *transport = bufferevent_socket_new(base, -1, transport_options);
+    stream->transport = transport;
     stream->connector = evtimer_new(base, try_connect, stream);
     if (length < 0 || (size_t)length >= sizeof stream->address.sun_path || transport == NULL ||
         !adopt(stream, transport) || stream->connector == NULL ||
