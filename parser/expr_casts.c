@@ -56,13 +56,13 @@
     {                                                                                                   \
         "", 1, {TYPE_DATE}, to, RULE_DATE_TO_TIMESTAMP, OP_IMPLICIT | OP_NULLABLE | (flags),            \
             "CASE WHEN %1" OP(">=") "'" low "'::pg_catalog.date AND %1" OP(                             \
-                "<") "'294276-12-01'::pg_catalog.date OR NOT pg_catalog.isfinite(%1) THEN (%1)::%T END" \
+                "<") "'294276-12-31'::pg_catalog.date OR NOT pg_catalog.isfinite(%1) THEN (%1)::%T END" \
     }
 #define STAMP_TO_STAMP(from, zone, to, rule, flags)                                                \
     {                                                                                              \
         "", 1, {from}, to, rule, OP_NULLABLE | OP_TIME_ZONE | (flags),                             \
-            "CASE WHEN %1" OP(">=") "'4714-12-01 00:00:00" zone " BC' AND %1" OP(                  \
-                "<") "'294276-12-01 00:00:00" zone                                                 \
+            "CASE WHEN %1" OP(">=") "'4714-11-25 00:00:00" zone " BC' AND %1" OP(                  \
+                "<") "'294276-12-31 00:00:00" zone                                                 \
                      "' OR NOT pg_catalog.isfinite(%1) THEN (%1)::%T END"                          \
     }
 
@@ -139,7 +139,7 @@ const struct expr_operation expr_casts[] = {
     TO_TEXT(TYPE_ANYENUM, 0),
 
     DATE_TO_STAMP(TYPE_TIMESTAMP, "4714-11-24 BC", 0),
-    DATE_TO_STAMP(TYPE_TIMESTAMPTZ, "4714-12-01 BC", OP_TIME_ZONE),
+    DATE_TO_STAMP(TYPE_TIMESTAMPTZ, "4714-11-25 BC", OP_TIME_ZONE),
     {"", 1, {TYPE_TIMESTAMP}, TYPE_DATE, RULE_TIMESTAMP_TO_DATE, 0, PLAIN},
     {"", 1, {TYPE_TIMESTAMPTZ}, TYPE_DATE, RULE_NONE, OP_TIME_ZONE, PLAIN},
     STAMP_TO_STAMP(TYPE_TIMESTAMP, "", TYPE_TIMESTAMPTZ, RULE_NONE, OP_IMPLICIT),

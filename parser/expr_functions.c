@@ -32,11 +32,14 @@
         name, 1, {TYPE_BPCHAR}, I4, RULE_LENGTH, 0, "pg_catalog." name "(%1)"                      \
     }
 
-/* Year -3000 to 199999: cutting off, or the time zone's shift, cannot leave the type. */
-#define STAMP_WITHIN(type, zone)                                                                   \
-    "CASE WHEN %2" OP(">=") "'3001-01-01 00:00:00" zone " BC'::pg_catalog." type                   \
-                            " AND %2" OP("<") "'200000-01-01 00:00:00" zone "'::pg_catalog." type  \
+/* From the first whole millennium to nearly the end: cutting off, or the time zone's shift, cannot
+ * leave the type. */
+#define STAMP_FROM(low, type, zone)                                                                \
+    "CASE WHEN %2" OP(">=") "'" low " 00:00:00" zone " BC'::pg_catalog." type                      \
+                            " AND %2" OP("<") "'294276-12-31 00:00:00" zone "'::pg_catalog." type  \
                                               " OR NOT pg_catalog.isfinite(%2) THEN "
+#define TRUNCATES(type, zone) STAMP_FROM("4000-01-02", type, zone)
+#define SHIFTS(type, zone) STAMP_FROM("4714-11-25", type, zone)
 #define INTERVAL_WITHIN                                                                            \
     "CASE WHEN pg_catalog.abs(pg_catalog.date_part('year', %2))" OP("<=") "80000000 THEN "
 
@@ -160,14 +163,14 @@ const struct expr_operation expr_functions[] = {
      TYPE_TIMESTAMP,
      RULE_DATE_TRUNC,
      TRUNC_FLAGS,
-     STAMP_WITHIN("timestamp", "") "pg_catalog.date_trunc(%F, %2) END"},
+     TRUNCATES("timestamp", "") "pg_catalog.date_trunc(%F, %2) END"},
     {"date_trunc",
      2,
      {TXT, TYPE_TIMESTAMPTZ},
      TYPE_TIMESTAMPTZ,
      RULE_DATE_TRUNC,
      TRUNC_FLAGS | OP_TIME_ZONE,
-     STAMP_WITHIN("timestamptz", "+00") "pg_catalog.date_trunc(%F, %2) END"},
+     TRUNCATES("timestamptz", "+00") "pg_catalog.date_trunc(%F, %2) END"},
     {"date_trunc",
      2,
      {TXT, TYPE_INTERVAL},
@@ -182,14 +185,14 @@ const struct expr_operation expr_functions[] = {
      TYPE_TIMESTAMPTZ,
      RULE_NONE,
      TRUNC_FLAGS,
-     STAMP_WITHIN("timestamp", "") "pg_catalog.timezone(%F, %2) END"},
+     SHIFTS("timestamp", "") "pg_catalog.timezone(%F, %2) END"},
     {"timezone",
      2,
      {TXT, TYPE_TIMESTAMPTZ},
      TYPE_TIMESTAMP,
      RULE_NONE,
      TRUNC_FLAGS,
-     STAMP_WITHIN("timestamptz", "+00") "pg_catalog.timezone(%F, %2) END"},
+     SHIFTS("timestamptz", "+00") "pg_catalog.timezone(%F, %2) END"},
     {"timezone", 2, {TXT, TYPE_TIMETZ}, TYPE_TIMETZ, RULE_NONE, 0, NULL},
     {"timezone", 2, {TYPE_INTERVAL, TYPE_TIMESTAMP}, TYPE_TIMESTAMPTZ, RULE_NONE, 0, NULL},
     {"timezone", 2, {TYPE_INTERVAL, TYPE_TIMESTAMPTZ}, TYPE_TIMESTAMP, RULE_NONE, 0, NULL},

@@ -225,7 +225,8 @@ static const struct expr *interval_unit(struct scope *scope, const PgQuery__Type
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         if (units[i].mask != mask)
             continue;
-        struct catalog_type type = expr_builtin(scope, TYPE_INTERVAL, -1);
+        /* The modifier shows in the result's description: the fields, and full precision. */
+        struct catalog_type type = expr_builtin(scope, TYPE_INTERVAL, mask << 16 | 0xffff);
         *is_unit = true;
         return expr_from_literal(scope, &type,
                                  arena_printf(scope->arena, "%s %s", digits, units[i].unit),

@@ -119,13 +119,12 @@
 #define INTERVAL_WITHIN(x, years, days, hours)                                                     \
     PART("year", x)                                                                                \
     OP("<=") years " AND " PART("day", x) OP("<=") days " AND " PART("hour", x) OP("<=") hours
-/* Years 1 to 9999 and shifts of less than 4,500 years stay within type timestamp. */
+/* From 4000 BC to the year 290000 shifts of less than 700 years stay within the type. */
 #define STAMP_SHIFT(op, type, zone, t, i)                                                          \
     "CASE WHEN NOT " FINITE(t) " THEN CASE WHEN " i " IS NOT NULL THEN " t " END WHEN " t OP(      \
-        ">=") "'0001-01-01 00:00:00" zone "'::pg_catalog." type                                    \
-              " AND " t OP("<") "'10000-01-01 00:00:00" zone "'::pg_catalog." type                 \
-                                " AND " INTERVAL_WITHIN(i, "1500", "547500",                       \
-                                                        "13140000") " THEN " t                     \
+        ">=") "'4000-01-01 00:00:00" zone " BC'::pg_catalog." type                                 \
+              " AND " t OP("<") "'290000-01-01 00:00:00" zone "'::pg_catalog." type                \
+                                " AND " INTERVAL_WITHIN(i, "200", "73000", "1752000") " THEN " t   \
                                 OP(op) i " END"
 #define STAMP_MINUS(type, zone)                                                                    \
     "CASE WHEN " FINITE("%1") " AND " FINITE("%2") " AND %1" OP(                                   \
@@ -143,14 +142,13 @@
             OP("+") "1)" OP("*") "LEAST(" ABS(f) ", 1e15" F8                                       \
                                                  ")" OP("<=") "1e9" F8 " THEN %1" OP("*") "%2 END"
 /* The divisor away from zero, so that its reciprocal is a factor of the rule above. */
+#define TIMES_DIVISOR(most) "(" most F8 OP("*") "LEAST(" ABS("%2") ", 1e15" F8 "))"
 #define INTERVAL_QUOTIENT                                                                          \
-    "CASE WHEN " INTERVAL_SMALL("%1") " AND %2" OP("<>") "'NaN'" F8 " AND (" PART("year", "%1")    \
-        OP("+") "1)" OP("<=") "1e8" F8 OP("*") "LEAST(" ABS("%2") ", 1e15" F8 ") AND (" PART(      \
-            "day", "%1")                                                                           \
-            OP("+") "1)" OP("<=") "1e9" F8 OP("*") "LEAST(" ABS("%2") ", 1e15" F8 ") AND (" PART(  \
-                "hour", "%1")                                                                      \
-                OP("+") "1)" OP("<=") "1e9" F8 OP("*") "LEAST(" ABS(                               \
-                    "%2") ", 1e15" F8 ") THEN %1" OP("/") "%2 END"
+    "CASE WHEN " INTERVAL_SMALL("%1") " AND %2" OP("<>") "'NaN'" F8 " AND %2" OP(                  \
+        "<>") "0 AND (" PART("year", "%1") OP("+") "1)" OP("<=")                                   \
+        TIMES_DIVISOR("1e8") " AND (" PART("day", "%1") OP("+") "1)" OP("<=")                      \
+            TIMES_DIVISOR("1e9") " AND (" PART("hour", "%1") OP("+") "1)" OP("<=")                 \
+                TIMES_DIVISOR("1e9") " THEN %1" OP("/") "%2 END"
 
 const struct expr_operation expr_operators[] = {
     INTEGERS("+", RULE_ADD),
@@ -190,7 +188,7 @@ const struct expr_operation expr_operators[] = {
     NUMERIC("-", RULE_SUBTRACT, 0, "(%1" OP("-") "%2)"),
     NUMERIC("*", RULE_MULTIPLY, 0, "(%1" OP("*") "%2)"),
     NUMERIC("/", RULE_DIVIDE, OP_NULLABLE, "(%1" OP("/") "NULLIF(%2, 0))"),
-    NUMERIC("%", RULE_MODULO, OP_NULLABLE, "(%1" OP("%") "NULLIF(%2, 0))"),
+    NUMERIC("%", RULE_MODULO, OP_NULLABLE, "(%1" OP("%%") "NULLIF(%2, 0))"),
     FLOATS("+", RULE_ADD, FLOAT_PLUS, WIDENED("+")),
     FLOATS("-", RULE_SUBTRACT, FLOAT_MINUS, WIDENED("-")),
     FLOATS("*", RULE_MULTIPLY, FLOAT_TIMES, WIDENED("*")),

@@ -111,7 +111,9 @@ static void write_body(const struct expr *expr, struct text *out)
         text_printf(out, "%.*s", (int)length, sql);
         if (!next)
             return;
-        if (next[1] == 'T')
+        if (next[1] == '%')
+            text_add(out, "%");
+        else if (next[1] == 'T')
             write_type(&expr->type, out);
         else if (next[1] == 'F')
             text_literal(out, expr->text);
