@@ -211,6 +211,333 @@ def test_a_grant_shows_its_account_and_the_first_sets_the_cap(ledger):
                                         "1e-6").stderr
 
 
+def budget(ledger, name="ana", holder="analyst"):
+    (row,) = [row for row in ledger.table("budget", "show", name) if row["holder"] == holder]
+    return row
+
+
+def test_budget_set_changes_only_what_is_named(ledger):
+    ledger.analyst(epsilon="3", window="week")
+    ledger.charge(5000)
+    ledger.ctl("budget", "set", "ana", "census", "--epsilon", "2")
+    row = budget(ledger)
+    assert (row["epsilon"], row["delta"], row["budget_window"]) == (2, 0.000001, "week")
+    assert row["spent_pico"] == 5000
+    done = ledger.ctl("budget", "set", "ana", "panel", "--epsilon", "2", check=False)
+    assert done.returncode == 2 and "--delta" in done.stderr
+
+
+def test_a_dry_run_shows_the_change_and_makes_none(ledger):
+    ledger.analyst(epsilon="3")
+    entries = ledger.table("status")["entries"]
+    (row,) = json.loads(ledger.ctl("budget", "set", "ana", "census", "--epsilon", "2", "--dry-run",
+                                   "--json").stdout)
+    assert row["epsilon"] == 2
+    assert budget(ledger)["epsilon"] == 3
+    ledger.charge(5000)
+    done = ledger.ctl("budget", "reset", "ana", "census", "--dry-run", "--json")
+    assert "nothing was changed" in done.stderr and json.loads(done.stdout)[0]["spent_pico"] == 0
+    assert budget(ledger)["spent_pico"] == 5000
+    assert ledger.table("status")["entries"] == entries + 1
+
+
+def test_the_cap_of_a_dataset_is_set_released_and_enforced(ledger):
+    ledger.analyst("ana")
+    ledger.analyst("bob")
+    ledger.charge(ledger.account()["cap_pico"])
+    assert ledger.charge(5000, analyst="bob")["outcome"] == "exceeded"
+    ledger.ctl("budget", "cap", "census", "--off")
+    assert ledger.account("bob")["dataset_capped"] is False
+    assert ledger.charge(5000, analyst="bob")["outcome"] == "ok"
+    ledger.ctl("budget", "cap", "census", "--on")
+    assert ledger.charge(5000, analyst="bob")["outcome"] == "exceeded"
+    ledger.ctl("budget", "cap", "census", "--epsilon", "2")
+    assert budget(ledger, "", "dataset")["epsilon"] == 2
+    assert ledger.charge(5000, analyst="bob")["outcome"] == "ok"
+    spent = budget(ledger, "", "dataset")["spent_pico"]
+    assert spent == ledger.account()["cap_pico"] + 10000
+    for wrong in ([], ["--on", "--off"], ["--epsilon", "1", "--off"]):
+        assert ledger.ctl("budget", "cap", "census", *wrong, check=False).returncode == 2
+    ledger.ctl("budget", "cap", "census", "--reset", "--yes")
+    assert budget(ledger, "", "dataset")["spent_pico"] == 0
+
+
+def test_a_cap_set_before_the_first_grant_stays(ledger):
+    ledger.ctl("budget", "cap", "census", "--epsilon", "5", "--delta", "1e-6")
+    ledger.analyst("ana", epsilon="1")
+    assert budget(ledger, "", "dataset")["epsilon"] == 5
+
+
+def test_a_group_bounds_its_members_together(ledger):
+    for name in ("ana", "bob", "eve"):
+        ledger.analyst(name, dataset=None)
+    ledger.ctl("budget", "cap", "census", "--epsilon", "10", "--delta", "1e-6")
+    for name in ("ana", "bob", "eve"):
+        ledger.grant(name)
+    ledger.ctl("group", "join", "team", "ana")
+    ledger.ctl("group", "join", "team", "bob")
+    ledger.ctl("budget", "cap", "census", "--group", "team", "--epsilon", "1", "--delta", "1e-6")
+    whole = ledger.account()["cap_pico"]
+    assert ledger.charge(whole - 1000)["outcome"] == "ok"
+    answer = ledger.charge(5000, analyst="bob")
+    assert (answer["outcome"], answer["refused_by"]) == ("exceeded", "group")
+    assert ledger.charge(5000, analyst="eve")["outcome"] == "ok"
+    # Leaving gives the leaver's own budget alone; what the group spent stays spent.
+    ledger.ctl("group", "leave", "team", "bob")
+    assert ledger.charge(5000, analyst="bob")["outcome"] == "ok"
+    assert budget(ledger, "team", "group")["spent_pico"] == whole - 1000
+    assert ledger.table("group", "list") == [
+        {"group_name": "team", "analysts": "ana", "capped_datasets": "census"}]
+    assert ledger.ctl("group", "leave", "team", "bob", check=False).returncode == 1
+    assert ledger.ctl("group", "join", "team", "nobody", check=False).returncode == 1
+    assert ledger.ctl("group", "join", "team", "ana", check=False).returncode == 1
+    ledger.ctl("ledger", "verify")
+
+
+def test_freeze_and_unfreeze(ledger):
+    ledger.analyst()
+    ledger.ctl("budget", "freeze", "ana", "census")
+    assert ledger.charge()["outcome"] == "frozen"
+    ledger.ctl("budget", "unfreeze", "ana", "census")
+    assert ledger.charge()["outcome"] == "ok"
+    assert ledger.ctl("budget", "freeze", "ana", "panel", check=False).returncode == 1
+
+
+def test_removing_and_adding_again_gives_nothing_back(ledger):
+    ledger.analyst(epsilon="1")
+    ledger.charge(50_000)
+    ledger.ctl("analyst", "remove", "ana", "--yes")
+    assert ledger.charge()["outcome"] == "no_account"
+    assert ledger.rows("SELECT * FROM pgveil.login('ana')") == []
+    assert ledger.table("analyst", "list") == []
+    ledger.analyst(epsilon="1", window="day")
+    assert ledger.spend() == 50_000
+    ledger.ctl("budget", "revoke", "ana", "census", "--yes")
+    assert ledger.charge()["outcome"] == "no_account"
+    ledger.grant(epsilon="3")
+    assert ledger.spend() == 50_000
+
+
+def test_a_reset_forgets_and_says_so_in_the_journal(ledger):
+    ledger.analyst()
+    ledger.charge(50_000)
+    ledger.ctl("budget", "reset", "ana", "census", "--yes")
+    assert ledger.spend() == 0
+    assert ledger.account()["dataset_spent_pico"] == 50_000
+    ledger.charge(7000)
+    ledger.grant(window="day")
+    assert ledger.spend() == 7000
+    last = [row for row in ledger.table("ledger", "tail") if row["kind"] == "reset"]
+    assert len(last) == 1 and "mu2 50000" in last[0]["detail"]
+    ledger.ctl("ledger", "verify")
+
+
+@pytest.mark.parametrize("command", [["analyst", "remove", "ana"], ["budget", "reset", "ana", "census"],
+                                     ["budget", "revoke", "ana", "census"],
+                                     ["budget", "cap", "census", "--reset"]])
+def test_what_cannot_be_undone_wants_a_yes(ledger, command):
+    ledger.analyst()
+    ledger.charge(5000)
+    done = ledger.ctl(*command, check=False)
+    assert done.returncode == 2 and "--yes" in done.stderr
+    shown, code = on_terminal(ledger, command, [(b"Type yes: ", b"no\n")])
+    assert code == 1 and b"nothing was changed" in shown
+    assert ledger.spend() == 5000 and ledger.account()["dataset_spent_pico"] == 5000
+    shown, code = on_terminal(ledger, command, [(b"Type yes: ", b"yes\n")])
+    assert code == 0, shown
+
+
+def test_pure_mode_counts_epsilon_alone(ledger):
+    ledger.analyst(dataset=None)
+    ledger.ctl("budget", "grant", "ana", "census", "-e", "1", "-d", "1e-6", "--mode", "pure")
+    assert ledger.charge(1000)["outcome"] == "exceeded"
+    outcomes = [ledger.charge(10**12, epsilon=300_000_000)["outcome"] for _ in range(4)]
+    assert outcomes == ["ok", "ok", "ok", "exceeded"]
+    assert budget(ledger)["spent"] == 0.9
+    # The charges are known in the other currencies too: nothing comes back with another mode.
+    ledger.ctl("budget", "set", "ana", "census", "--mode", "gdp")
+    assert budget(ledger)["spent_pico"] == 3 * 10**12
+    assert ledger.charge(1000)["outcome"] == "exceeded"
+
+
+def test_zcdp_mode_prices_pure_charges_lower_and_gaussians_alike(ledger):
+    ledger.analyst(dataset=None)
+    ledger.ctl("budget", "cap", "census", "-e", "20", "-d", "1e-6")
+    ledger.ctl("budget", "grant", "ana", "census", "-e", "3", "-d", "1e-6", "--mode", "zcdp")
+    assert ledger.charge(2_000_000)["booked_pico"] == 2_000_000
+    # 2 * 0.5 * tanh(0.25) = 0.244918662403709129...
+    answer = ledger.charge(389_241_966_476, epsilon=500_000_000)
+    assert answer["booked_pico"] == 244_918_662_404
+    assert ledger.spend() == 244_920_662_404
+    assert answer["dataset_spent_pico"] == 389_243_966_476
+    assert ledger.charge(389_241_966_476, epsilon=500_000_000)["outcome"] == "exceeded"
+    assert ledger.rows("SELECT mu2_pico FROM pgveil.history('ana', 'census', 9)") == \
+        [("2000000",), ("244918662404",)]
+    ledger.ctl("ledger", "verify")
+
+
+def test_forecast_agrees_with_the_price_of_a_count(ledger):
+    ledger.analyst(epsilon="1")
+    rows = {row["error_95"]: row for row in ledger.table("budget", "forecast", "ana", "census")}
+    # Half-width 10 at 95 %: sigma 5.357, mu^2 0.0348432.
+    assert abs(rows[10]["price"] - 34_843_200_000) < 100_000
+    assert rows[10]["queries_left"] == 1
+    whole = ledger.account()["cap_pico"]
+    assert rows[100]["queries_left"] == whole // rows[100]["price"]
+    ledger.charge(whole)
+    assert {row["queries_left"] for row in ledger.table("budget", "forecast", "ana", "census")} == {0}
+    assert "#" not in ledger.ctl("budget", "forecast", "ana", "census").stdout
+    assert ledger.ctl("budget", "forecast", "ana", "panel", check=False).returncode == 1
+
+
+def test_datasets_and_one_analyst_are_shown(ledger):
+    ledger.analyst("ana")
+    ledger.charge()
+    (row,) = ledger.table("dataset", "list")
+    assert row["dataset"] == "census" and row["charges"] == 1 and "epsilon 1," in row["cap"]
+    assert ledger.table("analyst", "show", "ana")["datasets"] == "census"
+    assert ledger.ctl("analyst", "show", "bob", check=False).returncode == 1
+
+
+def test_the_journal_is_shown_from_its_end_and_by_entry(ledger):
+    ledger.analyst()
+    request = "0b6f0d62-9d0e-4d7c-8f5b-30f0a3cbd0aa"
+    for i in range(5):
+        ledger.charge(2000 + i)
+    ledger.charge(9000, request=request, detail='[{"m": "1"}]')
+    assert [row["mu2_pico"] for row in ledger.table("ledger", "tail", "-n", "3")] == \
+        [2003, 2004, 9000]
+    assert len(ledger.table("ledger", "tail")) == 8
+    assert ledger.table("ledger", "tail", "bob") == []
+    entry = ledger.table("ledger", "show", request)
+    assert (entry["mu2_pico"], entry["state"], entry["detail"]) == (9000, "charged", '[{"m": "1"}]')
+    assert ledger.table("ledger", "show", str(entry["seq"])) == entry
+    assert ledger.ctl("ledger", "show", "4711", check=False).returncode == 1
+
+
+def test_the_export_holds_every_entry_and_lets_the_chain_be_recomputed(ledger):
+    ledger.analyst()
+    for i in range(20):
+        ledger.charge(2000 + i, delta=i, epsilon=None if i % 2 else 1000 * i)
+    rows = [json.loads(line) for line in ledger.ctl("ledger", "export").stdout.splitlines()]
+    assert [row["seq"] for row in rows] == list(range(1, len(rows) + 1))
+    raw = ledger.rows("SELECT seq, request::text, delta_atto, epsilon_nano FROM pgveil.journal "
+                      "ORDER BY seq")
+    for row, (_, request, delta, epsilon) in zip(rows, raw):
+        fields = [row["seq"], row["at"], row["kind"], request, row["analyst"], row["dataset"],
+                  row["debited"], row["mu2_pico"], row["zcdp_pico"], delta, epsilon,
+                  row["fingerprint"], row["detail"]]
+        text = "".join("-," if field is None else f"{len(str(field).encode())}:{field},"
+                       for field in fields)
+        digest = hashlib.sha256(bytes.fromhex(row["prev_hash"]) + text.encode()).hexdigest()
+        assert digest == row["hash"]
+    parsed = list(csv.DictReader(io.StringIO(ledger.ctl("ledger", "export", "--csv").stdout)))
+    assert [row["hash"] for row in parsed] == [row["hash"] for row in rows]
+
+
+def tampered(ledger, *statements):
+    """Runs statements as a superuser who switches the journal's guards off; what verify says."""
+    ledger.rows("SET session_replication_role = replica")
+    for statement in statements:
+        ledger.rows(statement)
+    ledger.rows("RESET session_replication_role")
+    done = ledger.ctl("ledger", "verify", "--json", check=False)
+    assert done.returncode == 1, done.stdout
+    return [(row["seq"], row["finding"]) for row in json.loads(done.stdout)]
+
+
+def journal(ledger):
+    ledger.analyst()
+    for i in range(11):
+        ledger.charge(2000 + i)
+    assert "sound: 13 entries" in ledger.ctl("ledger", "verify").stderr
+
+
+def test_verify_finds_a_changed_amount_with_its_row(ledger):
+    journal(ledger)
+    found = tampered(ledger, "UPDATE pgveil.journal SET mu2_pico = 1 WHERE seq = 7")
+    assert found[0][0] == 7 and "was changed" in found[0][1]
+    assert all("account" in text for _, text in found[1:]) and len(found) == 3
+
+
+def test_verify_finds_an_entry_rehashed_by_hand(ledger):
+    journal(ledger)
+    found = tampered(ledger, "UPDATE pgveil.journal SET detail = 'x' WHERE seq = 7",
+                     "UPDATE pgveil.journal j SET hash = sha256(prev_hash || pgveil.encoded(j)) "
+                     "WHERE seq = 7")
+    assert [seq for seq, _ in found] == [8] and "does not continue" in found[0][1]
+
+
+def test_verify_finds_a_removed_entry_in_the_middle_and_at_the_end(ledger):
+    journal(ledger)
+    found = tampered(ledger, "DELETE FROM pgveil.journal WHERE seq = 7")
+    assert (8, "entries before it are missing") in found
+    found = tampered(ledger, "DELETE FROM pgveil.journal WHERE seq = 13")
+    assert any("at the end" in text for _, text in found)
+
+
+def test_verify_finds_budget_given_back_by_hand(ledger):
+    journal(ledger)
+    found = tampered(ledger, "UPDATE pgveil.account SET mu2_spent_pico = 0 WHERE holder = 'analyst'")
+    assert len(found) == 1 and "analyst ana on census" in found[0][1]
+
+
+def test_verify_with_a_noted_head_finds_an_older_ledger(ledger):
+    journal(ledger)
+    status = ledger.table("status")
+    head = f"{status['entries']}:{status['head']}"
+    ledger.charge(5000)
+    assert ledger.ctl("ledger", "verify", "--head", head).returncode == 0
+    later = ledger.table("status")
+    # As if restored from a backup made before the last charge.
+    ledger.rows("SET session_replication_role = replica")
+    ledger.rows("DELETE FROM pgveil.journal WHERE seq = 14")
+    ledger.rows("UPDATE pgveil.head SET seq = 13, hash = (SELECT hash FROM pgveil.journal WHERE seq = 13)")
+    ledger.rows("UPDATE pgveil.account SET mu2_spent_pico = mu2_spent_pico - 5000, "
+                "zcdp_spent_pico = zcdp_spent_pico - 5000")
+    ledger.rows("RESET session_replication_role")
+    assert ledger.ctl("ledger", "verify").returncode == 0
+    done = ledger.ctl("ledger", "verify", "--head", f"{later['entries']}:{later['head']}", check=False)
+    assert done.returncode == 1 and "older ledger" in done.stdout
+    other = ledger.ctl("ledger", "verify", "--head", f"13:{'0' * 64}", check=False)
+    assert other.returncode == 1 and "another ledger" in other.stdout
+    for wrong in ("13", "0:" + "0" * 64, "x:" + "0" * 64, "13:abc"):
+        assert ledger.ctl("ledger", "verify", "--head", wrong, check=False).returncode == 2
+
+
+def test_the_manual_page_describes_every_command_and_renders(ledger):
+    page = ledger.ctl("help", "--man", server=False).stdout
+    assert page.startswith(".TH PGVEILCTL 8")
+    for line in ledger.ctl("help", server=False).stdout.split("Commands:\n")[1].split("\n\n")[0] \
+            .splitlines():
+        assert "\n.SS " + line[2:34].strip().replace("-", "\\-") + "\n" in page
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completions_know_the_commands(ledger, shell):
+    text = ledger.ctl("completion", shell, server=False).stdout
+    for word in ("analyst", "budget", "forecast", "verify", "epsilon"):
+        assert word in text
+    assert ledger.ctl("completion", "tcsh", server=False, check=False).returncode == 2
+
+
+def test_bash_completes_commands_words_and_options(ledger, tmp_path):
+    script = tmp_path / "completion"
+    script.write_text(ledger.ctl("completion", "bash", server=False).stdout)
+
+    def complete(*words):
+        program_text = (f"source '{script}'; COMP_WORDS=({' '.join(repr(w) for w in words)}); "
+                        f"COMP_CWORD={len(words) - 1}; _pgveilctl; printf '%s\\n' \"${{COMPREPLY[@]}}\"")
+        return subprocess.run(["bash", "-c", program_text], capture_output=True, text=True,
+                              cwd=tmp_path).stdout.split()
+
+    assert complete("pgveilctl", "bud") == ["budget"]
+    assert set(complete("pgveilctl", "group", "")) == {"join", "leave", "list"}
+    assert complete("pgveilctl", "budget", "grant", "ana", "--eps") == ["--epsilon"]
+    assert set(complete("pgveilctl", "ledger", "verify", "--he")) == {"--head", "--help"}
+    assert complete("pgveilctl", "status", "--js") == ["--json"]
+
+
 @pytest.mark.parametrize("options, word", [
     (["--epsilon", "0", "--delta", "1e-6"], "epsilon"),
     (["--epsilon", "-1", "--delta", "1e-6"], "epsilon"),
@@ -256,7 +583,9 @@ def test_tables_are_aligned_and_machines_get_json_and_csv(ledger):
         ["Zoë, \"the\" analyst", "b"]
     parsed = list(csv.DictReader(io.StringIO(ledger.ctl("analyst", "list", "--csv").stdout)))
     assert [row["analyst"] for row in parsed] == ["Zoë, \"the\" analyst", "b"]
-    assert ledger.table("status")["schema_version"] == 1
+    status = ledger.table("status")
+    assert status["schema_version"] == 1 and status["n_analysts"] == 2
+    assert status["durable"] == "no"  # this server runs with fsync = off
 
 
 def config(tmp_path, policies, **more):
