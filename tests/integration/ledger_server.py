@@ -158,11 +158,11 @@ class Ledger:
     def one(self, sql, *parameters):
         return self.rows(sql, *parameters)[0][0]
 
-    def ctl(self, *arguments, stdin=None, check=True, server=True):
+    def ctl(self, *arguments, stdin=None, check=True, server=True, timeout=60):
         command = [program("pgveilctl"), *arguments]
         if server:
             command += ["--server", self.server.conninfo(self.database)]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60,
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout,
                               start_new_session=True)
         if check:
             assert done.returncode == 0, done.stderr

@@ -29,9 +29,16 @@ def test_a_table_is_described_with_its_columns_types_and_keys(analyst):
     assert "people_pkey" in out and "PRIMARY KEY" in out, out
 
 
-def test_comments_are_visible(analyst):
-    assert "one row per person" in psql(analyst, "\\dt+", "census")
-    assert "dollars per week" in psql(analyst, "\\d+ people", "census")
+def test_tables_say_whether_their_rows_can_be_read(analyst):
+    lines = {line.split("|")[1].strip(): line for line in psql(analyst, "\\dt+", "census").splitlines()
+             if line.count("|") > 5}
+    assert "public" in lines["regions"].rsplit("|", 1)[1]
+    assert "private" in lines["people"].rsplit("|", 1)[1]
+
+
+def test_comments_of_the_protected_database_are_not_copied(analyst):
+    """They could carry something of the data."""
+    assert "dollars per week" not in psql(analyst, "\\d+ people", "census")
 
 
 @pytest.mark.parametrize("command", ["\\l", "\\l+", "\\dn", "\\dn+", "\\df", "\\dv", "\\di", "\\ds",

@@ -500,3 +500,30 @@ def test_a_read_only_ledger_charges_nothing_and_says_so(ledger):
         ledger.charge()
     ledger.rows("RESET default_transaction_read_only")
     assert ledger.spend() == 0
+
+
+def spend_tiny(ledger, count):
+    """Charges of 1000 + i mod 977 and delta i mod 3, each its own transaction in one session."""
+    ledger.rows("SET synchronous_commit = off")
+    ledger.rows(f"""DO $$ BEGIN FOR i IN 1 .. {count} LOOP
+        PERFORM pgveil.debit(gen_random_uuid(), 'ana', 'census', 1000 + i % 977, i % 3, NULL, 'f', '[]');
+        COMMIT; END LOOP; END $$""")
+    mu2 = sum(1000 + i % 977 for i in range(1, count + 1))
+    account = ledger.account()
+    assert account["spent_pico"] == account["dataset_spent_pico"] == mu2
+    assert account["delta_spent_atto"] == sum(i % 3 for i in range(1, count + 1))
+    assert ledger.one("SELECT sum(mu2_pico) FROM pgveil.journal") == mu2
+    assert ledger.charge(account["cap_pico"] - mu2 + 1)["outcome"] == "exceeded"
+    assert ledger.charge(account["cap_pico"] - mu2)["outcome"] == "ok"
+    ledger.ctl("ledger", "verify", timeout=1800)
+
+
+def test_many_tiny_charges_add_up_exactly(ledger):
+    ledger.analyst()
+    spend_tiny(ledger, 5000)
+
+
+@pytest.mark.slow
+def test_a_million_tiny_charges_add_up_exactly(ledger):
+    ledger.analyst(epsilon="10")
+    spend_tiny(ledger, 1_000_000)
