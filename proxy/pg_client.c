@@ -6,13 +6,15 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "proxy/log.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 10000,
     BACKOFF_FIRST_MS = 50,
-    BACKOFF_MOST_MS = 2000,
+    BACKOFF_MOST_MS = 1000,
+    GRACE_MS = 5000, /* a server that was there a moment ago is given so long to come back */
     CANCEL_THREADS_MAX = 32,
 };
 
@@ -49,6 +51,7 @@ struct pg_client {
     unsigned long session; /* counts connections: a callback may have dropped the one in use */
     unsigned backoff_ms;
     unsigned failures; /* connection attempts in a row */
+    uint64_t lost_at;  /* when a working connection was lost, monotonic milliseconds; 0: never */
     unsigned depth;    /* callbacks under way */
     bool freed;        /* by one of them */
 };
@@ -155,6 +158,13 @@ static void request_finish(struct request *request, const PGresult *result)
     request_free(request);
 }
 
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 /* Closes the connection. No callback. */
 static void client_close(struct pg_client *client)
 {
@@ -172,6 +182,7 @@ static void client_close(struct pg_client *client)
 static void client_lose(struct pg_client *client)
 {
     bool running = client->state == CLIENT_RUNNING || client->state == CLIENT_BROKEN;
+    client->lost_at = now_ms();
     client_close(client);
     client_enter(client);
     if (running && client->head != NULL)
@@ -235,7 +246,9 @@ static void client_connect_failed(struct pg_client *client, const char *why)
                                                                      : BACKOFF_MOST_MS;
     client->state = CLIENT_BACKOFF;
     client_arm(client, client->backoff_ms);
-    client_fail_all(client);
+    /* A restart is bridged; a server that stays away is not waited for by every statement. */
+    if (client->lost_at == 0 || now_ms() - client->lost_at >= GRACE_MS)
+        client_fail_all(client);
 }
 
 static void client_connected(struct pg_client *client)

@@ -8,7 +8,8 @@
  * session.
  *
  * A lost connection fails the statement under way, never one that was not sent yet: those wait for
- * the next connection, and fail where it cannot be made. libpq resolves host names synchronously;
+ * the next connection, and fail where it cannot be made (within seconds, if the server was there a
+ * moment ago: a restart is bridged). libpq resolves host names synchronously;
  * give hostaddr where that matters.
  */
 #include <event2/event.h>

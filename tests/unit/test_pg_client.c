@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -235,6 +236,36 @@ Test(pg_client, the_server_may_go_and_come_back)
     send_plain("SELECT 'back'", 0, &back);
     wait_for(&back);
     cr_assert_str_eq(back.value, "back");
+}
+
+static void *resume_soon(void *context)
+{
+    (void)context;
+    sleep(1);
+    pg_server_resume(&server);
+    return NULL;
+}
+
+Test(pg_client, a_restart_of_the_server_is_waited_for)
+{
+    struct seen first = {0}, waits = {0};
+    pthread_t thread;
+    send_plain("SELECT 1", 0, &first);
+    wait_for(&first);
+    pg_server_pause(&server);
+    cr_assert_eq(pthread_create(&thread, NULL, resume_soon, NULL), 0);
+    send_plain("SELECT 'came back'", 0, &waits);
+    for (int i = 0; i < 100 && !waits.last; i++) {
+        event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        usleep(1000);
+    }
+    if (waits.lost == 1) { /* it was sent before the loss was noticed */
+        memset(&waits, 0, sizeof waits);
+        send_plain("SELECT 'came back'", 0, &waits);
+    }
+    wait_for(&waits);
+    cr_assert_str_eq(waits.value, "came back");
+    pthread_join(thread, NULL);
 }
 
 Test(pg_client, an_idle_connection_that_the_server_closed_costs_no_statement)
