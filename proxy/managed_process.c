@@ -80,7 +80,8 @@ pid_t process_start(const char *path, const char *const *arguments, const char *
     if (copy == NULL)
         goto out;
     for (size_t i = 0; i < n; i++) {
-        if ((copy[i] = strdup(arguments[i])) == NULL)
+        /* PostgreSQL's programs find their folder by the name they are called by. */
+        if ((copy[i] = strdup(i == 0 ? path : arguments[i])) == NULL)
             goto out;
     }
     pid = fork();
