@@ -52,3 +52,5 @@ check-stat: $(STAT_TESTS) ## run the statistical tests
 
 check-layering: ## who includes whom
 	tests/check-layering.sh
+
+include $(wildcard tests/fuzz/fuzz.mk)
