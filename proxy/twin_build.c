@@ -141,12 +141,35 @@ static bool check_name(const struct twin_builder *builder, const char *dataset)
                                           "pg_*");
 }
 
-static bool fill(const struct twin_builder *builder)
+/* Names without a schema mean on the twin what they mean to pgveil's role on the protected
+ * database. */
+static bool copy_search_path(const struct twin_builder *builder, const char *search_path)
+{
+    PGresult *rows =
+        twin_ask(builder, builder->twin, "SELECT pg_catalog.set_config('search_path', $1, true)", 1,
+                 &search_path);
+    PQclear(rows);
+    return rows != NULL && twin_run(builder, builder->twin,
+                                    "ALTER DATABASE " BUILDING " SET search_path FROM CURRENT");
+}
+
+static bool fill(const struct twin_builder *builder, const char *search_path)
 {
     return twin_run(builder, builder->twin, build_script) &&
            twin_run(builder, builder->twin, twin_script) && twin_create_tables(builder) &&
            twin_copy_rows(builder) && twin_create_foreign_keys(builder) &&
-           twin_describe_columns(builder) && twin_run(builder, builder->twin, "COMMIT");
+           twin_describe_columns(builder) && copy_search_path(builder, search_path) &&
+           twin_run(builder, builder->twin, "COMMIT");
+}
+
+/* Read before the snapshot's own settings; "" where it cannot be. */
+static const char *read_search_path(const struct twin_builder *builder)
+{
+    PGresult *rows = twin_ask(builder, builder->source,
+                              "SELECT pg_catalog.current_setting('search_path')", 0, NULL);
+    const char *text = rows != NULL ? arena_strdup(builder->arena, PQgetvalue(rows, 0, 0)) : "";
+    PQclear(rows);
+    return text;
 }
 
 static bool database_exists(const struct twin_builder *builder, const char *name, bool *exists)
@@ -190,12 +213,15 @@ bool twin_build(const char *admin_conninfo, const struct config_dataset *dataset
                 struct catalog *catalog, char error[512])
 {
     struct twin_builder builder = {.arena = arena_new(), .catalog = catalog, .error = error};
+    const char *search_path = "";
     bool built = check_name(&builder, dataset->name) &&
-                 open_connection(&builder, &builder.source, dataset->server, NULL) &&
-                 open_connection(&builder, &builder.admin, admin_conninfo, "postgres") &&
-                 run_each(&builder, builder.admin, server_script) &&
-                 open_connection(&builder, &builder.twin, admin_conninfo, BUILDING) &&
-                 twin_run(&builder, builder.source, source_script) && fill(&builder);
+                 open_connection(&builder, &builder.source, dataset->server, NULL);
+    if (built)
+        search_path = read_search_path(&builder);
+    built = built && open_connection(&builder, &builder.admin, admin_conninfo, "postgres") &&
+            run_each(&builder, builder.admin, server_script) &&
+            open_connection(&builder, &builder.twin, admin_conninfo, BUILDING) &&
+            twin_run(&builder, builder.source, source_script) && fill(&builder, search_path);
     PQfinish(builder.twin);
     PQfinish(builder.source);
     built = built && switch_over(&builder, dataset->name);
@@ -229,6 +255,7 @@ char *twin_role_sql(const char *analyst, const char *dataset)
         "  IF pg_catalog.octet_length(v_role) NOT BETWEEN 1 AND 63 OR v_role ~ '^(pg_|pgveil_)' THEN"
         "    RAISE EXCEPTION 'this cannot be an analyst''s name';"
         "  END IF;"
+        "  PERFORM pg_catalog.pg_advisory_xact_lock(7091806402);" /* two logins at once */
         "  SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
         "    INTO v_super FROM pg_catalog.pg_roles WHERE rolname = v_role;"
         "  IF v_super IS NULL THEN"

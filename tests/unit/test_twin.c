@@ -658,6 +658,17 @@ Test(twin, names_that_would_be_dangerous_are_refused)
     catalog_free(catalog);
 }
 
+Test(twin, the_search_path_is_that_of_the_protected_database)
+{
+    pg_server_run(&server, "postgres",
+                  "ALTER ROLE reader SET search_path = \"My Schema\", public, \"no;such\"");
+    build();
+    PGconn *conn = connect_analyst();
+    cr_assert_str_eq(ask(conn, "SHOW search_path"), "\"My Schema\", public, \"no;such\"");
+    cr_assert_str_eq(ask(conn, "SELECT '\"a.\"\"b\"'::regclass"), "\"a.\"\"b\"");
+    PQfinish(conn);
+}
+
 /* What psql sends for its commands, with psql itself. */
 Test(twin, psql_commands_work_for_an_analyst)
 {
