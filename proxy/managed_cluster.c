@@ -22,7 +22,8 @@ enum {
     LOG_BYTES_MAX = 10 << 20
 };
 
-/* Settings of both servers. Nothing that could hold a literal of a statement is logged. */
+/* Settings of both servers. Nothing that could hold a literal of a statement is logged. Shared memory
+ * of the kind that PostgreSQL needs in any case: /dev/shm may be closed to us in a container. */
 static const char common_settings[] = "listen_addresses = ''\n"
                                       "port = 5432\n"
                                       "unix_socket_directories = '../socket'\n"
@@ -34,6 +35,7 @@ static const char common_settings[] = "listen_addresses = ''\n"
                                       "wal_level = minimal\n"
                                       "max_wal_senders = 0\n"
                                       "huge_pages = off\n"
+                                      "dynamic_shared_memory_type = sysv\n"
                                       "jit = off\n"
                                       "jit_provider = 'none'\n"
                                       "autovacuum_max_workers = 1\n"
