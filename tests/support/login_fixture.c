@@ -9,6 +9,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,6 +132,7 @@ struct login_fixture *login_fixture_new(enum config_tls mode)
     struct login_fixture *fixture = calloc(1, sizeof *fixture);
     if (fixture == NULL)
         abort();
+    signal(SIGPIPE, SIG_IGN); /* as the server does */
     fixture->base = event_base_new();
     fixture->config.tls_mode = mode;
     fixture->config.login_timeout_ms = 10000;
