@@ -40,8 +40,8 @@ static void find_verifier(void *owner, void *login, const char *user)
     struct server *server = owner;
     struct ledger_call call;
     ledger_login_call(&call, user);
-    pg_client_send(server->ledger, call.sql, call.n_params, NULL, call.values, LEDGER_LOGIN_MS,
-                   on_verifier, login);
+    pg_client_send(server_ledger(server), call.sql, call.n_params, NULL, call.values,
+                   LEDGER_LOGIN_MS, on_verifier, login);
 }
 
 static void on_login(void *owner, struct stream *stream, struct startup *startup)

@@ -24,6 +24,15 @@ const struct dataset *server_find_dataset(const struct server *server, const cha
     return NULL;
 }
 
+struct pg_client *server_ledger(struct server *server)
+{
+    static size_t turn;
+    for (size_t i = 0; i < LEDGER_CONNECTIONS; i++)
+        if (pg_client_is_idle(server->ledger[i]))
+            return server->ledger[i];
+    return server->ledger[turn++ % LEDGER_CONNECTIONS];
+}
+
 /* Applies the schema, and asks for each dataset's secret, over a connection of its own. */
 static bool open_ledger(struct server *server, const char *conninfo, int64_t *seeds,
                         char error[512])
@@ -154,9 +163,12 @@ bool server_open(struct server *server, struct server_managed *managed, char err
         snprintf(error, 512, "no noise: the generator has no entropy or failed its self test");
         goto cleanup;
     }
-    server->ledger = pg_client_new(server->base, ledger, "ledger");
     server->twin_admin = pg_client_new(server->base, twin, "twin server");
-    ok = server->ledger != NULL && server->twin_admin != NULL;
+    ok = server->twin_admin != NULL;
+    for (size_t i = 0; i < LEDGER_CONNECTIONS; i++) {
+        server->ledger[i] = pg_client_new(server->base, ledger, "ledger");
+        ok = ok && server->ledger[i] != NULL;
+    }
 cleanup:
     free(seeds);
     free(ledger);
@@ -172,7 +184,8 @@ void server_close(struct server *server, struct server_managed *managed)
         policy_free(server->datasets[i].policy);
     }
     free(server->datasets);
-    pg_client_free(server->ledger);
+    for (size_t i = 0; i < LEDGER_CONNECTIONS; i++)
+        pg_client_free(server->ledger[i]);
     pg_client_free(server->twin_admin);
     tls_free(server->tls);
     dp_noise_free(server->noise);

@@ -25,12 +25,15 @@ struct dataset {
     struct measure_pool *pool;
 };
 
+/* Connections to the ledger: charges on several of them share the wait for the disk. */
+enum { LEDGER_CONNECTIONS = 8 };
+
 struct server {
     struct event_base *base;
     struct config *config;
     struct ssl_ctx_st *tls; /* NULL: off */
     struct dp_noise *noise;
-    struct pg_client *ledger;
+    struct pg_client *ledger[LEDGER_CONNECTIONS];
     struct pg_client *twin_admin;
     char *twin_socket; /* path of the twin server's socket */
     size_t n_datasets;
@@ -40,6 +43,8 @@ struct server {
 };
 
 const struct dataset *server_find_dataset(const struct server *server, const char *name);
+/* A connection to the ledger, idle if there is one. */
+struct pg_client *server_ledger(struct server *server);
 /* Sessions of one analyst, and those of them that wait for a measurement. */
 size_t server_count_sessions(const struct server *server, const char *analyst);
 size_t server_count_measuring(const struct server *server, const char *analyst);

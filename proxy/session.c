@@ -672,7 +672,7 @@ void session_start(struct server *server, struct stream *stream, struct startup 
         struct ledger_call call;
         ledger_account_call(&call, startup->user, startup->database);
         arm(session);
-        pg_client_send(server->ledger, call.sql, call.n_params, NULL, call.values,
+        pg_client_send(server_ledger(server), call.sql, call.n_params, NULL, call.values,
                        server->config->login_timeout_ms, on_account, session_ticket_take(session));
     }
 }

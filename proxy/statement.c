@@ -127,7 +127,7 @@ static void resolve(struct statement_run *run, bool answered)
 {
     struct ledger_call call;
     ledger_resolve_call(&call, run->request_id, answered);
-    pg_client_send(run->session->server->ledger, call.sql, call.n_params, NULL, call.values,
+    pg_client_send(server_ledger(run->session->server), call.sql, call.n_params, NULL, call.values,
                    LEDGER_TIMEOUT_MS, on_resolved, NULL);
 }
 
@@ -210,8 +210,8 @@ static void ask_ledger(struct statement_run *run, const struct ledger_call *call
     wait->ticket = session_ticket_take(run->session);
     wait->serial = run->serial;
     wait->then = then;
-    pg_client_send(run->session->server->ledger, call->sql, call->n_params, NULL, call->values,
-                   LEDGER_TIMEOUT_MS, on_ledger, wait);
+    pg_client_send(server_ledger(run->session->server), call->sql, call->n_params, NULL,
+                   call->values, LEDGER_TIMEOUT_MS, on_ledger, wait);
 }
 
 static void fail_ledger(struct statement_run *run)
