@@ -28,6 +28,18 @@ static const struct expr *negated(struct scope *scope, const struct expr *expr, 
     return expr ? expr_apply(scope, &expr_op_not, &expr, 1, location) : NULL;
 }
 
+const struct expr *expr_null_test(struct scope *scope, const struct expr *arg, bool is_null,
+                                  int location)
+{
+    if (arg->type.oid == TYPE_UNKNOWN) {
+        struct catalog_type text = expr_builtin(scope, TYPE_TEXT, -1);
+        arg = expr_coerce(scope, arg, &text, false, arg->location);
+    }
+    return arg ? expr_apply(scope, is_null ? &expr_op_is_null : &expr_op_is_not_null, &arg, 1,
+                            location)
+               : NULL;
+}
+
 /* ---- IN ---- */
 
 static const struct expr *in_array(struct scope *scope, const struct expr *value,
@@ -179,8 +191,7 @@ static const struct expr *distinct(struct scope *scope, const PgQuery__AExpr *no
     /* PostgreSQL reads a comparison with NULL as a test for NULL. */
     for (int i = 0; i < 2; i++)
         if (args[i]->type.oid == TYPE_UNKNOWN && !args[i]->text)
-            return expr_apply(scope, not_distinct ? &expr_op_is_null : &expr_op_is_not_null,
-                              &args[1 - i], 1, node->location);
+            return expr_null_test(scope, args[1 - i], not_distinct, node->location);
     if (!equal_sides(scope, &args[0], &args[1], node->location))
         return NULL;
     return expr_apply(scope, not_distinct ? &expr_op_not_distinct : &expr_op_distinct, args, 2,

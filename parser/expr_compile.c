@@ -72,23 +72,13 @@ static const struct expr *bool_node(struct scope *scope, const PgQuery__BoolExpr
 
 static const struct expr *null_test(struct scope *scope, const PgQuery__NullTest *node)
 {
-    const struct expr *arg = node->xpr || node->argisrow ? NULL : expr_node(scope, node->arg);
-
-    if (node->xpr || node->argisrow)
-        return expr_unsupported(scope, node->location, "this test for NULL", NULL);
-    if (!arg)
-        return NULL;
-    if (arg->type.oid == TYPE_UNKNOWN) {
-        struct catalog_type text = expr_builtin(scope, TYPE_TEXT, -1);
-        arg = expr_coerce(scope, arg, &text, false, arg->location);
-        if (!arg)
-            return NULL;
-    }
     bool is_null = node->nulltesttype == PG_QUERY__NULL_TEST_TYPE__IS_NULL;
-    if (!is_null && node->nulltesttype != PG_QUERY__NULL_TEST_TYPE__IS_NOT_NULL)
+
+    if (node->xpr || node->argisrow ||
+        (!is_null && node->nulltesttype != PG_QUERY__NULL_TEST_TYPE__IS_NOT_NULL))
         return expr_unsupported(scope, node->location, "this test for NULL", NULL);
-    return expr_apply(scope, is_null ? &expr_op_is_null : &expr_op_is_not_null, &arg, 1,
-                      node->location);
+    const struct expr *arg = expr_node(scope, node->arg);
+    return arg ? expr_null_test(scope, arg, is_null, node->location) : NULL;
 }
 
 static const struct expr *boolean_test(struct scope *scope, const PgQuery__BooleanTest *node)

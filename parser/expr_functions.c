@@ -40,8 +40,6 @@
                                               " OR NOT pg_catalog.isfinite(%2) THEN "
 #define TRUNCATES(type, zone) STAMP_FROM("4000-01-02", type, zone)
 #define SHIFTS(type, zone) STAMP_FROM("4714-11-25", type, zone)
-#define INTERVAL_WITHIN                                                                            \
-    "CASE WHEN pg_catalog.abs(pg_catalog.date_part('year', %2))" OP("<=") "80000000 THEN "
 
 #define EXTRACT(type, flags)                                                                       \
     {                                                                                              \
@@ -177,7 +175,7 @@ const struct expr_operation expr_functions[] = {
      TYPE_INTERVAL,
      RULE_DATE_TRUNC,
      TRUNC_FLAGS,
-     INTERVAL_WITHIN "pg_catalog.date_trunc(%F, %2) END"},
+     "pg_catalog.date_trunc(%F, %2)"},
     {"date_trunc", 3, {TXT, TYPE_TIMESTAMPTZ, TXT}, TYPE_TIMESTAMPTZ, RULE_NONE, 0, NULL},
     {"timezone",
      2,

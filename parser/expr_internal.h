@@ -109,8 +109,8 @@ enum expr_flag {
     OP_INTEGER = 1024  /* written by the width of its integers, not by the template */
 };
 
-/* One row of the allow-list. sql: %1.. are the arguments, %T the result type, %F the field, %% a per
- * cent sign; NULL: known so that resolution comes out as PostgreSQL's, and refused. */
+/* One row of the allow-list. sql: %1.. are the arguments, %T the result type, %F the field, %% a
+ * per cent sign; NULL: known so that resolution comes out as PostgreSQL's, and refused. */
 struct expr_operation {
     const char *name;
     unsigned n_args;

@@ -21,4 +21,7 @@ const struct expr *expr_operator_node(struct scope *scope, const PgQuery__AExpr 
 const struct expr *expr_logic(struct scope *scope, enum expr_kind kind,
                               const struct expr *const *args, size_t n_args, int location);
 
+const struct expr *expr_null_test(struct scope *scope, const struct expr *arg, bool is_null,
+                                  int location);
+
 #endif

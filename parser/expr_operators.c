@@ -115,40 +115,56 @@
         ")" OP("<=") "2145031948 THEN " d                                                          \
         OP(op) n " END"
 
-#define PART(field, x) ABS("pg_catalog.date_part('" field "', " x ")")
-#define INTERVAL_WITHIN(x, years, days, hours)                                                     \
-    PART("year", x)                                                                                \
-    OP("<=") years " AND " PART("day", x) OP("<=") days " AND " PART("hour", x) OP("<=") hours
-/* From 4000 BC to the year 290000 shifts of less than 700 years stay within the type. */
-#define STAMP_SHIFT(op, type, zone, t, i)                                                          \
-    "CASE WHEN NOT " FINITE(t) " THEN CASE WHEN " i " IS NOT NULL THEN " t " END WHEN " t OP(      \
-        ">=") "'4000-01-01 00:00:00" zone " BC'::pg_catalog." type                                 \
-              " AND " t OP("<") "'290000-01-01 00:00:00" zone "'::pg_catalog." type                \
-                                " AND " INTERVAL_WITHIN(i, "200", "73000", "1752000") " THEN " t   \
-                                OP(op) i " END"
+#define PART(field, x) "pg_catalog.date_part('" field "', " x ")"
+#define MONTHS(x) "(" PART("year", x) OP("*") "12" OP("+") PART("month", x) ")"
+#define SECONDS(x)                                                                                 \
+    "((" PART("hour", x) OP("*") "60" OP("+") PART("minute", x) ")" OP("*") "60" OP("+")           \
+        PART("second", x) ")"
+
+/* Where a time stamp comes to when an interval's months, days and seconds are added one after the
+ * other, in days by the mean month: every step must stay within the type, with a year to spare. */
+#define STEP_1(op, t, i)                                                                           \
+    "(" PART("epoch", t) OP("/") "86400" OP(op) "(" MONTHS(i) OP("*") "30.436875" F8 "))"
+#define STEP_2(op, t, i) "(" STEP_1(op, t, i) OP(op) PART("day", i) ")"
+#define STEP_3(op, t, i) "(" STEP_2(op, t, i) OP(op) "(" SECONDS(i) OP("/") "86400))"
+#define STEPS(op, t, i) STEP_1(op, t, i) ", " STEP_2(op, t, i) ", " STEP_3(op, t, i)
+/* From 4713 BC to the year 294275, in days since 1970. */
+#define STAMP_SHIFT(op, t, i)                                                                      \
+    "CASE WHEN NOT " FINITE(                                                                       \
+        t) " THEN CASE WHEN " i " IS NOT NULL THEN " t                                             \
+           " END WHEN LEAST(" STEPS(op, t, i) ")" OP(">=") "(-2440187) AND GREATEST(" STEPS(       \
+               op, t, i) ")" OP("<=") "106761591 THEN " t                                          \
+           OP(op) i " END"
+/* Less than the 292,000 years that an interval's microseconds can count. */
 #define STAMP_MINUS(type, zone)                                                                    \
     "CASE WHEN " FINITE("%1") " AND " FINITE("%2") " AND %1" OP(                                   \
-        "<") "'200000-01-01 00:00:00" zone "'::pg_catalog." type                                   \
-             " AND %2" OP("<") "'200000-01-01 00:00:00" zone "'::pg_catalog." type                 \
+        "<") "'285000-01-01 00:00:00" zone "'::pg_catalog." type                                   \
+             " AND %2" OP("<") "'285000-01-01 00:00:00" zone "'::pg_catalog." type                 \
                                " THEN %1" OP("-") "%2 END"
-#define INTERVAL_SMALL(x) INTERVAL_WITHIN(x, "80000000", "1000000000", "1200000000")
+
+#define INT_MOST "2147483647"
+#define SECONDS_MOST "9223372036850" F8
 #define INTERVAL_SUM(op)                                                                           \
-    "CASE WHEN " INTERVAL_SMALL("%1") " AND " INTERVAL_SMALL("%2") " THEN %1" OP(op) "%2 END"
+    "CASE WHEN " ABS(MONTHS("%1") OP(op) MONTHS("%2")) OP("<=") INT_MOST                           \
+        " AND " ABS(PART("day", "%1") OP(op) PART("day", "%2")) OP("<=") INT_MOST                  \
+        " AND " ABS(SECONDS("%1") OP(op) SECONDS("%2")) OP("<=") SECONDS_MOST                      \
+        " THEN %1" OP(op) "%2 END"
+#define INTERVAL_NEGATE                                                                            \
+    "CASE WHEN " MONTHS("%1") OP(">=") "(-" INT_MOST ") AND " PART("day", "%1")                    \
+        OP(">=") "(-" INT_MOST ") AND " SECONDS("%1")                                              \
+            OP(">=") "(-" SECONDS_MOST ") THEN (OPERATOR(pg_catalog.-) %1) END"
+/* The factor, kept away from where the check itself would overflow. */
+#define FACTOR(f) "LEAST(GREATEST(" ABS(f) ", 1e-30" F8 "), 1e30" F8 ")"
 #define INTERVAL_PRODUCT(i, f)                                                                     \
-    "CASE WHEN " INTERVAL_SMALL(i) " AND (" PART("year", i) OP("+") "1)" OP("*") "LEAST(" ABS(     \
-        f) ", 1e15" F8 ")" OP("<=") "1e8" F8 " AND (" PART("day", i)                               \
-        OP("+") "1)" OP("*") "LEAST(" ABS(f) ", 1e15" F8 ")" OP("<=") "1e9" F8 " AND (" PART(      \
-            "hour", i)                                                                             \
-            OP("+") "1)" OP("*") "LEAST(" ABS(f) ", 1e15" F8                                       \
-                                                 ")" OP("<=") "1e9" F8 " THEN %1" OP("*") "%2 END"
-/* The divisor away from zero, so that its reciprocal is a factor of the rule above. */
-#define TIMES_DIVISOR(most) "(" most F8 OP("*") "LEAST(" ABS("%2") ", 1e15" F8 "))"
+    "CASE WHEN " ABS(f) OP("<") F8_INF " AND (" ABS(MONTHS(i)) OP("*")                             \
+        FACTOR(f) ")" OP("<=") "2e9" F8 " AND (" ABS(PART("day", i)) OP("*")                       \
+            FACTOR(f) ")" OP("<=") "2e9" F8 " AND (" ABS(SECONDS(i)) OP("*")                       \
+                FACTOR(f) ")" OP("<=") "9e12" F8 " THEN %1" OP("*") "%2 END"
 #define INTERVAL_QUOTIENT                                                                          \
-    "CASE WHEN " INTERVAL_SMALL("%1") " AND %2" OP("<>") "'NaN'" F8 " AND %2" OP(                  \
-        "<>") "0 AND (" PART("year", "%1") OP("+") "1)" OP("<=")                                   \
-        TIMES_DIVISOR("1e8") " AND (" PART("day", "%1") OP("+") "1)" OP("<=")                      \
-            TIMES_DIVISOR("1e9") " AND (" PART("hour", "%1") OP("+") "1)" OP("<=")                 \
-                TIMES_DIVISOR("1e9") " THEN %1" OP("/") "%2 END"
+    "CASE WHEN %2" OP("<>") "'NaN'" F8 " AND %2" OP("<>") "0 AND " ABS(MONTHS("%1"))               \
+        OP("<=") "(2e9" F8 OP("*") FACTOR("%2") ") AND " ABS(PART("day", "%1"))                    \
+            OP("<=") "(2e9" F8 OP("*") FACTOR("%2") ") AND " ABS(SECONDS("%1"))                    \
+                OP("<=") "(9e12" F8 OP("*") FACTOR("%2") ") THEN %1" OP("/") "%2 END"
 
 const struct expr_operation expr_operators[] = {
     INTEGERS("+", RULE_ADD),
@@ -170,13 +186,7 @@ const struct expr_operation expr_operators[] = {
      "(OPERATOR(pg_catalog.-) %1)"},
     {"-", 1, {TYPE_FLOAT4}, TYPE_FLOAT4, RULE_NEGATE, OP_PREFIX, "(OPERATOR(pg_catalog.-) %1)"},
     {"-", 1, {TYPE_FLOAT8}, TYPE_FLOAT8, RULE_NEGATE, OP_PREFIX, "(OPERATOR(pg_catalog.-) %1)"},
-    {"-",
-     1,
-     {TYPE_INTERVAL},
-     TYPE_INTERVAL,
-     RULE_NONE,
-     OP_PREFIX | OP_NULLABLE,
-     "CASE WHEN " INTERVAL_SMALL("%1") " THEN (OPERATOR(pg_catalog.-) %1) END"},
+    {"-", 1, {TYPE_INTERVAL}, TYPE_INTERVAL, RULE_NONE, OP_PREFIX | OP_NULLABLE, INTERVAL_NEGATE},
     {"+", 1, {TYPE_INT2}, TYPE_INT2, RULE_KEEP, OP_PREFIX, "%1"},
     {"+", 1, {TYPE_INT4}, TYPE_INT4, RULE_KEEP, OP_PREFIX, "%1"},
     {"+", 1, {TYPE_INT8}, TYPE_INT8, RULE_KEEP, OP_PREFIX, "%1"},
@@ -248,42 +258,42 @@ const struct expr_operation expr_operators[] = {
      TYPE_TIMESTAMP,
      RULE_NONE,
      OP_NULLABLE,
-     STAMP_SHIFT("+", "timestamp", "", "%1", "%2")},
+     STAMP_SHIFT("+", "%1", "%2")},
     {"+",
      2,
      {TYPE_INTERVAL, TYPE_TIMESTAMP},
      TYPE_TIMESTAMP,
      RULE_NONE,
      OP_NULLABLE,
-     STAMP_SHIFT("+", "timestamp", "", "%2", "%1")},
+     STAMP_SHIFT("+", "%2", "%1")},
     {"-",
      2,
      {TYPE_TIMESTAMP, TYPE_INTERVAL},
      TYPE_TIMESTAMP,
      RULE_NONE,
      OP_NULLABLE,
-     STAMP_SHIFT("-", "timestamp", "", "%1", "%2")},
+     STAMP_SHIFT("-", "%1", "%2")},
     {"+",
      2,
      {TYPE_TIMESTAMPTZ, TYPE_INTERVAL},
      TYPE_TIMESTAMPTZ,
      RULE_NONE,
      OP_NULLABLE | OP_TIME_ZONE,
-     STAMP_SHIFT("+", "timestamptz", "+00", "%1", "%2")},
+     STAMP_SHIFT("+", "%1", "%2")},
     {"+",
      2,
      {TYPE_INTERVAL, TYPE_TIMESTAMPTZ},
      TYPE_TIMESTAMPTZ,
      RULE_NONE,
      OP_NULLABLE | OP_TIME_ZONE,
-     STAMP_SHIFT("+", "timestamptz", "+00", "%2", "%1")},
+     STAMP_SHIFT("+", "%2", "%1")},
     {"-",
      2,
      {TYPE_TIMESTAMPTZ, TYPE_INTERVAL},
      TYPE_TIMESTAMPTZ,
      RULE_NONE,
      OP_NULLABLE | OP_TIME_ZONE,
-     STAMP_SHIFT("-", "timestamptz", "+00", "%1", "%2")},
+     STAMP_SHIFT("-", "%1", "%2")},
     {"-",
      2,
      {TYPE_TIMESTAMP, TYPE_TIMESTAMP},

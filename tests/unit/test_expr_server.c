@@ -68,11 +68,11 @@ static const char *const pools[][20] = {
      "'-infinity'", "'3999-11-24 BC'", "'5874897-12-31'", "'0001-01-01'", "'9999-12-31'", "NULL",
      "'294277-01-01'", "'0044-03-15 BC'"},
     {"'2000-01-01'", "'2024-02-29 00:00:00'", "'2012-02-29 12:34:56.789'", "'2020-01-01'", NULL,
-     "'infinity'", "'-infinity'", "'3999-11-25 00:00:00 BC'", "'289999-12-30 23:59:59.999999'",
+     "'infinity'", "'-infinity'", "'3999-11-25 00:00:00 BC'", "'284999-12-30 23:59:59.999999'",
      "'1999-12-31 23:59:59.999999'", "'0001-01-01'", "NULL", "'0044-03-15 BC'"},
     {"'2010-01-01 00:00:00+00'", "'2012-07-01 12:34:56.789+00'", "'2019-12-31 23:00:00+00'", NULL,
      "'infinity'", "'-infinity'", "'3999-11-25 00:00:00+00 BC'",
-     "'289999-12-30 23:59:59.999999+00'", "NULL", "'1970-01-01 00:00:00+00'"},
+     "'284999-12-30 23:59:59.999999+00'", "NULL", "'1970-01-01 00:00:00+00'"},
     {"'1 day'", "'-3 mons 2 days 04:05:06.7'", "'0'", NULL, "'178000000 years'",
      "'-178000000 years'", "'2147483647 days'", "'-2562047788:00:00'", "'2562047788:00:54.775807'",
      "NULL", "'1 year 1 day -1 hour'"},
@@ -349,6 +349,22 @@ static void number(struct source *out, int depth)
         put(out, ")");
         break;
     case 13:
+        if (pick(3) == 0) {
+            ONE(out, "extract(hour FROM ", "extract(day FROM ", "extract(epoch FROM ",
+                "extract(year FROM ", "date_part('month', ", "extract(microseconds FROM ");
+            interval(out, depth - 1);
+            put(out, ")");
+            break;
+        }
+        if (pick(4) == 0) {
+            ONE(out, "extract(hour FROM t)", "date_part('epoch', t)", "extract(second FROM t + w)",
+                "b::int", "(i > 3)::int4", "extract(timezone FROM z)",
+                "extract(timezone_hour FROM "
+                "z)",
+                "extract(epoch FROM t - time '01:00')", "position('b' IN x)", "octet_length(c)",
+                "length(c)", "length(v)");
+            break;
+        }
         ONE(out, "length(", "strpos(", "char_length(", "octet_length(");
         if (strcmp(out->text + out->used - 7, "strpos(") == 0) {
             text(out, depth - 1);
@@ -529,10 +545,18 @@ static void condition(struct source *out, int depth)
             "u = "
             "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'",
             "a IS NULL", "t > '10:00'", "true", "NULL", "z >= '2012-01-01'", "c = 'a'",
-            "w > '1 day'", "y IS NOT NULL", "starts_with(x, 'A')", "e IN ('sad', 'happy')",
-            "c IN ('a', 'c')", "d IN ('2020-01-01', '2012-02-29')", "r IN (0.1, 0.5)",
-            "x IN ('a', 'Abc', NULL)", "isfinite(d)", "c LIKE 'a%'", "v NOT LIKE '%a%'", "g > d",
-            "g = z", "d = z");
+            "w > '1 day'", "y IS NOT NULL", "starts_with(x, 'A')", "starts_with(x, v)", "i::bool",
+            "split_part(x, 'b', 1) = 'A'", "substr(x, 2) > v", "t + w > t", "d + t > g", "x = v",
+            "v = c", "x < v", "x LIKE 'A\\\\_%'", "x ~~ '%'", "c ILIKE 'A%'",
+            "date_trunc('month', w) > '1 day'", "(t - time '02:00') < w", "x || v LIKE '%a'",
+            "left(x, 3) IN ('a', 'Abc')", "f IN (0.1, 1, 2.5)", "n IN (0.01, 1.5)", "l IN (1, 12)",
+            "u IN ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', NULL)", "b IN (true, NULL)",
+            "CASE e WHEN 'sad' THEN b WHEN 'ok' THEN q END", "NULLIF(e, 'sad') IS NULL",
+            "COALESCE(e, 'happy') = 'happy'", "e IS DISTINCT FROM 'ok'", "t = '12:34:56.789'",
+            "CASE x WHEN 'a' THEN true WHEN v THEN false END", "u::text > x",
+            "e IN ('sad', 'happy')", "c IN ('a', 'c')", "d IN ('2020-01-01', '2012-02-29')",
+            "r IN (0.1, 0.5)", "x IN ('a', 'Abc', NULL)", "isfinite(d)", "c LIKE 'a%'",
+            "v NOT LIKE '%a%'", "g > d", "g = z", "d = z");
         return;
     }
     put(out, "(");
