@@ -51,7 +51,7 @@ long double dp_expm1(long double x)
     return x > -0.34L && x < 0.34L ? expm1_series(x) : dp_exp(x) - 1.0L;
 }
 
-/* 2 atanh(z) for |z| < 0.21: log((1 + z) / (1 - z)). */
+/* 2 atanh(z) for |z| < 1/3: log((1 + z) / (1 - z)). */
 static long double log_series(long double z)
 {
     long double square = z * z;
