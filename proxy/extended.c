@@ -46,13 +46,7 @@ static void on_parse(void *context, const struct wire_message *message)
     struct session *session = reply->session;
     if (message->type == '1')
         prepared_table_put(&session->prepared, prepared_hold(reply->prepared));
-    evbuffer_add(session_to_client(session), &message->type, 1);
-    struct wire_message copy = *message;
-    uint32_t length = (uint32_t)copy.length + 4;
-    unsigned char header[4] = {(unsigned char)(length >> 24), (unsigned char)(length >> 16),
-                               (unsigned char)(length >> 8), (unsigned char)length};
-    evbuffer_add(session_to_client(session), header, sizeof header);
-    evbuffer_add(session_to_client(session), copy.payload, copy.length);
+    session_pass_on(session, message);
 }
 
 static void on_describe_own(void *context, const struct wire_message *message)
@@ -283,13 +277,6 @@ static struct portal_reply *portal_reply_new(struct session *session, const char
     return reply;
 }
 
-static void pass_on(struct session *session, const struct wire_message *message)
-{
-    struct wire_writer writer = wire_begin(session_to_client(session), message->type);
-    wire_add_bytes(&writer, message->payload, message->length);
-    wire_end(&writer);
-}
-
 /* The twin describes the final statement, whose columns belong to no table; the client is shown
  * what the twin said of the original. */
 static void on_describe_portal(void *context, const struct wire_message *message)
@@ -301,7 +288,7 @@ static void on_describe_portal(void *context, const struct wire_message *message
         prepared_write_description(portal->prepared, portal->n_formats, portal->formats,
                                    session_to_client(reply->session));
     else
-        pass_on(reply->session, message);
+        session_pass_on(reply->session, message);
 }
 
 static void on_execute_explain(void *context, const struct wire_message *message)
@@ -310,7 +297,7 @@ static void on_execute_explain(void *context, const struct wire_message *message
     if (message->type == 'C')
         wire_command_complete(session_to_client(reply->session), "EXPLAIN");
     else
-        pass_on(reply->session, message);
+        session_pass_on(reply->session, message);
 }
 
 static const struct portal *portal_named(struct session *session,

@@ -40,13 +40,6 @@ static void finish(struct session *session)
     session_continue(session);
 }
 
-static void pass_on(struct session *session, const struct wire_message *message)
-{
-    struct wire_writer writer = wire_begin(session_to_client(session), message->type);
-    wire_add_bytes(&writer, message->payload, message->length);
-    wire_end(&writer);
-}
-
 /* The text of one part in its place, all before it blanked. Allocated. */
 static char *part_text(const struct query_run *run, const struct statement *statement)
 {
@@ -77,15 +70,16 @@ static void on_relayed_part(void *context, const struct wire_message *message)
     }
     if (message->type == 'E')
         session->query->failed = true;
-    pass_on(session, message);
+    session_pass_on(session, message);
 }
 
+/* A command or Sync of pgveil's own: only its error is the client's. */
 static void on_own_command(void *context, const struct wire_message *message)
 {
     struct session *session = context;
     if (message->type == 'E') {
         session->query->failed = true;
-        pass_on(session, message);
+        session_pass_on(session, message);
     }
     if (message->type == 'Z')
         run_next(session);
@@ -99,21 +93,10 @@ static void send_query(struct session *session, const char *sql, reply_sink *sin
 
 /* --- private and refused parts ---------------------------------------------------------------- */
 
-static void on_part_synced(void *context, const struct wire_message *message)
-{
-    struct session *session = context;
-    if (message->type == 'E') {
-        session->query->failed = true;
-        pass_on(session, message);
-    }
-    if (message->type == 'Z')
-        run_next(session);
-}
-
 static void sync_part(struct session *session)
 {
     wire_empty(session_to_twin(session), 'S');
-    replies_push(&session->replies, 'S', on_part_synced, session, NULL);
+    replies_push(&session->replies, 'S', on_own_command, session, NULL);
 }
 
 static void fail_part(struct session *session)
@@ -127,7 +110,7 @@ static void on_part_rows(void *context, const struct wire_message *message)
     struct session *session = context;
     if (message->type == 'E')
         session->query->failed = true;
-    pass_on(session, message);
+    session_pass_on(session, message);
 }
 
 static void on_explain_rows(void *context, const struct wire_message *message)
@@ -190,7 +173,7 @@ static void on_part_parsed(void *context, const struct wire_message *message)
     struct session *session = context;
     if (message->type != 'E')
         return;
-    pass_on(session, message);
+    session_pass_on(session, message);
     fail_part(session);
 }
 
@@ -199,7 +182,7 @@ static void on_part_described(void *context, const struct wire_message *message)
     struct session *session = context;
     struct query_run *run = session->query;
     if (message->type == 'E') {
-        pass_on(session, message);
+        session_pass_on(session, message);
         fail_part(session);
         return;
     }
@@ -308,7 +291,6 @@ static enum handled start_run(struct session *session, const char *sql, struct p
     run->sql = strdup(sql);
     assert(run->sql != NULL);
     run->prepared = prepared_new("", sql, parsed);
-    prepared_table_remove(&session->prepared, "");
     session->query = run;
     session_enter(session, SESSION_PRIVATE);
     run_next(session);

@@ -168,6 +168,13 @@ struct evbuffer *session_to_twin(struct session *session)
     return stream_output(session->twin);
 }
 
+void session_pass_on(struct session *session, const struct wire_message *message)
+{
+    struct wire_writer writer = wire_begin(session_to_client(session), message->type);
+    wire_add_bytes(&writer, message->payload, message->length);
+    wire_end(&writer);
+}
+
 void session_report(struct session *session, const char *severity, const struct refusal *refusal)
 {
     struct wire_report report = {.severity = severity,

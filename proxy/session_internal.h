@@ -75,6 +75,8 @@ struct evbuffer *session_to_twin(struct session *session);
  * sends the report instead. then is called once the client has it. */
 void session_fail(struct session *session, const struct refusal *refusal,
                   void (*then)(struct session *session));
+/* Copies a message of the twin to the client. */
+void session_pass_on(struct session *session, const struct wire_message *message);
 void session_report(struct session *session, const char *severity, const struct refusal *refusal);
 /* Before a text may be parsed: valid UTF-8, and read the same way by libpg_query and the twin.
  * True: parse it. False with an empty refusal: relay it, the twin will refuse it; else refuse it.
