@@ -237,12 +237,18 @@ const struct expr *expr_apply(struct scope *scope, const struct expr_operation *
     }
     if (op->flags & OP_TIME_ZONE)
         scope->uses_time_zone = true;
+    const char *field = NULL;
+    if (op->flags & OP_FIELD_FIRST) {
+        struct catalog_type text = expr_builtin(scope, TYPE_TEXT, -1);
+        if (!(field = check_field(scope, op, args[0])) ||
+            !(own[0] = expr_value(scope, &text, field, args[0]->location)))
+            return NULL;
+    }
     struct catalog_type type = expr_builtin(scope, narrows ? TYPE_FLOAT8 : op->result, -1);
     struct expr *expr = expr_new(scope, EXPR_OPERATION, n_args, own, location);
     expr->operation = op;
     expr->type = type;
-    if (op->flags & OP_FIELD_FIRST && !(expr->text = check_field(scope, op, args[0])))
-        return NULL;
+    expr->text = field;
     const struct expr *done = expr_finish(scope, expr);
     if (!narrows || !done)
         return done;

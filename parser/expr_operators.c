@@ -12,24 +12,25 @@
 #define SIGN(x) "pg_catalog.sign(" x ")"
 #define SPECIAL(a, b) "GREATEST(" ABS(a) ", " ABS(b) ")" OP(">=") F8_INF
 
-/* a + b overflows only where both have one sign and |a| >= max - |b|. */
+/* a + b overflows only where both have one sign, the smaller is at least half of the largest
+ * number's last place, and |a| >= max - |b|. */
 #define FLOAT_ADD(op, other)                                                                       \
-    "CASE WHEN " ABS("%1") OP("<") "(" F8_MAX OP("-") "LEAST(" ABS(                                \
-        "%2") ", " F8_MAX ")) OR " SPECIAL("%1", "%2") " OR " SIGN("%1") OP("<>") other            \
-        " THEN %1" OP(op) "%2 END"
+    "CASE WHEN LEAST(" ABS("%1") ", " ABS("%2") ")" OP("<") "9.9e291" F8 " OR " ABS("%1")          \
+        OP("<") "(" F8_MAX OP("-") "LEAST(" ABS("%2") ", " F8_MAX ")) OR " SPECIAL(                \
+            "%1", "%2") " OR " SIGN("%1") OP("<>") other " THEN %1" OP(op) "%2 END"
 #define FLOAT_PLUS FLOAT_ADD("+", SIGN("%2"))
 #define FLOAT_MINUS FLOAT_ADD("-", "(OPERATOR(pg_catalog.-) " SIGN("%2") ")")
 
 /* Above the largest number and below the smallest, PostgreSQL raises; the divisions used to find
  * out stay within both themselves. */
 #define FLOAT_TIMES                                                                                \
-    "CASE WHEN (" ABS("%1") OP("<") "(" F8_MAX OP("/") "GREATEST(LEAST(" ABS(                      \
-        "%2") ", " F8_MAX "), 1)) AND (" ABS("%1")                                                 \
+    "CASE WHEN ((LEAST(" ABS("%1") ", " ABS("%2") ")" OP("<=") "1 OR " ABS("%1") OP(               \
+        "<") "(" F8_MAX OP("/") "GREATEST(LEAST(" ABS("%2") ", " F8_MAX "), 1))) AND (" ABS("%1")  \
         OP(">=") "(" F8_TINY OP("/") "LEAST(NULLIF(" ABS("%2") ", 0), 1)) OR %1" OP(               \
             "=") "0 OR %2" OP("=") "0)) OR " SPECIAL("%1", "%2") " THEN %1" OP("*") "%2 END"
 #define FLOAT_BY                                                                                   \
-    "CASE WHEN %2" OP("<>") "0 AND ((" ABS("%1") OP("<") "(" F8_MAX OP("*") "LEAST(" ABS(          \
-        "%2") ", 1)) AND (" ABS("%1")                                                              \
+    "CASE WHEN %2" OP("<>") "0 AND (((" ABS("%2") OP(">=") "1 OR " ABS("%1") OP(                   \
+        "<") "(" F8_MAX OP("*") "LEAST(" ABS("%2") ", 1))) AND (" ABS("%1")                        \
         OP(">=") "(" F8_TINY OP("*") "GREATEST(LEAST(" ABS("%2") ", " F8_MAX "), 1)) OR %1" OP(    \
             "=") "0)) OR " SPECIAL("%1", "%2") ") OR %1" OP("=") "'NaN'" F8                        \
                                                                  " THEN %1" OP("/") "%2 END"

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "parser/expr_internal.h"
 #include "tests/support/expr_fixture.h"
 #include "tests/support/pg_server.h"
 
@@ -667,23 +668,14 @@ static PGresult *run_compiled(struct expr_fixture *fixture, const struct expr *e
                                                      : "(%s)";
         dp_decimal_print(&low, from);
         dp_decimal_print(&high, to);
-        /* Only where the expression's columns are within theirs. */
-        text_printf(&sql, ", CASE WHEN r0.id < %d THEN (", BOUNDED);
+        /* Only in rows whose columns are within theirs; floating point rounds what decimals do not.
+         */
         const char *hole = strstr(unit, "%s");
-        text_printf(&sql, "%.*s%s%s)::numeric(1000,100)", (int)(hole - unit), unit, written.data,
-                    hole + 2);
-        bool floating = oid == TYPE_FLOAT8 || oid == TYPE_FLOAT4;
-        /* Floating point rounds what decimals do not. */
-        text_printf(&sql, " BETWEEN %s - %s AND %s + %s END", from,
-                    floating ? "1e-5 * (1 + abs(%s))" : "0", to, floating ? "0" : "0");
-        if (floating) {
-            sql.length = 0;
-            text_printf(&sql, "SELECT (%s)::pg_catalog.text", written.data);
-            text_printf(&sql,
-                        ", CASE WHEN r0.id < %d THEN (%s)::numeric BETWEEN %s - 1e-5 * (1 + "
-                        "abs(%s)) AND %s + 1e-5 * (1 + abs(%s)) END",
-                        BOUNDED, written.data, from, from, to, to);
-        }
+        const char *margin = expr_type_is_number(oid) && expr_scale(expr) < 0 ? "1e-5" : "0";
+        text_printf(&sql, ", CASE WHEN r0.id < %d THEN (%.*s%s%s)::numeric", BOUNDED,
+                    (int)(hole - unit), unit, written.data, hole + 2);
+        text_printf(&sql, " BETWEEN %s - %s * (1 + abs(%s)) AND %s + %s * (1 + abs(%s)) END", from,
+                    margin, from, to, margin, to);
     } else {
         text_add(&sql, ", true");
     }
