@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proxy/exact_integer.h"
+#include "proxy/exact_rows.h"
 #include "proxy/log.h"
 #include "proxy/pg_client.h"
 
-enum { TIME_ZONE_MAX = 64, BEGIN_SQL_MAX = 1024, ROWS_FIRST = 64 };
+enum { TIME_ZONE_MAX = 64, BEGIN_SQL_MAX = 1024 };
 
 enum step { STEP_WAITING, STEP_BEGIN, STEP_OPEN, STEP_PROOF, STEP_ROWS };
 
@@ -49,91 +49,16 @@ struct measurement {
     size_t relation;       /* of the plan, under way */
     size_t n_releases;
     struct exact_rows *rows;
-    size_t filled;   /* entries of rows that are complete; the next one is under way */
-    size_t capacity; /* rows that the one under way has room for */
+    size_t filled; /* entries of rows that are complete; the next one is under way */
 };
 
 static void measurement_finish(struct measurement *measurement, bool failed);
 static void handle_result(void *context, const PGresult *result);
 
-/* Rows: exact values and true keys, wiped wherever a copy of them is given up */
-
-static void wipe_and_free(void *memory, size_t size)
-{
-    if (memory != NULL)
-        explicit_bzero(memory, size);
-    free(memory);
-}
-
-static void rows_clear(struct exact_rows *rows, size_t capacity, const struct release *release)
-{
-    for (size_t i = 0; i < rows->n_rows * release->n_keys; i++) {
-        if (rows->keys[i] != NULL)
-            wipe_and_free(rows->keys[i], strlen(rows->keys[i]));
-    }
-    free(rows->keys);
-    wipe_and_free(rows->values, capacity * release->n_measures * sizeof *rows->values);
-    memset(rows, 0, sizeof *rows);
-}
-
-/* Not realloc: it could leave a copy behind. */
-static bool rows_grow(struct measurement *measurement, const struct release *release)
-{
-    struct exact_rows *rows = &measurement->rows[measurement->filled];
-    size_t before = measurement->capacity, after = before == 0 ? ROWS_FIRST : 2 * before;
-    size_t n_keys = release->n_keys > 0 ? release->n_keys : 1;
-    char **keys = calloc(after * n_keys, sizeof *keys);
-    __int128 *values = calloc(after * release->n_measures, sizeof *values);
-    if (keys == NULL || values == NULL) {
-        free(keys);
-        free(values);
-        return false;
-    }
-    if (before > 0) {
-        memcpy(keys, rows->keys, before * n_keys * sizeof *keys);
-        memcpy(values, rows->values, before * release->n_measures * sizeof *values);
-    }
-    free(rows->keys);
-    wipe_and_free(rows->values, before * release->n_measures * sizeof *values);
-    rows->keys = keys;
-    rows->values = values;
-    measurement->capacity = after;
-    return true;
-}
-
 static const struct release *release_under_way(const struct measurement *measurement)
 {
     assert(measurement->relation < measurement->plan->n_relations);
     return measurement->plan->relations[measurement->relation].release;
-}
-
-/* One row of the measurement's result. False where it is not what the plan announced. */
-static bool rows_add(struct measurement *measurement, const PGresult *result)
-{
-    const struct release *release = release_under_way(measurement);
-    struct exact_rows *rows = &measurement->rows[measurement->filled];
-    if (PQntuples(result) != 1 ||
-        (size_t)PQnfields(result) != release->n_keys + release->n_measures ||
-        rows->n_rows >= measurement->pool->rows_max)
-        return false;
-    if (rows->n_rows == measurement->capacity && !rows_grow(measurement, release))
-        return false;
-    char **keys = rows->keys + rows->n_rows * release->n_keys;
-    __int128 *values = rows->values + rows->n_rows * release->n_measures;
-    rows->n_rows++;
-    for (size_t i = 0; i < release->n_keys; i++) {
-        if (!PQgetisnull(result, 0, (int)i) &&
-            (keys[i] = strdup(PQgetvalue(result, 0, (int)i))) == NULL)
-            return false;
-    }
-    for (size_t i = 0; i < release->n_measures; i++) {
-        int column = (int)(release->n_keys + i);
-        if (PQgetisnull(result, 0, column) ||
-            !exact_integer_read(PQgetvalue(result, 0, column),
-                                (size_t)PQgetlength(result, 0, column), &values[i]))
-            return false;
-    }
-    return true;
 }
 
 /* The transaction */
@@ -264,11 +189,13 @@ static void handle_rows(struct measurement *measurement, const PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);
     if (status == PGRES_SINGLE_TUPLE) {
-        if (!rows_add(measurement, result))
+        const struct release *release = release_under_way(measurement);
+        struct exact_rows *rows = &measurement->rows[measurement->filled];
+        if (rows->n_rows >= measurement->pool->rows_max ||
+            !exact_rows_add(rows, release->n_keys, release->n_measures, result))
             measurement_finish(measurement, true);
     } else if (status == PGRES_TUPLES_OK) {
         measurement->filled++;
-        measurement->capacity = 0;
         measurement->relation++;
         send_release(measurement);
     } else {
@@ -364,10 +291,8 @@ static void measurement_free(struct measurement *measurement)
     for (size_t i = 0; measurement->rows != NULL && i < plan->n_relations; i++) {
         if (plan->relations[i].kind != RELATION_RELEASE)
             continue;
-        struct exact_rows *rows = &measurement->rows[index];
-        /* Of a complete one the capacity is forgotten: its rows are all that was written. */
-        size_t capacity = index == measurement->filled ? measurement->capacity : rows->n_rows;
-        rows_clear(rows, capacity, plan->relations[i].release);
+        const struct release *release = plan->relations[i].release;
+        exact_rows_clear(&measurement->rows[index], release->n_keys, release->n_measures);
         index++;
     }
     free(measurement->rows);

@@ -1,21 +1,18 @@
 #include "proxy/pg_client.h"
 
 #include <assert.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "proxy/log.h"
+#include "proxy/pg_cancel.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 10000,
     BACKOFF_FIRST_MS = 50,
     BACKOFF_MOST_MS = 1000,
     GRACE_MS = 5000, /* a server that was there a moment ago is given so long to come back */
-    CANCEL_THREADS_MAX = 32,
 };
 
 enum client_state {
@@ -490,52 +487,13 @@ static void request_on_timeout(evutil_socket_t fd, short what, void *context)
     client_leave(client);
 }
 
-/* Cancelling: PQcancel blocks (it connects, sends and waits for the end of file), so it runs on a
- * thread of its own that touches nothing but its copy of the address and the key. */
-
-static atomic_int cancel_threads;
-
-static void *cancel_main(void *context)
-{
-    PGcancel *cancel = context;
-    char error[256];
-    (void)PQcancel(cancel, error, sizeof error);
-    PQfreeCancel(cancel);
-    atomic_fetch_sub(&cancel_threads, 1);
-    return NULL;
-}
-
-static bool cancel_start(PGcancel *cancel)
-{
-    pthread_attr_t attributes;
-    pthread_t thread;
-    sigset_t all, before;
-    if (pthread_attr_init(&attributes) != 0)
-        return false;
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all); /* signals belong to the event loop's thread */
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    bool started = pthread_create(&thread, &attributes, cancel_main, cancel) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return started;
-}
+/* The interface */
 
 void pg_client_cancel(struct pg_client *client)
 {
-    if (client->state != CLIENT_RUNNING)
-        return;
-    if (atomic_fetch_add(&cancel_threads, 1) < CANCEL_THREADS_MAX) {
-        PGcancel *cancel = PQgetCancel(client->conn);
-        if (cancel != NULL && cancel_start(cancel))
-            return;
-        PQfreeCancel(cancel);
-    }
-    atomic_fetch_sub(&cancel_threads, 1);
-    log_warning("%s: could not send a cancel request", client->label);
+    if (client->state == CLIENT_RUNNING && !pg_cancel_send(client->conn))
+        log_warning("%s: could not send a cancel request", client->label);
 }
-
-/* The interface */
 
 struct pg_client *pg_client_new(struct event_base *base, const char *conninfo, const char *label)
 {
