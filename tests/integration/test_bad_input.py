@@ -266,13 +266,15 @@ def test_an_unreachable_protected_server_is_one_uniform_error(own_pgveil, own_pr
     own_protected.kill()
     with pytest.raises(psycopg2.Error) as caught:
         analyst.rows("clinic", "SELECT count(*) FROM patients WHERE age > 1")
-    assert caught.value.pgcode == "58000"
+    # Known before the charge: free. Found out after it: charged.
+    assert caught.value.pgcode in ("57P03", "58000")
+    charged = caught.value.pgcode == "58000"
     text = caught.value.pgerror
     for word in (str(own_protected.folder), "pgveil_reader", "connection", "refused"):
         assert word not in text, text
     # What needs no data goes on.
     assert analyst.rows("clinic", "SELECT 1") == [(1,)]
-    assert len(journal(own_pgveil, analyst)) == 2
+    assert len(journal(own_pgveil, analyst)) == 1 + charged
     own_protected.start()
     assert len(analyst.rows("clinic", "SELECT count(*) FROM patients WHERE age > 2")) == 1
 

@@ -404,13 +404,13 @@ def test_the_journal_is_shown_from_its_end_and_by_entry(ledger):
     request = "0b6f0d62-9d0e-4d7c-8f5b-30f0a3cbd0aa"
     for i in range(5):
         ledger.charge(2000 + i)
-    ledger.charge(9000, request=request, detail='[{"m": "1"}]')
+    ledger.charge(9000, request=request, detail='[[]]')
     assert [row["mu2_pico"] for row in ledger.table("ledger", "tail", "-n", "3")] == \
         [2003, 2004, 9000]
     assert len(ledger.table("ledger", "tail")) == 8
     assert ledger.table("ledger", "tail", "bob") == []
     entry = ledger.table("ledger", "show", request)
-    assert (entry["mu2_pico"], entry["state"], entry["detail"]) == (9000, "charged", '[{"m": "1"}]')
+    assert (entry["mu2_pico"], entry["state"], entry["detail"]) == (9000, "charged", "[[]]")
     assert ledger.table("ledger", "show", str(entry["seq"])) == entry
     assert ledger.ctl("ledger", "show", "4711", check=False).returncode == 1
 
@@ -474,6 +474,26 @@ def test_verify_finds_a_removed_entry_in_the_middle_and_at_the_end(ledger):
     assert (8, "entries before it are missing") in found
     found = tampered(ledger, "DELETE FROM pgveil.journal WHERE seq = 13")
     assert any("at the end" in text for _, text in found)
+
+
+def test_verify_finds_a_charge_below_its_price(ledger):
+    def detail(mechanism, m):
+        return json.dumps([[{"measure": "count", "mechanism": mechanism, "scale10": 0, "exp2": 0,
+                             "delta": 1, "groups": 1, "m": m}]])
+
+    ledger.analyst(epsilon="3")
+    price = 15_625_000_000  # sigma 8
+    ledger.charge(price, detail=detail("gaussian", 2**47))
+    ledger.charge(4_000_000_000_000 // 100, epsilon=125_000_000, detail=detail("laplace", 2**47))
+    ledger.ctl("ledger", "verify")
+    ledger.charge(price - 1, detail=detail("gaussian", 2**47))
+    ledger.charge(4_000_000_000_000 // 100, epsilon=124_999_999, detail=detail("laplace", 2**47))
+    ledger.charge(price, epsilon=10**9, detail=detail("gaussian", 2**47))
+    ledger.charge(price, detail="?")
+    done = ledger.ctl("ledger", "verify", "--json", check=False)
+    assert done.returncode == 1
+    assert [(row["seq"], row["finding"].split()[-1]) for row in json.loads(done.stdout)] == \
+        [(5, "demands"), (6, "demands"), (7, "demands"), (8, "recomputed")]
 
 
 def test_verify_finds_budget_given_back_by_hand(ledger):

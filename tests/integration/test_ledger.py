@@ -43,14 +43,14 @@ def test_a_newer_schema_is_refused(ledger):
 
 def test_a_charge_is_booked_on_both_accounts_and_in_the_journal(ledger):
     ledger.analyst()
-    answer = ledger.charge(123456, delta=7, detail='[{"m": 1}]')
+    answer = ledger.charge(123456, delta=7, detail='[[]]')
     assert answer["outcome"] == "ok"
     assert answer["booked_pico"] == 123456
     assert answer["spent_pico"] == answer["dataset_spent_pico"] == 123456
     assert answer["delta_spent_atto"] == 7
     (row,) = ledger.rows("SELECT mu2_pico, delta_atto, epsilon_nano, detail, "
                          "cardinality(debited) FROM pgveil.journal WHERE kind = 'charge'")
-    assert row == (123456, 7, None, '[{"m": 1}]', 2)
+    assert row == (123456, 7, None, '[[]]', 2)
 
 
 def test_the_same_request_debits_once(ledger):

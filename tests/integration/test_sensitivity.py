@@ -21,7 +21,8 @@ STATEMENTS["clinic"] += [
     "SELECT p.city, sum(v.cost), count(*) FROM patients p JOIN visits v ON v.patient_id = p.id"
     " GROUP BY p.city",
     "SELECT v.note, count(*) FROM patients p LEFT JOIN visits v ON v.patient_id = p.id GROUP BY v.note",
-    "SELECT p.id, count(*) FROM patients p GROUP BY p.id",
+    "SELECT p.id % 3, count(*), sum(p.age) FROM patients p GROUP BY p.id % 3",
+    "SELECT v.patient_id % 3, count(*), sum(v.cost) FROM visits v GROUP BY 1",
     "SELECT w.code, count(*) FROM visits v JOIN visits w ON v.patient_id = w.patient_id GROUP BY w.code",
     "SELECT count(*), sum(v.cost) FROM visits v JOIN icd_codes c ON c.chapter <> v.code AND"
     " c.code = v.code",
