@@ -126,9 +126,9 @@ const struct ctl_command ctl_commands[] = {
      ctl_ledger_show},
     {"ledger export", "", "write the whole journal to standard output",
      "As JSON, one entry a line, or with --csv as CSV.", 0, 0, 0, true, ctl_ledger_export},
-    {"ledger verify", "", "check the journal's hash chain and every account's sums",
-     "Finds entries that were changed, removed or added by hand, and accounts that do not show what "
-     "the journal adds up to. With --head it also finds a ledger that lost entries since the head "
+    {"ledger verify", "", "check the journal's hash chain, prices and sums",
+     "Finds entries that were changed, removed or added by hand, charges that cost less than their "
+     "noise demands, and accounts that do not show what the journal adds up to. With --head it also finds a ledger that lost entries since the head "
      "was noted, as one restored from an older backup. Exit status 1 where anything was found.",
      BIT(HEAD), 0, 0, true, ctl_ledger_verify},
     {"policy check", "[FILE]", "check a policy file, or those of all configured datasets",

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "budget/ctl.h"
+#include "budget/ctl_audit.h"
 #include "budget/ledger_admin.h"
 
 static const uint64_t entries_per_page = 5000;
@@ -107,6 +108,50 @@ static bool collect(struct ctl *ctl, const struct ledger_call *call, PGresult *f
     return ok;
 }
 
+static bool add_finding(PGresult *findings, const char *seq, const char *finding)
+{
+    int row = PQntuples(findings);
+    return ctl_set_value(findings, row, 0, seq) && ctl_set_value(findings, row, 1, finding);
+}
+
+/* Whether an entry of the journal was paid as its noise demands. */
+static bool check_price(const PGresult *entries, int row, PGresult *findings)
+{
+    struct dp_charge price;
+    uint64_t booked = 0;
+    uint64_t epsilon = 0;
+    const char *seq = PQgetvalue(entries, row, ENTRY_SEQ);
+    const char *epsilon_text = PQgetvalue(entries, row, ENTRY_EPSILON);
+    if (strcmp(PQgetvalue(entries, row, ENTRY_KIND), "charge") != 0) {
+        return true;
+    }
+    if (!ctl_audit_price(PQgetvalue(entries, row, ENTRY_DETAIL), &price) ||
+        !read_count(PQgetvalue(entries, row, ENTRY_MU2_PICO), &booked)) {
+        return add_finding(findings, seq, "its price cannot be recomputed");
+    }
+    bool pure = epsilon_text[0] != '\0';
+    if (pure) {
+        ctl_read_amount(epsilon_text, 9, &epsilon); /* 0 where it is zero: then it is too small */
+    }
+    if (price.mu2_pico > booked || (pure && (!price.pure || price.epsilon > epsilon))) {
+        return add_finding(findings, seq, "it was charged less than its noise demands");
+    }
+    return true;
+}
+
+static bool check_prices(struct ctl *ctl, uint64_t after, PGresult *findings)
+{
+    struct ledger_call call;
+    ledger_entries_call(&call, NULL, NULL, after, entries_per_page, false);
+    PGresult *entries = ctl_call(ctl, &call);
+    bool ok = entries != NULL;
+    for (int row = 0; ok && row < PQntuples(entries); row++) {
+        ok = check_price(entries, row, findings);
+    }
+    PQclear(entries);
+    return ok;
+}
+
 static bool read_head(const char *text, uint64_t *seq, const char **hash)
 {
     char digits[24];
@@ -132,7 +177,7 @@ static bool check_all(struct ctl *ctl, uint64_t head_seq, const char *head_hash,
     }
     for (uint64_t from = 1; from <= *last; from += entries_per_page) {
         ledger_check_journal_call(&call, from, from + entries_per_page - 1);
-        if (!collect(ctl, &call, findings)) {
+        if (!collect(ctl, &call, findings) || !check_prices(ctl, from - 1, findings)) {
             return false;
         }
         ctl_progress("verify", from + entries_per_page < *last ? from + entries_per_page : *last,

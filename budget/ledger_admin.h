@@ -88,8 +88,26 @@ void ledger_datasets_call(struct ledger_call *call);
 enum ledger_status_column { STATUS_SCHEMA, STATUS_ENTRIES, STATUS_LAST, STATUS_HEAD };
 void ledger_status_call(struct ledger_call *call);
 
+enum ledger_entry_column {
+    ENTRY_SEQ,
+    ENTRY_AT,
+    ENTRY_KIND,
+    ENTRY_REQUEST,
+    ENTRY_ANALYST,
+    ENTRY_DATASET,
+    ENTRY_MU2_PICO,
+    ENTRY_ZCDP_PICO,
+    ENTRY_DELTA,
+    ENTRY_EPSILON,
+    ENTRY_STATE,
+    ENTRY_FINGERPRINT,
+    ENTRY_DETAIL,
+    ENTRY_DEBITED,
+    ENTRY_PREV_HASH,
+    ENTRY_HASH
+};
 /* Journal entries after seq `after`, ascending: the first `limit`, or the last where newest is set.
- * NULL: of all analysts, of all datasets. The first column is seq. */
+ * NULL: of all analysts, of all datasets. */
 void ledger_entries_call(struct ledger_call *call, const char *name, const char *dataset,
                          uint64_t after, uint64_t limit, bool newest);
 /* The seq of the entry that a seq or request id names; no row where there is none. */

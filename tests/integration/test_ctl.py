@@ -462,7 +462,7 @@ def test_verify_finds_a_changed_amount_with_its_row(ledger):
 
 def test_verify_finds_an_entry_rehashed_by_hand(ledger):
     journal(ledger)
-    found = tampered(ledger, "UPDATE pgveil.journal SET detail = 'x' WHERE seq = 7",
+    found = tampered(ledger, "UPDATE pgveil.journal SET detail = '[[]]' WHERE seq = 7",
                      "UPDATE pgveil.journal j SET hash = sha256(prev_hash || pgveil.encoded(j)) "
                      "WHERE seq = 7")
     assert [seq for seq, _ in found] == [8] and "does not continue" in found[0][1]

@@ -5,6 +5,7 @@
 
 #include "budget/accountant.h"
 #include "budget/ctl.h"
+#include "budget/ctl_audit.h"
 #include "budget/ledger.h"
 #include "budget/ledger_admin.h"
 
@@ -257,6 +258,47 @@ Test(ledger, a_delta_too_small_to_split_is_refused_with_the_reason)
     cr_assert_not(
         ledger_grant_init(&grant, 1000000000, 9999990, LEDGER_GDP, "none", error, sizeof(error)));
     cr_assert(strstr(error, "1e-12"));
+}
+
+Test(ctl_audit, a_price_is_recomputed_from_its_integers)
+{
+    struct dp_charge charge;
+    /* sigma = 2^50 / 2^47 = 8 grid units: mu^2 = (1/8)^2 for each of 1, then of 4 groups. */
+    cr_assert(ctl_audit_price("[[{\"mechanism\":\"gaussian\",\"delta\":1,\"groups\":1,"
+                              "\"m\":140737488355328}],"
+                              "[{\"mechanism\":\"gaussian\",\"delta\":1,\"groups\":4,"
+                              "\"m\":140737488355328}]]",
+                              &charge));
+    cr_assert_eq(charge.mu2_pico, 5 * 15625000000);
+    cr_assert_not(charge.pure);
+    /* epsilon = 3 * 2^47 / 2^50 */
+    cr_assert(ctl_audit_price("[[{\"mechanism\":\"laplace\",\"delta\":3,\"groups\":1,"
+                              "\"m\":140737488355328}]]",
+                              &charge));
+    cr_assert_eq(charge.epsilon, 375000000);
+    cr_assert(charge.pure);
+    cr_assert(ctl_audit_price("[]", &charge));
+    cr_assert_eq(charge.mu2_pico, 0);
+}
+
+Test(ctl_audit, what_cannot_be_recomputed_is_not_taken_for_free)
+{
+    static const char *const texts[] = {
+        "",
+        "{}",
+        "[1]",
+        "[[1]]",
+        "[[{}]]",
+        "[[{\"mechanism\":\"gaussian\",\"delta\":1,\"groups\":1}]]",
+        "[[{\"mechanism\":\"gaussian\",\"delta\":-1,\"groups\":1,\"m\":1}]]",
+        "[[{\"mechanism\":\"none\",\"delta\":1,\"groups\":1,\"m\":1}]]",
+        "[[{\"mechanism\":\"gaussian\",\"delta\":9000000000000000000,\"groups\":9,"
+        "\"m\":4611686018427387904}]]",
+        "[] x"};
+    struct dp_charge charge;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        cr_assert_not(ctl_audit_price(texts[i], &charge), "%s", texts[i]);
+    }
 }
 
 Test(ctl, amounts_are_read_exactly_or_not_at_all)
