@@ -28,8 +28,10 @@ enum {
 
     /* A peer that does not take its last message is dropped after the first time; one that goes on
      * talking after it, after the second. */
-    LIMIT_FLUSH_SECONDS = 10,
+    LIMIT_FLUSH_SECONDS = 30,
     LIMIT_LINGER_SECONDS = 1,
+    /* Of the latter, so many at once; their descriptors are not counted as connections. */
+    LIMIT_LINGER_STREAMS = 64,
 
     /* Dead peers are noticed after idle + count * interval = two minutes. */
     LIMIT_KEEPALIVE_IDLE_SECONDS = 60,

@@ -47,6 +47,7 @@ struct stream {
     struct bufferevent *transport; /* owned, with socket and ssl; without socket: connecting */
     SSL *ssl;                      /* part of transport; NULL: plain */
     struct event *connector;       /* owned; tries to connect */
+    struct event *deadline;        /* owned; ends the last words */
     struct sockaddr_un address;    /* where to */
     stream_callback *callback;
     void *context;
@@ -74,8 +75,13 @@ static void say_goodbye(struct stream *stream)
     ERR_clear_error();
 }
 
+/* Streams that linger: nobody counts their descriptors any more, so that they are few. */
+static size_t n_lingering;
+
 static void destroy(struct stream *stream)
 {
+    if (stream->state == STATE_LINGERING)
+        n_lingering--;
     if (stream->transport != NULL) {
         if (stream->state == STATE_OPEN)
             say_goodbye(stream);
@@ -85,6 +91,9 @@ static void destroy(struct stream *stream)
     if (stream->connector != NULL)
         event_free(stream->connector);
     stream->connector = NULL;
+    if (stream->deadline != NULL)
+        event_free(stream->deadline);
+    stream->deadline = NULL;
     set_state(stream, STATE_FREED);
     if (!stream->in_callback)
         free(stream);
@@ -101,13 +110,21 @@ static void tell(struct stream *stream, enum stream_event event)
         free(stream);
 }
 
+static void on_deadline(evutil_socket_t unused, short what, void *context)
+{
+    (void)unused, (void)what;
+    destroy(context);
+}
+
 static void linger(struct stream *stream)
 {
     say_goodbye(stream);
     set_state(stream, STATE_LINGERING);
+    n_lingering++;
     struct timeval limit = {.tv_sec = LIMIT_LINGER_SECONDS};
-    if (shutdown(bufferevent_getfd(stream->transport), SHUT_WR) != 0 ||
-        bufferevent_set_timeouts(stream->transport, &limit, NULL) != 0 ||
+    if (n_lingering > LIMIT_LINGER_STREAMS ||
+        shutdown(bufferevent_getfd(stream->transport), SHUT_WR) != 0 ||
+        event_add(stream->deadline, &limit) != 0 ||
         bufferevent_enable(stream->transport, EV_READ) != 0) {
         destroy(stream);
         return;
@@ -201,7 +218,6 @@ static void on_event(struct bufferevent *transport, short what, void *context)
     if (stream->ssl != NULL)
         log_tls_failure(stream);
     if (stream->state == STATE_FLUSHING || stream->state == STATE_LINGERING) {
-        set_state(stream, STATE_BROKEN);
         destroy(stream);
         return;
     }
@@ -375,7 +391,9 @@ void stream_free_flushed(struct stream *stream)
         return;
     struct timeval limit = {.tv_sec = LIMIT_FLUSH_SECONDS};
     bool can_send = stream->state == STATE_OPEN || stream->state == STATE_INPUT_ENDED;
-    if (!can_send || bufferevent_set_timeouts(stream->transport, NULL, &limit) != 0) {
+    if (can_send)
+        stream->deadline = evtimer_new(stream->base, on_deadline, stream);
+    if (stream->deadline == NULL || event_add(stream->deadline, &limit) != 0) {
         destroy(stream);
         return;
     }

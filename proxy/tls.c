@@ -63,6 +63,7 @@ static bool set_up(SSL_CTX *tls, const struct config *config, char error[512])
     }
     SSL_CTX_set_options(tls, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS); /* idle sessions are many */
     SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_alpn_select_cb(tls, select_protocol, NULL);
     if (SSL_CTX_use_certificate_chain_file(tls, config->tls_certificate) != 1) {

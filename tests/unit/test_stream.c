@@ -259,6 +259,25 @@ Test(stream, last_words_are_sent_whole)
     end(&pair);
 }
 
+Test(stream, one_who_goes_on_talking_after_the_last_words_is_dropped)
+{
+    struct pair pair = make_pair();
+    stream_set_callback(pair.stream, on_stream, &pair);
+    evbuffer_add(stream_output(pair.stream), "bye", 3);
+    stream_free_flushed(pair.stream);
+    pair.stream = NULL;
+    char got[8];
+    bool dropped = false;
+    for (int i = 0; i < 300 * LIMIT_LINGER_SECONDS && !dropped; i++) {
+        turn(&pair);
+        dropped = send(pair.fd, "x", 1, MSG_NOSIGNAL) < 0;
+        usleep(10000);
+    }
+    cr_expect(dropped);
+    cr_expect_eq(read(pair.fd, got, sizeof got), 3);
+    end(&pair);
+}
+
 Test(stream, last_words_to_one_who_has_hung_up_end_too)
 {
     struct pair pair = make_pair();
