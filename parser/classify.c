@@ -167,7 +167,7 @@ static void classify_transaction(struct classifier *c, const PgQuery__Transactio
     case _PG_QUERY__TRANSACTION_STMT_KIND_IS_INT_SIZE:
     default:
         refused(c, c->location, "42501", "prepared transactions are not possible",
-                "The statement belongs to two-phase commit.", NULL);
+                "The statement belongs to two-phase commit.", "Use COMMIT or ROLLBACK.");
     }
 }
 

@@ -91,6 +91,23 @@ static const char *bare_name(const PgQuery__Node *node)
     return node_string(node->column_ref->fields[0]);
 }
 
+static bool is_unit_column(const struct level *level, size_t relation,
+                           const struct catalog_column *column)
+{
+    const struct catalog_table *table = level->source.relations[relation].table;
+    return !table->is_public && &table->columns[table->unit_column] == column;
+}
+
+/* Every group would be one person: none could ever appear. */
+static bool refuse_unit_key(struct level *level, PgQuery__Node *node)
+{
+    return compile_refuse(level->compile, node_location(node), "42501",
+                          "this returns rows of individual people",
+                          "GROUP BY holds the column that names the person, so that every group is "
+                          "one person.",
+                          "Group by other columns, or ask for count(DISTINCT) of this one.");
+}
+
 static bool add_key(struct level *level, PgQuery__Node *node)
 {
     struct compile *c = level->compile;
@@ -119,6 +136,8 @@ static bool add_key(struct level *level, PgQuery__Node *node)
     key->sql = sql.data;
     size_t relation;
     const struct catalog_column *column = expr_column(key->expr, &relation);
+    if (column != NULL && is_unit_column(level, relation, column))
+        return refuse_unit_key(level, node);
     key->domain = column != NULL && column->n_domain > 0 ? column : NULL;
     level->n_keys++;
     return true;

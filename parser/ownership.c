@@ -331,8 +331,9 @@ static bool find_root(struct level *level)
     }
     if (found == RELATIONS_MAX)
         return compile_refuse(c, source->root->location, "0A000",
-                              "no private table is preserved by the join", NULL,
-                              "Write an inner JOIN.");
+                              "an outer join that preserves a public table is not supported",
+                              "The private side of the join would be null-extended.",
+                              "Write an inner JOIN; with a declared domain every group appears.");
     const struct catalog_table *table = table_of(level, found);
     source->unit_relation = found;
     struct text unit = text_new(c->arena);
