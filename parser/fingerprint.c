@@ -4,6 +4,7 @@
  * measure, from which a charge can be computed again.
  */
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "parser/compile_internal.h"
@@ -34,13 +35,26 @@ static void add_measure(struct text *out, const struct measure *measure)
     add_number(out, measure->calibration.m);
 }
 
+/* Does the SQL use parameter number? A constant of an aggregate that counts every row is not used. */
+static bool uses_param(const char *sql, size_t number)
+{
+    char name[24];
+    int length = snprintf(name, sizeof name, "$%zu", number);
+    for (const char *at = strstr(sql, name); at != NULL; at = strstr(at + 1, name))
+        if (at[length] < '0' || at[length] > '9')
+            return true;
+    return false;
+}
+
 static void add_release(struct text *out, const struct level *level)
 {
     const struct release *release = level->release;
     add(out, release->sql);
     /* The last parameter may be the dataset's secret; it is the same for all its statements. */
-    add_number(out, level->scope.n_params);
     for (size_t i = 0; i < level->scope.n_params; i++) {
+        if (!uses_param(release->sql, i + 1))
+            continue;
+        add_number(out, i);
         add_number(out, release->params[i].type);
         add(out, release->params[i].text);
     }
