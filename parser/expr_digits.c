@@ -236,7 +236,7 @@ void expr_derive_digits(struct expr *expr)
     /* Floating point, and integers outside of their arithmetic, have no more than their type. */
     struct expr_digits type = type_digits(&expr->type);
     bool floating = expr->type.oid == TYPE_FLOAT4 || expr->type.oid == TYPE_FLOAT8;
-    if (floating || (integer && expr->kind != EXPR_OPERATION))
+    if (floating || (integer && expr->kind != EXPR_OPERATION && expr->kind != EXPR_VALUE))
         expr->digits = type;
     if (expr->kind == EXPR_OPERATION && expr->operation->rule == RULE_TYPMOD &&
         expr->type.oid == TYPE_NUMERIC) {

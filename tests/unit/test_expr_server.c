@@ -15,11 +15,11 @@
 
 /* Rows within the columns' bounds, rows beyond them, and rows that only totality can bear: there
  * the compiled SQL may say NULL, which changes what stands around it. */
-enum { BOUNDED = 30, COMPARED = 60, ROWS = 90, TEXT_MAX = 4000 };
+enum { BOUNDED = 30, COMPARED = 60, ROWS = 90, TEXT_MAX = 4000, SOURCE_MAX = 40000 };
 
 static struct pg_server server;
 static PGconn *connection;
-static unsigned long long state;
+static unsigned long long state = 20150630;
 
 static unsigned pick(unsigned n)
 {
@@ -195,7 +195,7 @@ TestSuite(expr_server, .init = start, .fini = stop, .timeout = 600);
 /* ---- expressions ---- */
 
 struct source {
-    char text[TEXT_MAX];
+    char text[SOURCE_MAX];
     size_t used;
 };
 
@@ -746,7 +746,7 @@ static void check_rows(const char *source, const struct expr *expr, PGresult *co
 
 static void compare(const char *source, struct counts *counts)
 {
-    char sql[TEXT_MAX + 64];
+    char sql[SOURCE_MAX + 64];
 
     counts->made++;
     if (getenv("EXPR_SHOW"))
@@ -784,8 +784,8 @@ Test(expr_server, random_expressions_mean_what_postgresql_means)
     static void (*const kinds[])(struct source *, int) = {number, number,   condition, text,
                                                           stamp,  interval, date_value};
 
-    state = seed ? strtoull(seed, NULL, 10) : 20150630;
-    pick(2);
+    if (seed)
+        state = strtoull(seed, NULL, 10);
     fill();
     unsigned n = rounds ? (unsigned)atoi(rounds) : 400;
     for (unsigned i = 0; i < n; i++) {
@@ -799,4 +799,129 @@ Test(expr_server, random_expressions_mean_what_postgresql_means)
     cr_assert_gt(counts.accepted * 3, counts.made, "too few expressions are accepted");
     cr_assert_lt(counts.refused * 4, counts.accepted, "too many are refused");
     cr_assert_lt(counts.nulls * 20, counts.values, "too often NULL stands for a value");
+}
+
+/* ---- depth ---- */
+
+/* left, then open and close around it. */
+static void nest(struct source *out, const char *left, const char *open, const char *close,
+                 int levels)
+{
+    out->used = 0;
+    for (int i = 0; i < levels; i++)
+        put(out, open);
+    put(out, left);
+    for (int i = 0; i < levels; i++)
+        put(out, close);
+}
+
+Test(expr_server, the_deepest_accepted_expressions_run)
+{
+    static const struct {
+        const char *left, *open, *close;
+    } shapes[] = {
+        {"i", "", "+1"},           {"l", "", "*1"},
+        {"n", "", "+1"},           {"f", "", "*1"},
+        {"x", "", "||v"},          {"b", "NOT (", ")"},
+        {"i", "-(", ")"},          {"f", "-(", ")"},
+        {"x", "lower(", ")"},      {"i", "CASE WHEN b THEN ", " END"},
+        {"i", "COALESCE(", ",1)"}, {"i", "(", ")::int2"},
+        {"f", "(", ")::float4"},   {"g", "(", ")::date"},
+        {"d", "", "+1"},           {"g", "", "+w"},
+        {"w", "", "*2"},           {"m", "round(", ")"},
+        {"i", "NULLIF(", ",3)"},   {"i", "(", "=1)::int"},
+    };
+
+    fill();
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct expr_fixture *fixture = expr_fixture_new();
+        struct source source;
+        int low = 1, high = 1000;
+        /* The most levels that are still accepted. */
+        while (low + 1 < high) {
+            int middle = (low + high) / 2;
+            nest(&source, shapes[i].left, shapes[i].open, shapes[i].close, middle);
+            if (expr_fixture_compile(fixture, source.text))
+                low = middle;
+            else
+                high = middle;
+        }
+        nest(&source, shapes[i].left, shapes[i].open, shapes[i].close, low);
+        const struct expr *expr = expr_fixture_compile(fixture, source.text);
+        cr_assert_not_null(expr, "%s", source.text);
+        PQclear(run_compiled(fixture, expr, source.text));
+        if (getenv("EXPR_SHOW"))
+            fprintf(stderr, "%d levels of %s%s\n", low, shapes[i].open, shapes[i].close);
+        expr_fixture_free(fixture);
+    }
+}
+
+/* ---- where expressions stand ---- */
+
+Test(expr_server, expressions_may_stand_wherever_a_measurement_needs_them)
+{
+    static const char *const texts[] = {"f * 2 + f", "w * 2", "(f + 1)::numeric(10,2)",
+                                        "g + w",     "r * r", "d + i"};
+
+    fill();
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct expr_fixture *fixture = expr_fixture_new();
+        const struct expr *expr;
+        const char *values[8];
+        Oid types[8];
+        cr_assert(compile_fully(fixture, texts[i], &expr), "%s", texts[i]);
+        struct text written = text_new(fixture->arena), sql = text_new(fixture->arena);
+        expr_write(expr, &written);
+        const char *e = written.data;
+        text_printf(&sql,
+                    "SELECT %s, count(%s), count(*) FILTER (WHERE (%s) IS NOT NULL), "
+                    "max(CASE WHEN (%s)::text <> '' THEN 1 END), row_number() OVER (ORDER BY %s) "
+                    "FROM t AS r0 WHERE (%s) IS NOT NULL GROUP BY %s HAVING count(%s) > 0",
+                    e, e, e, e, e, e, e, e);
+        prepare_params(&fixture->scope, values, types);
+        PGresult *result = PQexecParams(connection, sql.data, (int)fixture->scope.n_params, types,
+                                        values, NULL, NULL, 0);
+        cr_assert_eq(PQresultStatus(result), PGRES_TUPLES_OK, "%s\n%s", sql.data,
+                     PQerrorMessage(connection));
+        cr_assert_gt(PQntuples(result), 0);
+        PQclear(result);
+        expr_fixture_free(fixture);
+    }
+}
+
+Test(expr_server, keys_are_identical_exactly_where_values_are_equal)
+{
+    static const char *const texts[] = {"i", "n", "m", "m + 0.00", "f",     "r",
+                                        "x", "v", "c", "b",        "d",     "g",
+                                        "z", "u", "e", "t",        "n / 3", "lower(x)"};
+
+    fill();
+    PQclear(
+        run("UPDATE t SET m = 1.50 WHERE id = 3; UPDATE t SET m = 1.5 WHERE id = 4; "
+            "UPDATE t SET f = '-0', r = '-0' WHERE id = 5; UPDATE t SET f = 0, r = 0 WHERE id = "
+            "6; UPDATE t SET c = 'a' WHERE id = 7; UPDATE t SET c = 'a   ' WHERE id = 8"));
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct expr_fixture *fixture = expr_fixture_new();
+        const struct expr *expr;
+        const char *values[8];
+        Oid types[8];
+        cr_assert(compile_fully(fixture, texts[i], &expr), "%s", texts[i]);
+        struct text key = text_new(fixture->arena), value = text_new(fixture->arena),
+                    sql = text_new(fixture->arena);
+        cr_assert(expr_write_key(&fixture->scope, expr, 0, &key));
+        expr_write(expr, &value);
+        text_printf(
+            &sql,
+            "WITH v AS (SELECT %s AS k, %s AS v FROM t AS r0) SELECT count(*) FROM v a, v b "
+            "WHERE (a.k IS NOT DISTINCT FROM b.k) <> (a.v IS NOT DISTINCT FROM b.v)",
+            key.data, value.data);
+        prepare_params(&fixture->scope, values, types);
+        PGresult *result = PQexecParams(connection, sql.data, (int)fixture->scope.n_params, types,
+                                        values, NULL, NULL, 0);
+        cr_assert_eq(PQresultStatus(result), PGRES_TUPLES_OK, "%s\n%s", sql.data,
+                     PQerrorMessage(connection));
+        cr_assert_str_eq(PQgetvalue(result, 0, 0), "0", "%s", texts[i]);
+        PQclear(result);
+        expr_fixture_free(fixture);
+    }
 }
