@@ -197,12 +197,13 @@ static const char *next_word(const char *text, char *word)
     return text;
 }
 
-/* "name=value", with dashes for underscores in the name; option: as the client wrote it. */
-static bool add_assignment(struct startup_packet *packet, const char *option, char *assignment)
+/* "name=value", with dashes for underscores in the name; prefix: of the option it came in. */
+static bool add_assignment(struct startup_packet *packet, const char *prefix, char *assignment)
 {
+    char part[SHOWN_BYTES + 1];
     char *value = strchr(assignment, '=');
-    if (value == NULL || value == assignment)
-        return refuse(packet, "42601", "%s requires a value", option);
+    if (value == NULL)
+        return refuse(packet, "42601", "%s%s requires a value", prefix, shown(assignment, part));
     *value++ = '\0';
     for (char *at = assignment; *at != '\0'; at++) {
         if (*at == '-')
@@ -227,11 +228,11 @@ static bool read_options(struct startup_packet *packet, const char *text)
                 fits = refuse(packet, "42601", "option requires an argument -- 'c'");
                 break;
             }
-            fits = add_assignment(packet, "-c", word);
+            fits = add_assignment(packet, "-c ", word);
         } else if (strncmp(word, "-c", 2) == 0) {
-            fits = add_assignment(packet, "-c", word + 2);
+            fits = add_assignment(packet, "-c ", word + 2);
         } else if (strncmp(word, "--", 2) == 0 && word[2] != '\0') {
-            fits = add_assignment(packet, shown(word, part), word + 2);
+            fits = add_assignment(packet, "--", word + 2);
         } else {
             fits = refuse(packet, "42601", "invalid command-line argument for server process: %s",
                           shown(word, part));

@@ -188,11 +188,12 @@ Test(startup_packet, other_switches_of_a_server_are_refused)
                    "invalid command-line argument for server process: -d");
     expect_refused(SESSION("user\0a\0options\0-c\0"), "42601",
                    "option requires an argument -- 'c'");
-    expect_refused(SESSION("user\0a\0options\0-c geqo\0"), "42601", "-c requires a value");
+    expect_refused(SESSION("user\0a\0options\0-c geqo\0"), "42601", "-c geqo requires a value");
     expect_refused(SESSION("user\0a\0options\0--geqo\0"), "42601", "--geqo requires a value");
     expect_refused(SESSION("user\0a\0options\0--\0"), "42601",
                    "invalid command-line argument for server process: --");
-    expect_refused(SESSION("user\0a\0options\0-c =1\0"), "42601", "-c requires a value");
+    expect_refused(SESSION("user\0a\0options\0-c =1\0"), "42704",
+                   "unrecognized configuration parameter \"\"");
     expect_refused(SESSION("user\0a\0options\0-c work_mem=1\0"), "42704",
                    "unrecognized configuration parameter \"work_mem\"");
 }
