@@ -22,8 +22,9 @@ enum {
     LOG_BYTES_MAX = 10 << 20
 };
 
-/* Settings of both servers. Nothing that could hold a literal of a statement is logged. Shared memory
- * of the kind that PostgreSQL needs in any case: /dev/shm may be closed to us in a container. */
+/* Settings of both servers. Nothing that could hold a literal of a statement is logged. Shared
+ * memory of the kind that PostgreSQL needs in any case: /dev/shm may be closed to us in a
+ * container. */
 static const char common_settings[] = "listen_addresses = ''\n"
                                       "port = 5432\n"
                                       "unix_socket_directories = '../socket'\n"
@@ -377,7 +378,8 @@ static bool ident_text(char *out, size_t size, char error[512])
     /* A leading slash would make it a regular expression. */
     if (quoted[0] == '/')
         return fail(error, "the user's name is of no use in pg_ident.conf");
-    snprintf(out, size, "pgveil \"%s\" pgveil_admin\n", quoted);
+    /* root could become this user anyway; so the DBA's tool works with sudo as well. */
+    snprintf(out, size, "pgveil \"%s\" pgveil_admin\npgveil root pgveil_admin\n", quoted);
     return true;
 }
 
