@@ -115,6 +115,18 @@ void ledger_dataset_call(struct ledger_call *call, const char *dataset)
     ledger_call_text(call, dataset);
 }
 
+void ledger_head_call(struct ledger_call *call)
+{
+    ledger_call_begin(call, "SELECT * FROM pgveil.newest()");
+}
+
+void ledger_continues_call(struct ledger_call *call, const struct ledger_head *noted)
+{
+    ledger_call_begin(call, "SELECT pgveil.continues($1::pg_catalog.int8, $2::pg_catalog.text)");
+    ledger_call_integer(call, noted->seq);
+    ledger_call_text(call, noted->hash);
+}
+
 static bool has_rows(const PGresult *result, int columns, int rows_min)
 {
     return result && PQresultStatus(result) == PGRES_TUPLES_OK && PQnfields(result) == columns &&
@@ -271,6 +283,24 @@ enum ledger_outcome ledger_dataset_result(const PGresult *result, struct ledger_
     }
     dataset->hash_seed = (int64_t)strtoll(seed, &end, 10);
     return *end == '\0' ? LEDGER_OK : LEDGER_FAILED;
+}
+
+enum ledger_outcome ledger_head_result(const PGresult *result, struct ledger_head *head)
+{
+    memset(head, 0, sizeof(*head));
+    bool ok = has_rows(result, 2, 1) && PQntuples(result) == 1 &&
+              read_unsigned(result, 0, 0, &head->seq) &&
+              read_text(result, 0, 1, head->hash, sizeof(head->hash)) &&
+              strspn(head->hash, "0123456789abcdef") == sizeof(head->hash) - 1;
+    return ok ? LEDGER_OK : LEDGER_FAILED;
+}
+
+enum ledger_outcome ledger_continues_result(const PGresult *result, bool *continues)
+{
+    *continues = false;
+    bool ok =
+        has_rows(result, 1, 1) && PQntuples(result) == 1 && read_bool(result, 0, 0, continues);
+    return ok ? LEDGER_OK : LEDGER_FAILED;
 }
 
 uint64_t ledger_account_remaining_mu2(const struct ledger_account *account)

@@ -104,6 +104,18 @@ struct ledger_dataset {
 };
 enum ledger_outcome ledger_dataset_result(const PGresult *result, struct ledger_dataset *dataset);
 
+/* The journal's newest entry. Who notes it outside the ledger can tell later whether the ledger
+ * lost entries since, as one restored from an older backup has. */
+struct ledger_head {
+    uint64_t seq;  /* 0: no entry yet */
+    char hash[65]; /* hexadecimal */
+};
+void ledger_head_call(struct ledger_call *call);
+enum ledger_outcome ledger_head_result(const PGresult *result, struct ledger_head *head);
+/* Whether the journal still holds the entry that was noted. */
+void ledger_continues_call(struct ledger_call *call, const struct ledger_head *noted);
+enum ledger_outcome ledger_continues_result(const PGresult *result, bool *continues);
+
 /* Creates or migrates the schema; idempotent. The whole script, to be sent as one simple query
  * (PQexec), which makes it one transaction. Fails where the ledger's schema is newer. */
 const char *ledger_schema_sql(void);

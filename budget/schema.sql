@@ -672,6 +672,23 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     ORDER BY j.seq
 $function$;
 
+-- The journal's newest entry: to be noted outside the ledger.
+CREATE FUNCTION pgveil.newest() RETURNS TABLE (seq bigint, hash text)
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT h.seq, encode(h.hash, 'hex') FROM pgveil.head h
+$function$;
+
+-- Whether the journal still holds the entry that was noted. Not so in an older or another ledger.
+CREATE FUNCTION pgveil.continues(p_seq bigint, p_hash text) RETURNS boolean
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT EXISTS (SELECT 1 FROM pgveil.journal j
+                   WHERE j.seq = p_seq AND encode(j.hash, 'hex') = lower(p_hash))
+        OR p_seq = 0
+           AND EXISTS (SELECT 1 FROM pgveil.head h
+                       LEFT JOIN pgveil.journal j ON j.seq = 1
+                       WHERE encode(coalesce(j.prev_hash, h.hash), 'hex') = lower(p_hash))
+$function$;
+
 CREATE FUNCTION pgveil.login(p_analyst text) RETURNS TABLE (verifier text, enabled boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT n.verifier, n.enabled FROM pgveil.analyst n WHERE n.name = p_analyst
@@ -963,7 +980,8 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
            pgveil.decimal_text(a.delta_atto, 18), a.cap_mode, a.budget_window,
            pgveil.time_text(r.window_ends), m.share::text, trim_scale(greatest(1 - m.share, 0))::text,
            pgveil.spent_pico(r)::text, a.cap_pico::text, pgveil.decimal_text(r.delta_spent_atto, 18),
-           pgveil.decimal_text(a.delta_keys_atto, 18), c.charges::text, c.unresolved::text,
+           pgveil.decimal_text(a.delta_keys_atto, 18), coalesce(c.charges, 0)::text,
+           coalesce(c.unresolved, 0)::text,
            CASE WHEN NOT a.granted THEN 'revoked'
                 WHEN a.frozen IS NOT NULL THEN 'frozen: ' || a.frozen
                 WHEN NOT a.enforced THEN 'not enforced'
@@ -973,10 +991,12 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     LEFT JOIN pgveil.analyst n ON a.holder = 'analyst' AND n.name = a.name
     CROSS JOIN LATERAL pgveil.rolled(a, (SELECT pgveil.ledger_time())) r
     CROSS JOIN LATERAL (SELECT pgveil.spent_share(r) AS share) m
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS charges, count(*) FILTER (WHERE s.request IS NULL) AS unresolved
+    LEFT JOIN (
+        SELECT u.id, count(*) AS charges, count(*) FILTER (WHERE s.request IS NULL) AS unresolved
         FROM pgveil.journal j LEFT JOIN pgveil.resolution s ON s.request = j.request
-        WHERE j.kind = 'charge' AND j.dataset = a.dataset AND a.id = ANY (j.debited)) c
+        CROSS JOIN LATERAL unnest(j.debited) u(id)
+        WHERE j.kind = 'charge' AND (p_dataset IS NULL OR j.dataset = p_dataset)
+        GROUP BY u.id) c ON c.id = a.id
     WHERE (p_name IS NULL OR a.name = p_name) AND (p_dataset IS NULL OR a.dataset = p_dataset)
     ORDER BY a.dataset, a.holder <> 'dataset', a.holder, a.name
 $function$;
@@ -1073,10 +1093,18 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     UNION ALL
     SELECT '', format('the account %s of %s %s on %s does not show what the journal adds up to',
                       a.id, a.holder, a.name, a.dataset)
-    FROM pgveil.account a CROSS JOIN LATERAL pgveil.recounted(a) r
+    FROM pgveil.account a LEFT JOIN (
+        SELECT b.id, sum(j.mu2_pico) AS mu2, sum(j.zcdp_pico) AS zcdp, sum(j.delta_atto) AS delta,
+               sum(j.epsilon_nano) AS epsilon, bool_and(j.epsilon_nano IS NOT NULL) AS pure
+        FROM pgveil.journal j CROSS JOIN LATERAL unnest(j.debited) u(id)
+        JOIN pgveil.account b ON b.id = u.id AND j.seq > b.counted_from AND j.at >= b.window_starts
+        WHERE j.kind = 'charge'
+        GROUP BY b.id) c ON c.id = a.id
     WHERE (a.mu2_spent_pico, a.zcdp_spent_pico, a.delta_spent_atto, a.epsilon_spent_nano, a.all_pure)
           IS DISTINCT FROM
-          (r.mu2_spent_pico, r.zcdp_spent_pico, r.delta_spent_atto, r.epsilon_spent_nano, r.all_pure)
+          (a.mu2_floor_pico + coalesce(c.mu2, 0), a.zcdp_floor_pico + coalesce(c.zcdp, 0),
+           a.delta_floor_atto + coalesce(c.delta, 0), a.epsilon_floor_nano + coalesce(c.epsilon, 0),
+           a.floor_pure AND coalesce(c.pure, true))
     UNION ALL
     SELECT '', format('the resolution of request %s belongs to no charge', s.request)
     FROM pgveil.resolution s LEFT JOIN pgveil.journal j ON j.request = s.request
@@ -1086,8 +1114,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
         THEN 'the journal ends before the head that was noted: this is an older ledger'
         ELSE 'the entry is not the one whose head was noted: this is another ledger' END
     FROM pgveil.head h
-    WHERE p_head_seq > 0 AND NOT EXISTS (SELECT 1 FROM pgveil.journal j
-        WHERE j.seq = p_head_seq AND encode(j.hash, 'hex') = lower(p_head_hash))
+    WHERE p_head_seq > 0 AND NOT pgveil.continues(p_head_seq, p_head_hash)
 $function$;
 
 DO $script$

@@ -158,6 +158,8 @@ Test(ledger, no_result_or_an_error_is_a_failure_everywhere)
     struct ledger_account account;
     struct ledger_login login;
     struct ledger_dataset dataset;
+    struct ledger_head head;
+    bool continues;
     PGresult *results[] = {NULL, PQmakeEmptyPGresult(NULL, PGRES_FATAL_ERROR),
                            PQmakeEmptyPGresult(NULL, PGRES_COMMAND_OK),
                            PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK)};
@@ -168,6 +170,9 @@ Test(ledger, no_result_or_an_error_is_a_failure_everywhere)
         cr_assert_eq(ledger_login_result(results[i], &login), LEDGER_FAILED);
         cr_assert_not(login.known);
         cr_assert_eq(ledger_dataset_result(results[i], &dataset), LEDGER_FAILED);
+        cr_assert_eq(ledger_head_result(results[i], &head), LEDGER_FAILED);
+        cr_assert_eq(ledger_continues_result(results[i], &continues), LEDGER_FAILED);
+        cr_assert_not(continues);
         cr_assert_str_eq(ledger_admin_word(results[i]), "");
         PQclear(results[i]);
     }

@@ -186,3 +186,47 @@ Test(ledger_calls, accounts_logins_and_datasets_are_read, .init = begin, .fini =
     cr_assert_eq(again.hash_seed, dataset.hash_seed);
     PQclear(result);
 }
+
+static bool continues(const struct ledger_head *noted)
+{
+    struct ledger_call call;
+    bool answer;
+    ledger_continues_call(&call, noted);
+    PGresult *result = send(&call);
+    cr_assert_eq(ledger_continues_result(result, &answer), LEDGER_OK);
+    PQclear(result);
+    return answer;
+}
+
+static void read_head(struct ledger_head *head)
+{
+    struct ledger_call call;
+    ledger_head_call(&call);
+    PGresult *result = send(&call);
+    cr_assert_eq(ledger_head_result(result, head), LEDGER_OK);
+    PQclear(result);
+}
+
+Test(ledger_calls, a_noted_head_tells_a_ledger_that_lost_entries, .init = begin, .fini = end)
+{
+    struct ledger_head empty, head, later;
+    struct ledger_account account;
+    read_head(&empty);
+    cr_assert_eq(empty.seq, 0);
+    cr_assert(continues(&empty));
+    grant("ana", 1000000000, LEDGER_GDP);
+    cr_assert_eq(charge(first, "ana", 12345, &account), LEDGER_OK);
+    read_head(&head);
+    cr_assert_eq(head.seq, 3);
+    cr_assert_eq(charge(second, "ana", 12345, &account), LEDGER_OK);
+    cr_assert(continues(&empty) && continues(&head));
+    read_head(&later);
+    PQclear(PQexec(ledger, "SET session_replication_role = replica"));
+    PQclear(PQexec(ledger, "DELETE FROM pgveil.journal WHERE seq = 4"));
+    cr_assert(continues(&head));
+    cr_assert_not(continues(&later));
+    head.hash[0] = head.hash[0] == '0' ? '1' : '0';
+    cr_assert_not(continues(&head));
+    empty.hash[0] = empty.hash[0] == '0' ? '1' : '0';
+    cr_assert_not(continues(&empty));
+}
