@@ -36,11 +36,11 @@ enum type_oid {
 };
 
 struct catalog_type {
-    uint32_t oid;           /* on the protected server; enum types differ from server to server */
-    int32_t typmod;         /* -1: none */
+    uint32_t oid;   /* on the protected server; enum types differ from server to server */
+    int32_t typmod; /* -1: none */
     bool is_enum;
-    char *schema, *name;    /* qualified name, the same on both servers */
-    char *declared;         /* SQL text with modifiers, "pg_catalog.numeric(10,2)" */
+    char *schema, *name; /* qualified name, the same on both servers */
+    char *declared;      /* SQL text with modifiers, "pg_catalog.numeric(10,2)" */
 };
 
 struct catalog_column {

@@ -160,7 +160,8 @@ enum plan_result parser_plan(struct parsed *parsed, size_t index,
     *n_wanted = 0;
     memset(refusal, 0, sizeof *refusal);
     if (index < parsed->n && parsed->statements[index].class == STATEMENT_CANDIDATE) {
-        arena_free(parsed->plan_arena);
+        /* The request may hold what the last call wanted: its memory goes after this one. */
+        struct arena *last = parsed->plan_arena;
         parsed->plan_arena = arena_new();
         struct plan_work work = {.parsed = parsed, .index = index, .output = &output};
         work.input = (struct compile_input){
@@ -172,6 +173,7 @@ enum plan_result parser_plan(struct parsed *parsed, size_t index,
         };
         if (!ast_run(plan_on_stack, &work))
             output.result = PLAN_REFUSED;
+        arena_free(last);
     }
     *plan = output.plan;
     *refusal = output.refusal;

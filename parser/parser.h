@@ -30,9 +30,9 @@ struct statement_name {
 struct statement {
     enum statement_class class;
     enum statement_transaction transaction;
-    size_t location, length;  /* bytes of the text */
+    size_t location, length; /* bytes of the text */
     struct refusal refusal;
-    size_t n_names;           /* STATEMENT_CANDIDATE: relations to be resolved on the twin */
+    size_t n_names; /* STATEMENT_CANDIDATE: relations to be resolved on the twin */
     const struct statement_name *names;
 };
 
@@ -44,8 +44,8 @@ struct parser_limits {
 
 /*
  * Classifies a text (UTF-8, NUL-terminated) against the names in the catalogue. Always returns an
- * object. What libpg_query cannot parse is one STATEMENT_RELAY with parsed_is_unparsable(): the twin
- * says what is wrong. Above a limit: one STATEMENT_REFUSED (54001).
+ * object. What libpg_query cannot parse is one STATEMENT_RELAY with parsed_is_unparsable(): the
+ * twin says what is wrong. Above a limit: one STATEMENT_REFUSED (54001).
  */
 struct parsed *parser_parse(const char *text, const struct catalog *catalog,
                             const struct parser_limits *limits);
@@ -55,12 +55,12 @@ const struct statement *parsed_statement(const struct parsed *parsed, size_t ind
 bool parsed_is_unparsable(const struct parsed *parsed);
 
 struct plan_settings {
-    dp_nano epsilon;      /* per release */
-    dp_atto delta;        /* per release with private keys */
-    dp_atto delta_conv;   /* the account's; epsilon stands for mu_max(epsilon, delta_conv) */
-    bool laplace;         /* dp.mechanism */
-    uint64_t groups_max;  /* most rows of a domain */
-    uint64_t work_max;    /* most joined rows per unit (rows times fan-out) */
+    dp_nano epsilon;     /* per release */
+    dp_atto delta;       /* per release with private keys */
+    dp_atto delta_conv;  /* the account's; epsilon stands for mu_max(epsilon, delta_conv) */
+    bool laplace;        /* dp.mechanism */
+    uint64_t groups_max; /* most rows of a domain */
+    uint64_t work_max;   /* most joined rows per unit (rows times fan-out) */
 };
 
 struct plan_request {
@@ -68,7 +68,7 @@ struct plan_request {
     const uint32_t *resolved_oids; /* per name of the statement: twin oid, 0: not found */
     const struct plan_settings *settings;
     size_t n_params;
-    const struct sql_value *params;       /* the client's, $1..; NULL text: NULL */
+    const struct sql_value *params; /* the client's, $1..; NULL text: NULL */
     size_t n_constants;
     const struct sql_constant *constants; /* canonical forms asked for by an earlier call */
 };
@@ -81,14 +81,17 @@ struct sql_constant {
 };
 
 enum plan_result {
-    PLAN_READY,           /* *plan is set; borrowed from parsed */
-    PLAN_NOT_PRIVATE,     /* no resolved name is private: relay */
-    PLAN_REFUSED,         /* *refusal is set */
-    PLAN_WANTS_CONSTANTS  /* *wanted, *n_wanted: ask the twin for these and call again */
+    PLAN_READY,          /* *plan is set; borrowed from parsed */
+    PLAN_NOT_PRIVATE,    /* no resolved name is private: relay */
+    PLAN_REFUSED,        /* *refusal is set */
+    PLAN_WANTS_CONSTANTS /* *wanted, *n_wanted: ask the twin for these and call again */
 };
 
-enum plan_result parser_plan(struct parsed *parsed, size_t index, const struct plan_request *request,
-                             const struct plan **plan, struct refusal *refusal,
-                             const struct sql_constant **wanted, size_t *n_wanted);
+/* What is handed out (plan, wanted) is valid until the next parser_plan of the same parsed has
+ * returned, or parsed_free. The same statement may be planned any number of times. */
+enum plan_result parser_plan(struct parsed *parsed, size_t index,
+                             const struct plan_request *request, const struct plan **plan,
+                             struct refusal *refusal, const struct sql_constant **wanted,
+                             size_t *n_wanted);
 
 #endif

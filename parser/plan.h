@@ -54,9 +54,11 @@ struct release {
      * (NULL: SQL NULL). With n_keys > 0 and domain NULL the keys are private. */
     size_t n_domain;
     const char *const *domain;
-    /* Private keys: measure 0 is MEASURE_UNITS and a group is kept iff its noisy value reaches it. */
+    /* Private keys: measure 0 is MEASURE_UNITS and a group is kept iff its noisy value reaches it.
+     */
     int64_t key_threshold;
 
+    /* None: the domain alone is asked for; nothing is measured or charged. */
     size_t n_measures;
     const struct measure *measures;
     struct dp_charge charge; /* of the whole release */
@@ -86,13 +88,17 @@ enum plan_shape {
 
 struct plan {
     enum plan_shape shape;
-    bool probe; /* asks for no row (LIMIT 0, WHERE false): feed empty arrays, spend nothing */
+    /* Asks for no row (LIMIT 0, WHERE false): private tables are empty relations in final_sql, and
+     * there is no release to feed. */
+    bool probe;
     size_t n_relations;
     const struct plan_relation *relations;
     const char *final_sql; /* $1..$n_client are the client's parameters */
     unsigned n_client_params;
-    struct dp_charge charge;   /* of all releases */
-    const char *fingerprint;   /* SHA-256 of the canonical releases, hexadecimal */
+    struct dp_charge charge; /* of all releases */
+    /* SHA-256 of the canonical releases, hexadecimal. Where a release uses_time_zone, the session's
+     * TimeZone belongs to the identity too and is not in it. */
+    const char *fingerprint;
     const char *mechanism_json; /* public integers of every measure, for the journal */
     size_t n_explain;
     const char *const *explain; /* text lines; the caller adds those about the budget */
