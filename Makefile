@@ -21,7 +21,7 @@ LDFLAGS_ALL := -pie -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE),-Wl,-z,relr
 LIBS := $(shell pkg-config --libs $(PACKAGES)) -lpg_query -lm
 
 FOLDERS := mechanisms config parser budget proxy
-include $(wildcard tests/tests.mk)
+include $(wildcard tests/tests.mk bench/bench.mk)
 
 # Programs' main files are not part of the archives.
 MAINS := proxy/main.c budget/ctl_main.c
@@ -36,6 +36,12 @@ $(OUT)/lib$(1).a: $(call objects,$(call sources,$(1)))
 	$$(Q)rm -f $$@ && ar rcs $$@ $$^
 endef
 $(foreach f,$(FOLDERS),$(eval $(call archive,$(f))))
+
+# No public function of mechanisms/ without its proof note.
+$(OUT)/libmechanisms.a: | build/proofs-checked
+build/proofs-checked: tests/check-proofs.sh $(wildcard mechanisms/*.h mechanisms/proofs/*.md)
+	@mkdir -p $(@D)
+	$(Q)tests/check-proofs.sh && touch $@
 
 $(OUT)/pgveil: $(OUT)/proxy/main.o $(patsubst %,$(OUT)/lib%.a,proxy parser budget config mechanisms)
 	@echo "  LINK $@"

@@ -1,6 +1,8 @@
 #include "mechanisms/chacha20.h"
 
+#include <endian.h>
 #include <stddef.h>
+#include <string.h>
 
 static uint32_t rotate(uint32_t x, unsigned bits)
 {
@@ -41,8 +43,67 @@ void dp_chacha20_block(const uint32_t key[DP_CHACHA20_KEY_WORDS], uint32_t count
     }
     for (size_t i = 0; i < 16; i++) {
         uint32_t word = x[i] + start[i];
-        for (size_t byte = 0; byte < 4; byte++) {
-            out[4 * i + byte] = (unsigned char)(word >> (8 * byte));
+        word = htole32(word);
+        memcpy(out + 4 * i, &word, sizeof(word));
+    }
+}
+
+/* Word j of four blocks. */
+typedef uint32_t lanes __attribute__((vector_size(16)));
+
+#define ROTATE(x, bits) ((x) << (bits) | (x) >> (32 - (bits)))
+#define QUARTER_ROUND(a, b, c, d)                                                                  \
+    do {                                                                                           \
+        a += b;                                                                                    \
+        d ^= a;                                                                                    \
+        d = ROTATE(d, 16);                                                                         \
+        c += d;                                                                                    \
+        b ^= c;                                                                                    \
+        b = ROTATE(b, 12);                                                                         \
+        a += b;                                                                                    \
+        d ^= a;                                                                                    \
+        d = ROTATE(d, 8);                                                                          \
+        c += d;                                                                                    \
+        b ^= c;                                                                                    \
+        b = ROTATE(b, 7);                                                                          \
+    } while (0)
+
+static void double_round(lanes x[16])
+{
+    QUARTER_ROUND(x[0], x[4], x[8], x[12]);
+    QUARTER_ROUND(x[1], x[5], x[9], x[13]);
+    QUARTER_ROUND(x[2], x[6], x[10], x[14]);
+    QUARTER_ROUND(x[3], x[7], x[11], x[15]);
+    QUARTER_ROUND(x[0], x[5], x[10], x[15]);
+    QUARTER_ROUND(x[1], x[6], x[11], x[12]);
+    QUARTER_ROUND(x[2], x[7], x[8], x[13]);
+    QUARTER_ROUND(x[3], x[4], x[9], x[14]);
+}
+
+void dp_chacha20_four_blocks(const uint32_t key[DP_CHACHA20_KEY_WORDS], uint32_t counter,
+                             const uint32_t nonce[3],
+                             unsigned char out[4 * DP_CHACHA20_BLOCK_BYTES])
+{
+    const uint32_t first[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, key[0], key[1],
+                                key[2],     key[3],     key[4],     key[5],     key[6], key[7],
+                                counter,    nonce[0],   nonce[1],   nonce[2]};
+    lanes start[16];
+    lanes x[16];
+    for (size_t i = 0; i < 16; i++) {
+        start[i] = (lanes){first[i], first[i], first[i], first[i]};
+    }
+    start[12] += (lanes){0, 1, 2, 3};
+    for (size_t i = 0; i < 16; i++) {
+        x[i] = start[i];
+    }
+    for (int round = 0; round < 10; round++) {
+        double_round(x);
+    }
+    for (size_t i = 0; i < 16; i++) {
+        x[i] += start[i];
+        for (size_t block = 0; block < 4; block++) {
+            uint32_t word = htole32(x[i][block]);
+            memcpy(out + block * DP_CHACHA20_BLOCK_BYTES + 4 * i, &word, sizeof(word));
         }
     }
 }

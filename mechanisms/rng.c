@@ -74,22 +74,23 @@ bool dp_rng_reseed(void)
 /* A new block: its first 32 bytes replace the key, the rest becomes words. */
 static void next_block(void)
 {
+    enum { PART = 4 * DP_CHACHA20_BLOCK_BYTES };
     static const uint32_t nonce[3];
-    unsigned char block[DP_CHACHA20_BLOCK_BYTES];
+    unsigned char part[PART];
     uint32_t key[DP_CHACHA20_KEY_WORDS];
     unsigned char *words = (unsigned char *)state->words;
-    for (uint32_t i = 0; i < BLOCK_BYTES / DP_CHACHA20_BLOCK_BYTES; i++) {
-        dp_chacha20_block(state->key, i, nonce, block);
-        if (i == 0) {
-            memcpy(key, block, KEY_BYTES);
-            memcpy(words, block + KEY_BYTES, sizeof(block) - KEY_BYTES);
+    for (uint32_t at = 0; at < BLOCK_BYTES; at += PART) {
+        dp_chacha20_four_blocks(state->key, at / DP_CHACHA20_BLOCK_BYTES, nonce, part);
+        if (at == 0) {
+            memcpy(key, part, KEY_BYTES);
+            memcpy(words, part + KEY_BYTES, PART - KEY_BYTES);
         } else {
-            memcpy(words + i * sizeof(block) - KEY_BYTES, block, sizeof(block));
+            memcpy(words + at - KEY_BYTES, part, PART);
         }
     }
     memcpy(state->key, key, sizeof(state->key));
     explicit_bzero(key, sizeof(key));
-    explicit_bzero(block, sizeof(block));
+    explicit_bzero(part, sizeof(part));
     state->n_words = WORDS_PER_BLOCK;
     state->blocks_left--;
 }

@@ -48,8 +48,11 @@ static bool chacha20_is_right(void)
         0x09, 0x14, 0xc2, 0xd7, 0x05, 0xd9, 0x8b, 0x02, 0xa2, 0xb5, 0x12, 0x9c, 0xd1,
         0xde, 0x16, 0x4e, 0xb9, 0xcb, 0xd0, 0x83, 0xe8, 0xa2, 0x50, 0x3c, 0x4e};
     unsigned char block[DP_CHACHA20_BLOCK_BYTES];
+    unsigned char four[4 * DP_CHACHA20_BLOCK_BYTES];
     dp_chacha20_block(key, 1, nonce, block);
-    return memcmp(block, expected, sizeof(block)) == 0;
+    dp_chacha20_four_blocks(key, 0, nonce, four);
+    return memcmp(block, expected, sizeof(block)) == 0 &&
+           memcmp(four + sizeof(block), expected, sizeof(block)) == 0;
 }
 
 enum { KNOWN_DRAWS = 12 };

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "mechanisms/chacha20.h"
 #include "mechanisms/sampler.h"
 #include "mechanisms/selftest.h"
 #include "tests/support/tape_rng.h"
@@ -69,6 +70,22 @@ Test(sampler, the_keystream_is_that_of_the_known_answers)
         cr_assert(rng.next64(rng.state, &word));
         snprintf(text, sizeof(text), "%016lx", (unsigned long)word);
         cr_expect_str_eq(text, json_string_value(json_array_get(words, i)));
+    }
+}
+
+Test(sampler, four_blocks_of_keystream_are_those_drawn_one_by_one)
+{
+    const uint32_t key[8] = {1, 2, 3, 0xffffffff, 5, 6, 7, 0x80000000};
+    const uint32_t nonce[3] = {9, 0xfffffff0, 11};
+    static const uint32_t counters[] = {0, 1, 60, 0xfffffffe};
+    for (size_t i = 0; i < 4; i++) {
+        unsigned char four[256];
+        dp_chacha20_four_blocks(key, counters[i], nonce, four);
+        for (uint32_t block = 0; block < 4; block++) {
+            unsigned char one[64];
+            dp_chacha20_block(key, counters[i] + block, nonce, one);
+            cr_expect_arr_eq(one, four + 64 * (size_t)block, 64);
+        }
     }
 }
 
