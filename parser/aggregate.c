@@ -213,16 +213,17 @@ static bool has_nan(uint32_t type)
 static bool compile_argument(struct level *level, PgQuery__FuncCall *call,
                              struct level_aggregate *aggregate)
 {
-    if (call->agg_filter != NULL) {
+    bool has_argument = call->n_args > 0 && aggregate->kind != AGGREGATE_UNITS;
+    /* Both, even if one waits for constants: the twin is asked once for all of a statement. */
+    if (call->agg_filter != NULL)
         aggregate->condition = level_compile(level, call->agg_filter, true);
-        if (aggregate->condition == NULL)
-            return false;
-    }
-    if (call->n_args == 0 || aggregate->kind == AGGREGATE_UNITS)
-        return true;
-    aggregate->expr = level_compile(level, call->args[0], false);
-    if (aggregate->expr == NULL)
+    if (has_argument)
+        aggregate->expr = level_compile(level, call->args[0], false);
+    if ((call->agg_filter != NULL && aggregate->condition == NULL) ||
+        (has_argument && aggregate->expr == NULL))
         return false;
+    if (!has_argument)
+        return true;
     aggregate->type = expr_type(aggregate->expr)->oid;
     return aggregate->kind == AGGREGATE_COUNT || find_range(level, call, aggregate);
 }

@@ -128,8 +128,10 @@ static bool add_key(struct level *level, PgQuery__Node *node)
     struct level_key *key = &level->keys[level->n_keys];
     *key = (struct level_key){.node = (PgQuery__Node *)walk_copy(c->arena, &node->base)};
     key->expr = level_compile(level, key->node, false);
-    if (key->expr == NULL)
+    if (key->expr == NULL) {
+        level->n_keys++; /* known for what it is, should it only wait for constants */
         return c->pending && c->refusal.sqlstate[0] == '\0';
+    }
     struct text sql = text_new(c->arena);
     if (!expr_write_key(&level->scope, key->expr, node_location(node), &sql))
         return false;

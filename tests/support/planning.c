@@ -53,6 +53,7 @@ static void plan_candidate(struct planning *planning, const struct plan_request 
         result = parser_plan(planning->parsed, 0, &request, &planning->plan, &planning->refusal,
                              &wanted, &n_wanted);
         remember(&constants, wanted, n_wanted);
+        planning->rounds++;
     }
     assert(result != PLAN_WANTS_CONSTANTS);
     planning->result = result == PLAN_READY     ? PLANNED

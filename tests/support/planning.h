@@ -14,6 +14,7 @@ struct planning {
     struct parsed *parsed; /* owns the plan */
     const struct plan *plan;
     struct refusal refusal;
+    int rounds; /* calls of parser_plan: 2 where the twin was asked for constants */
 };
 
 struct plan_settings planning_settings(void);

@@ -468,3 +468,17 @@ Test(plan, a_zero_of_noise_cannot_be_had_by_a_large_range)
     }
     planning_clear(&planning);
 }
+
+Test(plan, constants_of_the_whole_statement_are_asked_for_at_once)
+{
+    struct planning planning = made(
+        "clinic",
+        "SELECT day >= '2021-01-01' AS late, count(*) FILTER (WHERE arrived < '2022-02-02'), "
+        "sum(CASE WHEN day BETWEEN '2020-03-03' AND '2020-04-04' THEN cost ELSE 0 END) FILTER "
+        "(WHERE day <> '2023-05-05') FROM visits v JOIN patients p ON p.id = v.patient_id AND "
+        "day > '2020-06-06' WHERE day IN ('2021-07-07', '2021-08-08') OR arrived > '2020-09-09' "
+        "GROUP BY 1 UNION ALL SELECT true, count(*), 1 FROM visits WHERE day = '2024-10-10'");
+    cr_expect_eq(planning.rounds, 2);
+    cr_expect_eq(planning.plan->n_relations, 2);
+    planning_clear(&planning);
+}
