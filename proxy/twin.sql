@@ -146,7 +146,7 @@ BEGIN
               || '|pg_logical_|pg_replication_|pg_create_|pg_drop_replication|pg_copy_'
               || '|pg_tablespace_size|pg_tablespace_databases|pg_ls_|pg_stat_file|pg_read_'
               || '|(query|table|schema|database|cursor)_to_xml|ts_stat$|ts_rewrite$'
-              || '|pg_get_replication|pg_get_publication|pg_subscription|pg_show_replication'
+              || '|pg_get_replication|pg_show_replication'
               || '|pg_cancel_backend|pg_terminate_backend|pg_log_backend|pg_get_backend'
               || ')')
     LOOP

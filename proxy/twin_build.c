@@ -273,12 +273,11 @@ char *twin_role_sql(const char *analyst, const char *dataset)
     char *role = malloc(2 * strlen(analyst) + 1), *database = malloc(2 * strlen(dataset) + 1);
     char *sql = NULL;
     if (role == NULL || database == NULL)
-        goto out;
+        abort();
     hexadecimal(analyst, role);
     hexadecimal(dataset, database);
     if (asprintf(&sql, format, role, database, ROLE_CONNECTIONS_MAX) < 0)
-        sql = NULL;
-out:
+        abort();
     free(role);
     free(database);
     return sql;
