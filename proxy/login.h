@@ -34,7 +34,8 @@ struct login_context {
     void (*find_verifier)(void *owner, void *login, const char *user);
     /* Authenticated, AuthenticationOk sent, nothing else: takes stream and startup. */
     void (*accepted)(void *owner, struct stream *stream, struct startup *startup);
-    /* Somebody asks to cancel what runs under this key. */
+    /* Somebody asks to cancel what runs under this key. This is the end of that login: ended does
+     * not follow, the stream is already gone. */
     void (*cancel)(void *owner, uint32_t pid, uint32_t key);
     /* The login ended without success; the stream is already gone. */
     void (*ended)(void *owner);
