@@ -30,7 +30,7 @@ show_query() {
     echo "  expected error and price (EXPLAIN):"
     printf '%s\nEXPLAIN %s\n' "$settings" "$query" |
         analyst_psql "$dataset" -v ON_ERROR_STOP=1 -At >"$RUN/answer" 2>&1 || status=1
-    indent <"$RUN/answer"
+    grep -vE '^ *(Measurement|Price of the statement|Price: [0-9]+ pico)' "$RUN/answer" | indent
     [ $status = 0 ] || die "pgveil did not explain"
 }
 
@@ -42,7 +42,6 @@ show_session() {
         done
     done
     heading "what the analyst spent (dp.budget)"
-    for dataset in census panel; do
-        analyst_psql "$dataset" -x -c 'SELECT * FROM dp.budget' || die "no budget table"
-    done
+    analyst_psql census -c 'SELECT dataset, epsilon, delta, spent, remaining FROM dp.budget' ||
+        die "no budget table"
 }
