@@ -669,6 +669,33 @@ Test(twin, the_search_path_is_that_of_the_protected_database)
     PQfinish(conn);
 }
 
+Test(twin, the_servers_log_holds_no_literal)
+{
+    static const char *const statements[] = {
+        "SELECT 'shibboleth'::int",
+        "SET debug_print_parse = on; SET debug_print_plan = on; SET trace_sort = on",
+        "SELECT 'shibboleth' FROM codes ORDER BY label",
+        "SELECT shibboleth",
+        "SELECT 1/0 WHERE 'shibboleth' <> ''",
+        "SET log_statement = 'all'",
+        "SET log_min_messages = 'debug5'",
+    };
+    char path[128], line[1024];
+    build();
+    PGconn *conn = connect_analyst();
+    for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
+        ask(conn, statements[i]);
+    PQfinish(conn);
+    snprintf(path, sizeof path, "%s/twins/log", state);
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file);
+    size_t lines = 0;
+    for (; fgets(line, sizeof line, file) != NULL; lines++)
+        cr_assert_null(strstr(line, "shibboleth"), "%s", line);
+    fclose(file);
+    cr_assert_gt(lines, 0, "it is the log");
+}
+
 /* What psql sends for its commands, with psql itself. */
 Test(twin, psql_commands_work_for_an_analyst)
 {
@@ -677,6 +704,7 @@ Test(twin, psql_commands_work_for_an_analyst)
         "\\df",       "\\d people", "\\d+ codes", "\\dT+",      "\\du",     "\\dv", "\\dp",
         "\\di",       "\\ds",       "\\dx",       "\\db",       "\\dC",     "\\do", "\\dO",
         "\\conninfo", "\\dy",       "\\det",      "\\encoding", "\\dconfig"};
+    static const char *const refused[] = {"\\drds", "\\db+", "\\dl", "\\dRs"};
     build();
     PQfinish(connect_analyst());
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
@@ -686,5 +714,13 @@ Test(twin, psql_commands_work_for_an_analyst)
                  "-c '%s' > /dev/null",
                  managed_socket_directory(twins), dataset.name, commands[i]);
         cr_assert_eq(system(command), 0, "%s", commands[i]);
+    }
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        char command[512];
+        snprintf(command, sizeof command,
+                 "psql -X -q -v ON_ERROR_STOP=1 -h '%s' -U 'ada \"o'\\''k\"' -d '%s' -c '%s' "
+                 "> /dev/null 2>&1",
+                 managed_socket_directory(twins), dataset.name, refused[i]);
+        cr_assert_neq(system(command), 0, "%s", refused[i]);
     }
 }
