@@ -172,6 +172,8 @@ enum ctl_exit ctl_ledger_show(struct ctl *ctl);
 enum ctl_exit ctl_ledger_export(struct ctl *ctl);
 enum ctl_exit ctl_ledger_verify(struct ctl *ctl);
 enum ctl_exit ctl_policy_check(struct ctl *ctl);
+enum ctl_exit ctl_policy_show(struct ctl *ctl);
+enum ctl_exit ctl_policy_diff(struct ctl *ctl);
 
 /* The man page, for `help --man`. */
 void ctl_print_man(FILE *file);

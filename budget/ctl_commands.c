@@ -135,6 +135,12 @@ const struct ctl_command ctl_commands[] = {
      "Without FILE the policies that the configuration file names are checked. No server is asked: "
      "whether tables and columns exist is found out when pgveil starts.",
      0, 0, 1, false, ctl_policy_check},
+    {"policy show", "FILE", "show what a policy file says, as a table", "", 0, 1, 1, false,
+     ctl_policy_show},
+    {"policy diff", "OLD NEW", "show how two policy files differ",
+     "Compares what they say, not how they are written. Exit status 0 where they say the same, 1 "
+     "where they differ or cannot be read.",
+     0, 2, 2, false, ctl_policy_diff},
     {"completion", "SHELL", "print completions for bash, zsh or fish",
      "For bash: `source <(pgveilctl completion bash)`.", 0, 1, 1, false, ctl_completion},
     {"version", "", "print the version", "", 0, 0, 0, false, ctl_version},

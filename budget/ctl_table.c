@@ -253,8 +253,8 @@ PGresult *ctl_new_result(int n_columns, const char *const columns[])
 
 bool ctl_set_value(PGresult *result, int row, int column, const char *value)
 {
-    char copy[512];
-    int length = snprintf(copy, sizeof(copy), "%s", value);
-    return length >= 0 && (size_t)length < sizeof(copy) &&
-           PQsetvalue(result, row, column, copy, length);
+    char *copy = strdup(value);
+    bool ok = copy && PQsetvalue(result, row, column, copy, (int)strlen(copy));
+    free(copy);
+    return ok;
 }

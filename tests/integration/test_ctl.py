@@ -641,6 +641,44 @@ def test_policy_check_of_all_datasets_names_the_bad_one(ledger, tmp_path):
     assert "one" in done.stdout and "three" in done.stdout and "two.json" in done.stderr
 
 
+def test_policy_show_and_diff_tell_what_files_say(ledger, tmp_path):
+    old = {"tables": {
+        "public.people": {"unit": "id", "max_rows": 1, "columns": {
+            "id": {}, "age": {"bounds": [0, 120]}, "sex": {"domain": ["f", "m", None]}}},
+        "public.visits": {"unit": {"column": "person", "references": "public.people"}, "max_rows": 9,
+                          "columns": {"person": {}, "day": {"bounds": ["2020-01-01", "2026-12-31"]}}}}}
+    new = json.loads(json.dumps(old))
+    new["tables"]["public.visits"]["max_rows"] = 12
+    new["tables"]["public.people"]["columns"]["age"]["bounds"] = [0, 100]
+    del new["tables"]["public.people"]["columns"]["sex"]
+    new["tables"]["public.towns"] = {"public": True}
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    (tmp_path / "new.json").write_text(json.dumps(new, indent=3))
+    shown = ledger.ctl("policy", "show", str(tmp_path / "old.json"), "--json", server=False)
+    facts = {(row["object"], row["property"]): row["value"] for row in json.loads(shown.stdout)}
+    assert facts["public.people", "unit"] == "id"
+    assert facts["public.visits", "unit"] == "person -> public.people"
+    assert facts["public.visits", "max_rows"] == "9"
+    assert facts["public.people.age", "column"] == "0 .. 120"
+    assert facts["public.people.sex", "column"] == "one of 'f', 'm', NULL"
+    assert facts["public.visits.day", "column"] == "2020-01-01 .. 2026-12-31"
+    done = ledger.ctl("policy", "diff", str(tmp_path / "old.json"), str(tmp_path / "new.json"),
+                      "--json", server=False, check=False)
+    assert done.returncode == 1
+    assert {(row["change"], row["object"], row["property"], row["before"], row["after"])
+            for row in json.loads(done.stdout)} == {
+        ("changed", "public.visits", "max_rows", "9", "12"),
+        ("changed", "public.people.age", "column", "0 .. 120", "0 .. 100"),
+        ("removed", "public.people.sex", "column", "one of 'f', 'm', NULL", ""),
+        ("added", "public.towns", "rows", "", "public")}
+    (tmp_path / "same.json").write_text(json.dumps(old, indent=1))
+    assert ledger.ctl("policy", "diff", str(tmp_path / "old.json"), str(tmp_path / "same.json"),
+                      server=False).returncode == 0
+    (tmp_path / "bad.json").write_text("{}")
+    assert ledger.ctl("policy", "diff", str(tmp_path / "old.json"), str(tmp_path / "bad.json"),
+                      server=False, check=False).returncode == 1
+
+
 def test_the_configuration_file_leads_to_the_ledger(ledger, tmp_path):
     path = config(tmp_path, {"census": GOOD},
                   ledger_server=ledger.server.conninfo(ledger.database))
