@@ -25,8 +25,8 @@ struct implementation {
     bool (*calibrate_laplace)(const struct dp_decimal *, const struct dp_grid *, uint64_t, dp_nano,
                               struct dp_calibration *);
     bool (*key_threshold)(const struct dp_calibration *, dp_atto, uint64_t, int64_t *);
-    uint64_t
-        draws; /* of a law for each parameter; 0: two million, ten times that with STAT_LONG=1 */
+    uint64_t draws; /* of a law for each parameter; 0: two million, ten times that with
+                            STAT_LONG=1 or PGVEIL_TESTS_ALL=1 */
 };
 
 extern const struct implementation product;
