@@ -30,7 +30,14 @@ static bool bounded(const struct expr *expr)
 
 static bool less(const struct dp_decimal *a, const struct dp_decimal *b)
 {
-    return dp_decimal_compare(a, b) < 0;
+    /* Most bounds are plain numbers of one scale. */
+    return a->scale == b->scale ? a->digits < b->digits : dp_decimal_compare(a, b) < 0;
+}
+
+static bool is_short(const struct dp_decimal *value)
+{
+    const __int128 most = 1000000000000000000; /* two of these multiply to less than 10^38 */
+    return value->digits < most && value->digits > -most;
 }
 
 /* Number of days since 2000-01-01 of a date of the proleptic Gregorian calendar. */
@@ -162,9 +169,13 @@ static bool multiply(const struct dp_decimal *a, const struct dp_decimal *b, boo
                      struct dp_decimal *out)
 {
     (void)up; /* exact */
-    return dp_decimal_multiply(a, b, out);
+    if (!is_short(a) || !is_short(b) || a->scale + b->scale > DP_DECIMAL_SCALE_MAX)
+        return dp_decimal_multiply(a, b, out);
+    *out = (struct dp_decimal){.digits = a->digits * b->digits, .scale = a->scale + b->scale};
+    return true;
 }
 
+/* The least and the greatest of the four results at the ends. */
 static void corners(struct expr *expr, corner_function *function)
 {
     const struct expr *a = expr->args[0], *b = expr->args[1];
@@ -174,7 +185,11 @@ static void corners(struct expr *expr, corner_function *function)
         const struct dp_decimal *left = i & 1 ? &a->high : &a->low;
         const struct dp_decimal *right = i & 2 ? &b->high : &b->low;
         struct dp_decimal down, up;
-        if (!function(left, right, false, &down) || !function(left, right, true, &up))
+        if (!function(left, right, false, &down))
+            return;
+        if (function == multiply)
+            up = down;
+        else if (!function(left, right, true, &up))
             return;
         if (i == 0 || less(&down, &low))
             low = down;

@@ -15,7 +15,7 @@ enum {
     EXPR_DEPTH_MAX = 1000,  /* nesting of the analyst's nodes */
     EXPR_HEIGHT_MAX = 3000, /* nesting of the written SQL: PostgreSQL's stack must carry it */
     EXPR_LETS_MAX = 60,     /* nested subselects of the written SQL */
-    EXPR_SIZE_MAX = 100000, /* pieces of the written SQL */
+    EXPR_SIZE_MAX = 20000,  /* pieces of the written SQL */
     EXPR_DIGITS_MAX = 1000, /* decimal digits before, and after, the point of any number */
     EXPR_PARAMS_MAX = 4000, /* parameters of one measurement */
     EXPR_LIST_MAX = 1000,   /* entries of an IN list */

@@ -616,3 +616,144 @@ Test(expr, the_first_refusal_wins)
     refused("repeat(x, 3) || nothing", "0A000");
     cr_assert_not_null(strstr(fixture->refusal.message, "repeat"));
 }
+
+/* Templates whose holes are filled without regard to types. */
+static void untyped(struct text *out, unsigned long long *state, int depth)
+{
+    static const char *const leaves[] = {"i",
+                                         "n",
+                                         "m",
+                                         "f",
+                                         "r",
+                                         "x",
+                                         "v",
+                                         "c",
+                                         "d",
+                                         "g",
+                                         "z",
+                                         "w",
+                                         "t",
+                                         "u",
+                                         "e",
+                                         "a",
+                                         "y",
+                                         "b",
+                                         "1",
+                                         "2.5",
+                                         "'a'",
+                                         "NULL",
+                                         "true",
+                                         "''",
+                                         "'2020-01-01'",
+                                         "$1",
+                                         "$2",
+                                         "nothing",
+                                         "t.*",
+                                         "interval '2' day",
+                                         "date '2020-01-01'",
+                                         "1e300",
+                                         "-7",
+                                         "current_date",
+                                         "B'1'"};
+    static const char *const shapes[] = {"(@ + @)",
+                                         "(@ - @)",
+                                         "(@ * @)",
+                                         "(@ / @)",
+                                         "(@ % @)",
+                                         "(@ || @)",
+                                         "(@ = @)",
+                                         "(@ < @)",
+                                         "(- @)",
+                                         "(NOT @)",
+                                         "(@ AND @)",
+                                         "(@ OR @)",
+                                         "(@ IS NULL)",
+                                         "(@ IS TRUE)",
+                                         "(@ IN (@, @))",
+                                         "(@ BETWEEN @ AND @)",
+                                         "(@ LIKE @)",
+                                         "NULLIF(@, @)",
+                                         "COALESCE(@, @)",
+                                         "greatest(@, @)",
+                                         "CASE WHEN @ THEN @ ELSE @ END",
+                                         "CASE @ WHEN @ THEN @ END",
+                                         "@::int4",
+                                         "@::numeric(8,2)",
+                                         "@::text",
+                                         "@::varchar(3)",
+                                         "@::date",
+                                         "@::mood",
+                                         "@::timestamptz",
+                                         "@::interval",
+                                         "abs(@)",
+                                         "round(@, @)",
+                                         "lower(@)",
+                                         "left(@, @)",
+                                         "substring(@, @, @)",
+                                         "strpos(@, @)",
+                                         "date_trunc(@, @)",
+                                         "extract(year FROM @)",
+                                         "date_part('hour', @)",
+                                         "mod(@, @)",
+                                         "(@ ^ @)",
+                                         "(@ IS DISTINCT FROM @)",
+                                         "(@ AT TIME ZONE @)",
+                                         "pg_sleep(@)",
+                                         "@::xml",
+                                         "(@ <> @)",
+                                         "(@ NOT IN (@, @, NULL))",
+                                         "(@ ILIKE '%a')",
+                                         "trim(both @ from @)",
+                                         "(@ >= @)"};
+
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    size_t draw = (size_t)(*state >> 20);
+    if (depth == 0 || draw % 5 == 0) {
+        text_add(out, leaves[draw / 5 % (sizeof leaves / sizeof *leaves)]);
+        return;
+    }
+    for (const char *c = shapes[draw / 5 % (sizeof shapes / sizeof *shapes)]; *c; c++) {
+        if (*c == '@')
+            untyped(out, state, depth - 1);
+        else
+            text_printf(out, "%c", *c);
+    }
+}
+
+Test(expr, whatever_is_combined_is_compiled_or_refused_with_a_reason)
+{
+    unsigned long long state = 88172645463325252ULL;
+    unsigned accepted = 0;
+
+    for (int i = 0; i < 6000; i++) {
+        struct text text = text_new(fixture->arena);
+        untyped(&text, &state, 1 + i % 4);
+        fixture->request.n_params = 0;
+        expr_fixture_param(fixture, TYPE_TEXT, "sad");
+        expr_fixture_param(fixture, TYPE_FLOAT8, "-0.5");
+        const struct expr *expr = expr_fixture_compile(fixture, text.data);
+        if (expr) {
+            struct text out = text_new(fixture->arena), key_text = text_new(fixture->arena);
+            struct dp_decimal low, high;
+            expr_write(expr, &out);
+            cr_assert_gt(out.length, 0, "%s", text.data);
+            cr_assert_null(strstr(out.data, "unknown"), "%s: %s", text.data, out.data);
+            cr_assert(!expr_bounds(expr, &low, &high) || dp_decimal_compare(&low, &high) <= 0);
+            cr_assert(expr_equal(expr, expr));
+            if (!expr_write_key(&fixture->scope, expr, 0, &key_text))
+                cr_assert_neq(fixture->refusal.message[0], '\0');
+            accepted++;
+        } else {
+            cr_assert_neq(fixture->refusal.sqlstate[0], '\0', "%s", text.data);
+            cr_assert(fixture->refusal.message[0] || !strcmp(fixture->refusal.sqlstate, "42601"),
+                      "%s", text.data);
+        }
+        if (i % 500 == 499) {
+            teardown();
+            setup();
+        }
+    }
+    cr_assert_gt(accepted, 300);
+}
