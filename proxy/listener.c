@@ -50,7 +50,7 @@ static void turn_away(int fd)
 static void pause_accepting(struct listener *listener, int reason)
 {
     struct timeval pause = {.tv_sec = LIMIT_ACCEPT_PAUSE_MS / 1000,
-                            .tv_usec = LIMIT_ACCEPT_PAUSE_MS % 1000 * 1000};
+                            .tv_usec = LIMIT_ACCEPT_PAUSE_MS % 1000 * 1000L};
     log_error("cannot accept connections for a moment: %s", strerror(reason));
     if (event_add(listener->resume, &pause) != 0)
         return; /* no timer: go on at once, at the price of another message */
@@ -110,13 +110,15 @@ static void on_connection(evutil_socket_t socket, short what, void *context)
 
 static uint16_t bound_port(int fd)
 {
-    struct sockaddr_storage own = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } own = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t length = sizeof own;
-    if (getsockname(fd, (struct sockaddr *)&own, &length) != 0)
+    if (getsockname(fd, &own.any, &length) != 0)
         return 0;
-    if (own.ss_family == AF_INET6)
-        return ntohs(((const struct sockaddr_in6 *)&own)->sin6_port);
-    return ntohs(((const struct sockaddr_in *)&own)->sin_port);
+    return ntohs(own.any.sa_family == AF_INET6 ? own.v6.sin6_port : own.v4.sin_port);
 }
 
 /* False with errno set. */

@@ -47,8 +47,12 @@ bool scram_base64_encode(const unsigned char *bytes, size_t length, char *out, s
             group |= bytes[i + 2];
         *out++ = base64_digits[group >> 18];
         *out++ = base64_digits[group >> 12 & 63];
-        *out++ = here > 1 ? base64_digits[group >> 6 & 63] : '=';
-        *out++ = here > 2 ? base64_digits[group & 63] : '=';
+        out[0] = out[1] = '=';
+        if (here > 1)
+            out[0] = base64_digits[group >> 6 & 63];
+        if (here > 2)
+            out[1] = base64_digits[group & 63];
+        out += 2;
     }
     *out = '\0';
     return true;

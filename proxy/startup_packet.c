@@ -216,7 +216,7 @@ static bool add_assignment(struct startup_packet *packet, const char *prefix, ch
  * to give. */
 static bool read_options(struct startup_packet *packet, const char *text)
 {
-    char *word = malloc(strlen(text) + 1);
+    char *word = calloc(strlen(text) + 1, 1);
     if (word == NULL)
         return out_of_memory(packet);
     char part[SHOWN_BYTES + 1];

@@ -347,7 +347,7 @@ static void try_connect(evutil_socket_t unused, short what, void *context)
     } else {
         int reason = errno;
         close(fd);
-        struct timeval pause = {.tv_usec = LIMIT_CONNECT_RETRY_MS * 1000};
+        struct timeval pause = {.tv_usec = LIMIT_CONNECT_RETRY_MS * 1000L};
         if (reason == EAGAIN && event_add(stream->connector, &pause) == 0)
             return;
         log_warning("cannot connect to %s: %s", stream->address.sun_path, strerror(reason));
