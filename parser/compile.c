@@ -107,12 +107,24 @@ static bool walk_with(struct visit *visit, PgQuery__WithClause *with)
     return true;
 }
 
-/* Subqueries in LIMIT and OFFSET of a release, which are the twin's. */
-static bool walk_limits(struct visit *visit, PgQuery__SelectStmt *select)
+/* Subqueries beside a release: in its select list, HAVING, ORDER BY, LIMIT. They are the twin's, or
+ * releases of their own. */
+static bool walk_output(struct visit *visit, PgQuery__SelectStmt *select)
 {
-    PgQuery__Node *limits[] = {select->limit_count, select->limit_offset};
-    for (size_t i = 0; i < 2; i++)
-        if (limits[i] != NULL && !walk_children(&limits[i]->base, walk_statement, visit))
+    /* HAVING stands in the place of WHERE once the level is rewritten. */
+    PgQuery__Node *single[] = {select->limit_count, select->limit_offset, select->having_clause,
+                               visit->c->pending ? NULL : select->where_clause};
+    for (size_t i = 0; i < sizeof single / sizeof single[0]; i++)
+        if (single[i] != NULL && !walk_children(&single[i]->base, walk_statement, visit))
+            return false;
+    for (size_t i = 0; i < select->n_target_list; i++)
+        if (!walk_children(&select->target_list[i]->base, walk_statement, visit))
+            return false;
+    for (size_t i = 0; i < select->n_sort_clause; i++)
+        if (!walk_children(&select->sort_clause[i]->base, walk_statement, visit))
+            return false;
+    for (size_t i = 0; i < select->n_window_clause; i++)
+        if (!walk_children(&select->window_clause[i]->base, walk_statement, visit))
             return false;
     return true;
 }
@@ -125,7 +137,7 @@ static bool walk_select(struct visit *visit, PgQuery__SelectStmt *select)
     for (size_t i = 0; i < select->n_from_clause && !visit->c->probe; i++)
     private = private || from_is_private(visit, select->from_clause[i]);
     if (private)
-        return level_compile_release(visit->c, select, visit->ctes) && walk_limits(visit, select);
+        return level_compile_release(visit->c, select, visit->ctes) && walk_output(visit, select);
     return walk_children(&select->base, walk_statement, visit);
 }
 

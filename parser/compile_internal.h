@@ -6,6 +6,7 @@
  *
  *   compile.c      walks the tree with the names in scope and finds the levels over private rows
  *   from.c         a level's FROM: relations, joins, columns qualified
+ *   correlation.c  subqueries beside a release stand alone
  *   ownership.c    who owns a joined row: unit, path to the root, rows of a unit, fan-out
  *   level.c        a level's keys and aggregates, and what is left for the twin
  *   aggregate.c    aggregates -> measures that share
@@ -205,6 +206,7 @@ struct level {
     struct level_measure measures[MEASURES_MAX];
     VECTOR(struct level_aggregate) aggregates;
     struct bounding bounding;
+    const char *alias; /* of the release in the final statement */
     struct release *release;
     unsigned first_param;
 };
@@ -224,6 +226,8 @@ const struct expr *level_compile(struct level *level, PgQuery__Node *node, bool 
 bool from_build(struct level *level);
 /* Makes every column of the node (or of all below) relation.column of this level. */
 bool from_qualify(struct level *level, const struct join *scope, PgQuery__Node **slot);
+/* The same for what stays for the twin, where subqueries may stand. */
+bool from_qualify_output(struct level *level, PgQuery__Node **slot);
 /* The input column that an unqualified name is; false: none. */
 bool from_has_column(const struct level *level, const char *name);
 /* The relation and column of a qualified column node; false where it is something else. */
@@ -231,6 +235,9 @@ bool from_column(const struct level *level, const PgQuery__Node *node, size_t *r
                  int *column);
 void from_write(const struct level *level, const struct join *join, struct text *out);
 void from_write_table(const struct catalog_table *table, struct text *out);
+
+/* correlation.c: refuses a subquery that refers to columns of the level. */
+bool correlation_check(struct level *level, PgQuery__Node *subquery);
 
 /* ownership.c */
 bool ownership_find(struct level *level);
@@ -256,7 +263,6 @@ bool price_release(struct level *level);
 bool measurement_write(struct level *level);
 
 /* final.c */
-extern const char final_relation[];
 void final_release(struct level *level, PgQuery__RangeSubselect *place);
 void final_ledger(struct compile *c, enum relation_kind kind, PgQuery__RangeSubselect *place);
 void final_empty(struct compile *c, const struct catalog_table *table,

@@ -9,8 +9,6 @@
 #include "parser/compile_internal.h"
 #include "parser/node.h"
 
-const char final_relation[] = "release";
-
 struct ledger_column {
     const char *name, *type;
 };

@@ -339,20 +339,39 @@ static bool qualify_column(struct level *level, const struct join *scope, PgQuer
 struct qualifier {
     struct level *level;
     const struct join *scope;
+    bool subqueries; /* may stand here: the expression is the twin's */
 };
+
+static bool qualify_below(void *context, const ProtobufCFieldDescriptor *field,
+                          ProtobufCMessage **child);
+
+static bool qualify_subquery(struct qualifier *q, PgQuery__SubLink *link)
+{
+    struct compile *c = q->level->compile;
+    if (!q->subqueries)
+        return compile_refuse(
+            c, link->location, "0A000",
+            "a subquery in an expression over private rows is not supported",
+            "The expression is evaluated on rows of individual people.",
+            "Join the other table, or compare in the outer query: WITH q AS (SELECT column, count(*) "
+            "... GROUP BY column) SELECT ... FROM q WHERE ...");
+    if (!correlation_check(q->level, link->subselect))
+        return false;
+    if (link->testexpr == NULL)
+        return true;
+    ProtobufCMessage *test = &link->testexpr->base;
+    bool done = qualify_below(q, NULL, &test);
+    link->testexpr = (PgQuery__Node *)test;
+    return done;
+}
 
 static bool qualify_below(void *context, const ProtobufCFieldDescriptor *field,
                           ProtobufCMessage **child)
 {
-    const struct qualifier *q = context;
+    struct qualifier *q = context;
     (void)field;
     if ((*child)->descriptor == &pg_query__sub_link__descriptor)
-        return compile_refuse(
-            q->level->compile, ((PgQuery__SubLink *)*child)->location, "0A000",
-            "a subquery in an expression over private rows is not supported",
-            "The expression stands in a query whose FROM holds a private table.",
-            "Write the private aggregate as a subquery in FROM or WITH, and put the other "
-            "subquery into the outer query.");
+        return qualify_subquery(q, (PgQuery__SubLink *)*child);
     if ((*child)->descriptor == &pg_query__node__descriptor) {
         PgQuery__Node *node = (PgQuery__Node *)*child;
         if (node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF) {
@@ -365,13 +384,24 @@ static bool qualify_below(void *context, const ProtobufCFieldDescriptor *field,
     return walk_children(*child, qualify_below, context);
 }
 
-bool from_qualify(struct level *level, const struct join *scope, PgQuery__Node **slot)
+static bool qualify(struct level *level, const struct join *scope, PgQuery__Node **slot,
+                    bool subqueries)
 {
-    struct qualifier q = {level, scope};
+    struct qualifier q = {level, scope, subqueries};
     ProtobufCMessage *message = &(*slot)->base;
     bool done = qualify_below(&q, NULL, &message);
     *slot = (PgQuery__Node *)message;
     return done;
+}
+
+bool from_qualify(struct level *level, const struct join *scope, PgQuery__Node **slot)
+{
+    return qualify(level, scope, slot, false);
+}
+
+bool from_qualify_output(struct level *level, PgQuery__Node **slot)
+{
+    return qualify(level, level->source.root, slot, true);
 }
 
 void from_write_table(const struct catalog_table *table, struct text *out)

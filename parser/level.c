@@ -35,11 +35,20 @@ static bool refuse_rows(struct level *level)
         "count(*) ... GROUP BY column.");
 }
 
+/* What of a subquery belongs to its own level: not the query itself, but what it is compared with.
+ */
+static bool is_query(const ProtobufCMessage *message)
+{
+    return message->descriptor == &pg_query__select_stmt__descriptor;
+}
+
 static bool has_aggregate(void *context, const ProtobufCFieldDescriptor *field,
                           ProtobufCMessage **child)
 {
     bool *found = context;
     (void)field;
+    if (is_query(*child))
+        return true;
     if ((*child)->descriptor == &pg_query__node__descriptor &&
         aggregate_is((const PgQuery__Node *)*child))
         *found = true;
@@ -193,18 +202,17 @@ static bool is_output_reference(const struct level *level, const PgQuery__Node *
 static bool qualify_all(struct level *level)
 {
     PgQuery__SelectStmt *select = level->select;
-    const struct join *root = level->source.root;
     for (size_t i = 0; i < select->n_target_list; i++)
-        if (!from_qualify(level, root, &select->target_list[i]->res_target->val))
+        if (!from_qualify_output(level, &select->target_list[i]->res_target->val))
             return false;
-    if (select->having_clause != NULL && !from_qualify(level, root, &select->having_clause))
+    if (select->having_clause != NULL && !from_qualify_output(level, &select->having_clause))
         return false;
     for (size_t i = 0; i < select->n_window_clause; i++)
-        if (!from_qualify(level, root, &select->window_clause[i]))
+        if (!from_qualify_output(level, &select->window_clause[i]))
             return false;
     for (size_t i = 0; i < select->n_sort_clause; i++) {
         PgQuery__SortBy *sort = select->sort_clause[i]->sort_by;
-        if (!is_output_reference(level, sort->node) && !from_qualify(level, root, &sort->node))
+        if (!is_output_reference(level, sort->node) && !from_qualify_output(level, &sort->node))
             return false;
     }
     return true;
@@ -253,8 +261,7 @@ static bool replace_node(struct level *level, PgQuery__Node **slot)
     for (size_t i = 0; i < level->n_keys; i++) {
         if (!walk_equal(&level->keys[i].node->base, &node->base))
             continue;
-        *slot =
-            node_new_column(c->arena, final_relation, arena_printf(c->arena, "k%zu", i + 1), -1);
+        *slot = node_new_column(c->arena, level->alias, arena_printf(c->arena, "k%zu", i + 1), -1);
         return true;
     }
     if (aggregate_is(node)) {
@@ -262,7 +269,7 @@ static bool replace_node(struct level *level, PgQuery__Node **slot)
         if (index < 0)
             return c->pending && c->refusal.sqlstate[0] == '\0';
         *slot =
-            node_new_column(c->arena, final_relation, arena_printf(c->arena, "a%d", index + 1), -1);
+            node_new_column(c->arena, level->alias, arena_printf(c->arena, "a%d", index + 1), -1);
         return true;
     }
     if (node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF)
@@ -284,6 +291,8 @@ static bool replace_node(struct level *level, PgQuery__Node **slot)
 static bool replace(void *context, const ProtobufCFieldDescriptor *field, ProtobufCMessage **child)
 {
     (void)field;
+    if (is_query(*child))
+        return true;
     if ((*child)->descriptor != &pg_query__node__descriptor)
         return walk_children(*child, replace, context);
     PgQuery__Node *node = (PgQuery__Node *)*child;
@@ -371,7 +380,7 @@ static void replace_from(struct level *level)
 {
     struct compile *c = level->compile;
     PgQuery__SelectStmt *select = level->select;
-    select->from_clause[0] = node_new_subselect(c->arena, NULL, final_relation);
+    select->from_clause[0] = node_new_subselect(c->arena, NULL, level->alias);
     select->n_from_clause = 1;
     select->where_clause = select->having_clause;
     select->having_clause = NULL;
@@ -414,6 +423,8 @@ bool level_compile_release(struct compile *c, PgQuery__SelectStmt *select,
                                   .refusal = &c->refusal,
                                   .source = c->source};
     VECTOR_PUSH(c->arena, &c->levels, level);
+    level->alias =
+        c->levels.n == 1 ? "release" : arena_printf(c->arena, "release_%zu", c->levels.n);
     if (!check_fields(level))
         return false;
     name_targets(level);
