@@ -12,11 +12,17 @@
 
 #include "budget/ledger_call.h"
 
+/* In this order: each file uses what those before it made. */
+/* clang-format off */
 static const char schema[] =
 #include "budget/schema.sql.h"
+#include "budget/schema_account.sql.h"
+#include "budget/schema_charge.sql.h"
+#include "budget/schema_admin.sql.h"
     ;
+/* clang-format on */
 
-/* Columns of type pgveil.answer in schema.sql. */
+/* Columns of type pgveil.answer in schema_charge.sql. */
 enum answer_column {
     ANSWER_OUTCOME,
     ANSWER_REFUSED_BY,

@@ -2,7 +2,7 @@
 #define BUDGET_LEDGER_H
 
 /*
- * The ledger's statements: each is one call of a function in schema.sql, one durable transaction.
+ * The ledger's statements: each is one call of a routine in schema_charge.sql, one transaction.
  * This file builds the call and reads its result; who sends it (the proxy's event loop, pgveilctl)
  * is not its concern. No SQL of the ledger is written anywhere else.
  */

@@ -1,4 +1,4 @@
-/* Calls of the functions in schema.sql that only the DBA's tool needs. */
+/* Calls of the functions in schema_admin.sql that only the DBA's tool needs. */
 #include "budget/ledger_admin.h"
 
 #include <inttypes.h>
