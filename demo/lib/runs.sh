@@ -2,7 +2,9 @@
 # a lock on its record as long as its script lives, so what a killed run left is found. Sourced.
 
 records_folder() {
-    local state=${XDG_STATE_HOME:-${HOME:-/var/lib}/.local/state}
+    # Without HOME, bash takes the tilde from the user database.
+    [ -n "${HOME:-}" ] || HOME=~
+    local state=${XDG_STATE_HOME:-$HOME/.local/state}
     echo "$state/pgveil-demo/$(printf '%s' "$ROOT" | cksum | cut -d' ' -f1)"
 }
 
