@@ -206,15 +206,32 @@ bool dp_calibrate_laplace(const struct dp_decimal *delta, const struct dp_grid *
     return true;
 }
 
-bool dp_laplace_charge(const struct dp_calibration *calibration, struct dp_charge *charge)
+/* ceil(10^9 times Dg m / 2^50), groups times that before rounding. */
+static bool laplace_epsilon(const struct dp_calibration *calibration, uint64_t groups, dp_nano *out)
 {
-    /* epsilon = L0 Dg m / 2^50 */
     struct dp_wide value =
-        dp_wide_multiply(dp_wide_from(calibration->groups), dp_wide_from(calibration->delta_grid));
+        dp_wide_multiply(dp_wide_from(groups), dp_wide_from(calibration->delta_grid));
     value = dp_wide_multiply(value, dp_wide_from(calibration->m));
     value = dp_wide_multiply(value, dp_wide_power10(POWER10_NANO));
     value = dp_wide_shift_right(value, BASE_BITS, true);
+    return dp_wide_to_u64(&value, out);
+}
+
+bool dp_laplace_charge(const struct dp_calibration *calibration, struct dp_charge *charge)
+{
+    dp_nano each;
+    uint64_t mu2_each, mu2_groups;
     *charge = (struct dp_charge){.pure = true};
-    return dp_wide_to_u64(&value, &charge->epsilon) &&
-           dp_mu2_of_pure(charge->epsilon, &charge->mu2_pico);
+    if (!laplace_epsilon(calibration, calibration->groups, &charge->epsilon) ||
+        !dp_mu2_of_pure(charge->epsilon, &charge->mu2_pico)) {
+        return false;
+    }
+    /* The groups are so many mechanisms, each of its own epsilon: their mu^2 adds up to less than
+     * that of the whole, except where rounding each one up costs more. */
+    if (laplace_epsilon(calibration, 1, &each) && dp_mu2_of_pure(each, &mu2_each) &&
+        !__builtin_mul_overflow(mu2_each, calibration->groups, &mu2_groups) &&
+        mu2_groups < charge->mu2_pico) {
+        charge->mu2_pico = mu2_groups;
+    }
+    return true;
 }

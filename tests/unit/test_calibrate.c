@@ -166,6 +166,22 @@ Test(calibrate, laplace_spends_at_most_epsilon_and_has_the_known_half_widths)
     }
 }
 
+Test(calibrate, laplace_groups_cost_the_sum_of_their_squares)
+{
+    struct dp_decimal one = dp_decimal_from_int(1);
+    struct dp_calibration c;
+    uint64_t each;
+    cr_assert(dp_calibrate_laplace(&one, &units, 4, 400000000, &c));
+    cr_assert(dp_mu2_of_pure(100000000, &each));
+    cr_expect_eq(c.charge.epsilon, 400000000);
+    cr_expect_eq(c.charge.mu2_pico, 4 * each, "four times epsilon 0.1, not epsilon 0.4");
+    /* a hundred thousand groups of a nano epsilon each: the whole is cheaper */
+    uint64_t whole;
+    cr_assert(dp_calibrate_laplace(&one, &units, 100000, 100000, &c));
+    cr_assert(dp_mu2_of_pure(c.charge.epsilon, &whole));
+    cr_expect_eq(c.charge.mu2_pico, whole);
+}
+
 Test(calibrate, a_natural_grid_that_is_itself_coarse_is_kept)
 {
     struct dp_decimal delta = decimal("1024");
