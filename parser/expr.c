@@ -159,6 +159,7 @@ const struct expr *expr_finish(struct scope *scope, struct expr *expr)
     derive_cost(expr);
     expr_derive_digits(expr);
     expr_derive_bounds(expr);
+    expr_derive_bytes(expr);
     expr->not_null = is_not_null(expr);
     if (expr->height > EXPR_HEIGHT_MAX || expr->lets > EXPR_LETS_MAX || expr->size > EXPR_SIZE_MAX)
         return expr_refuse_null(scope, "54001", expr->location, "expression is too complex",
@@ -170,6 +171,11 @@ const struct expr *expr_finish(struct scope *scope, struct expr *expr)
                                 "Private rows are computed with at most 1000 digits on either side "
                                 "of the point.",
                                 "Round the factors, or cast them to double precision.");
+    if (expr->bytes > EXPR_BYTES_MAX)
+        return expr_refuse_null(scope, "54000", expr->location,
+                                "texts of this expression may grow too long",
+                                "At most 64 unconstrained texts can be joined to one.",
+                                "Use left(text, n) to limit the parts.");
     return expr;
 }
 

@@ -19,12 +19,16 @@ static const struct expr *operation(struct scope *scope, const struct expr_opera
     return expr_finish(scope, expr);
 }
 
-static const struct expr *tame(struct scope *scope, const struct expr *arg)
+const struct expr *expr_tame(struct scope *scope, const struct expr_operation *op,
+                             const struct expr *arg)
 {
-    if (arg->type.oid != TYPE_NUMERIC || arg->digits.before >= 0)
-        return arg;
-    struct catalog_type type = expr_builtin(scope, TYPE_NUMERIC, -1);
-    return operation(scope, &expr_op_tame, &type, &arg, 1, arg->location);
+    if (op->flags & OP_TAME && arg->type.oid == TYPE_NUMERIC && arg->digits.before < 0) {
+        struct catalog_type numeric = expr_builtin(scope, TYPE_NUMERIC, -1);
+        return operation(scope, &expr_op_tame, &numeric, &arg, 1, arg->location);
+    }
+    if (op->flags & OP_TAME_TEXT && expr_type_is_text(arg->type.oid) && arg->bytes < 0)
+        return operation(scope, &expr_op_tame_text, &arg->type, &arg, 1, arg->location);
+    return arg;
 }
 
 bool expr_usable(struct scope *scope, const struct expr *arg)
@@ -231,7 +235,7 @@ const struct expr *expr_apply(struct scope *scope, const struct expr_operation *
     if (!check_arguments(scope, op, args, n_args, location))
         return NULL;
     for (size_t i = 0; i < n_args; i++) {
-        own[i] = op->flags & OP_TAME ? tame(scope, args[i]) : args[i];
+        own[i] = expr_tame(scope, op, args[i]);
         if (!own[i])
             return NULL;
     }

@@ -160,6 +160,15 @@ const struct expr_operation expr_op_tame = {
     "CASE WHEN pg_catalog.scale(%1)" OP("<=") "100 AND pg_catalog.abs(%1)" OP("<")
         N("1e100") " OR pg_catalog.abs(%1)" OP(">=") N("Infinity") " THEN %1 END"};
 
+const struct expr_operation expr_op_tame_text = {
+    "",
+    1,
+    {TXT},
+    TXT,
+    RULE_KEEP,
+    OP_NULLABLE,
+    "CASE WHEN pg_catalog.octet_length(%1)" OP("<=") "1000000 THEN %1 END"};
+
 const struct expr_operation expr_op_not = {"NOT",     1, {TYPE_BOOL}, TYPE_BOOL,
                                            RULE_NONE, 0, "(NOT %1)"};
 const struct expr_operation expr_op_is_null = {

@@ -36,11 +36,14 @@ static const struct expr *numeric_typmod(struct scope *scope, const struct expr 
     if (fits && !expr->digits.special)
         return unary(scope, cast_to(scope, RULE_TYPMOD, 0, "(%1)::%T"), type, expr);
     if (expr->digits.special || expr->digits.before < 0)
+        /* Rounding the longest numbers would itself overflow: their size is asked for first. */
         sql = arena_printf(scope->arena,
-                           "CASE WHEN pg_catalog.abs(pg_catalog.round(%%1, %d)) "
-                           "OPERATOR(pg_catalog.<) '1e%d'::pg_catalog.numeric OR %%1 "
-                           "OPERATOR(pg_catalog.=) 'NaN'::pg_catalog.numeric THEN (%%1)::%%T END",
-                           scale, precision - scale);
+                           "CASE WHEN %%1 OPERATOR(pg_catalog.=) 'NaN'::pg_catalog.numeric THEN "
+                           "(%%1)::%%T WHEN pg_catalog.abs(%%1) OPERATOR(pg_catalog.<) "
+                           "'1e%d'::pg_catalog.numeric THEN CASE WHEN pg_catalog.abs("
+                           "pg_catalog.round(%%1, %d)) OPERATOR(pg_catalog.<) "
+                           "'1e%d'::pg_catalog.numeric THEN (%%1)::%%T END END",
+                           precision - scale, scale, precision - scale);
     else
         sql = arena_printf(scope->arena,
                            "NULLIF(NULLIF(LEAST(GREATEST(pg_catalog.round(%%1, %d), "
@@ -127,13 +130,9 @@ static const struct expr *convert(struct scope *scope, const struct expr *expr,
     if (cast->flags & OP_TIME_ZONE)
         scope->uses_time_zone = true;
     struct catalog_type base = expr_builtin(scope, type->oid, -1);
-    const struct expr *arg = expr;
-    if (cast->flags & OP_TAME && expr->type.oid == TYPE_NUMERIC && expr->digits.before < 0) {
-        struct catalog_type numeric = expr_builtin(scope, TYPE_NUMERIC, -1);
-        arg = unary(scope, &expr_op_tame, &numeric, expr);
-        if (!arg)
-            return NULL;
-    }
+    const struct expr *arg = expr_tame(scope, cast, expr);
+    if (!arg)
+        return NULL;
     bool small = expr->type.oid == TYPE_NUMERIC && !expr->digits.special &&
                  expr->digits.before >= 0 && expr->digits.before <= 37 && expr->digits.after <= 37;
     if (small && (type->oid == TYPE_FLOAT8 || type->oid == TYPE_FLOAT4))

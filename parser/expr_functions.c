@@ -19,7 +19,7 @@
     }
 #define TEXT_1_COLLATES(name)                                                                      \
     {                                                                                              \
-        name, 1, {TXT}, TXT, RULE_NONE, OP_COLLATES, "pg_catalog." name "(%1)"                     \
+        name, 1, {TXT}, TXT, RULE_NONE, OP_COLLATES | OP_TAME_TEXT, "pg_catalog." name "(%1)"      \
     }
 #define TRIM(name)                                                                                 \
     TEXT_1(name),                                                                                  \

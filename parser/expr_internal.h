@@ -12,16 +12,18 @@
 #include "parser/expr.h"
 
 enum {
-    EXPR_DEPTH_MAX = 1000,  /* nesting of the analyst's nodes */
-    EXPR_HEIGHT_MAX = 3000, /* nesting of the written SQL: PostgreSQL's stack must carry it */
-    EXPR_LETS_MAX = 60,     /* nested subselects of the written SQL */
-    EXPR_SIZE_MAX = 20000,  /* pieces of the written SQL */
-    EXPR_DIGITS_MAX = 1000, /* decimal digits before, and after, the point of any number */
-    EXPR_PARAMS_MAX = 4000, /* parameters of one measurement */
-    EXPR_LIST_MAX = 1000,   /* entries of an IN list */
-    EXPR_WILDCARDS_MAX = 8, /* % and _ of a LIKE pattern */
-    EXPR_PATTERN_MAX = 256, /* bytes of a LIKE pattern */
-    EXPR_TAME_DIGITS = 100, /* digits of unconstrained numeric that arithmetic accepts */
+    EXPR_DEPTH_MAX = 1000,     /* nesting of the analyst's nodes */
+    EXPR_HEIGHT_MAX = 3000,    /* nesting of the written SQL: PostgreSQL's stack must carry it */
+    EXPR_LETS_MAX = 60,        /* nested subselects of the written SQL */
+    EXPR_SIZE_MAX = 20000,     /* pieces of the written SQL */
+    EXPR_DIGITS_MAX = 1000,    /* decimal digits before, and after, the point of any number */
+    EXPR_PARAMS_MAX = 4000,    /* parameters of one measurement */
+    EXPR_LIST_MAX = 1000,      /* entries of an IN list */
+    EXPR_WILDCARDS_MAX = 8,    /* % and _ of a LIKE pattern */
+    EXPR_PATTERN_MAX = 256,    /* bytes of a LIKE pattern */
+    EXPR_TAME_DIGITS = 100,    /* digits of unconstrained numeric that arithmetic accepts */
+    EXPR_TAME_BYTES = 1000000, /* of an unconstrained text where more text is made of it */
+    EXPR_BYTES_MAX = 64000000, /* of any text made */
     EXPR_ARGS_MAX = 4
 };
 
@@ -103,10 +105,11 @@ enum expr_flag {
     OP_FIELD_FIRST = 16, /* the first argument names a field and must be constant */
     OP_CONSTANT_2 = 32,  /* this argument must be a constant */
     OP_CONSTANT_3 = 64,
-    OP_IMPLICIT = 128, /* a cast that PostgreSQL does of itself */
-    OP_TAME = 256,     /* numeric arguments must have bounded digits */
-    OP_PREFIX = 512,   /* unary operator */
-    OP_INTEGER = 1024  /* written by the width of its integers, not by the template */
+    OP_IMPLICIT = 128,   /* a cast that PostgreSQL does of itself */
+    OP_TAME = 256,       /* numeric arguments must have bounded digits */
+    OP_PREFIX = 512,     /* unary operator */
+    OP_TAME_TEXT = 2048, /* texts must have bounded length */
+    OP_INTEGER = 1024    /* written by the width of its integers, not by the template */
 };
 
 /* One row of the allow-list. sql: %1.. are the arguments, %T the result type, %F the field, %% a
@@ -158,6 +161,7 @@ struct expr {
     struct dp_decimal low, high;
     int scale;
     struct expr_digits digits;
+    long bytes; /* most bytes of a text; -1: whatever a column may hold */
     struct expr_range range;
     enum expr_width width; /* integer arithmetic: what it is computed in */
     int height, lets;
@@ -217,7 +221,8 @@ extern const struct expr_operation expr_functions[];
 extern const size_t expr_n_functions;
 extern const struct expr_operation expr_casts[];
 extern const size_t expr_n_casts;
-extern const struct expr_operation expr_op_tame, expr_op_not, expr_op_is_null, expr_op_is_not_null;
+extern const struct expr_operation expr_op_tame, expr_op_tame_text, expr_op_not, expr_op_is_null,
+    expr_op_is_not_null;
 extern const struct expr_operation expr_op_distinct, expr_op_not_distinct;
 const struct expr_operation *expr_find_cast(uint32_t from, uint32_t to);
 
@@ -230,6 +235,9 @@ const struct expr *expr_apply_operator(struct scope *scope, const char *name,
 /* Same, after the arguments are coerced to the operation's types. */
 const struct expr *expr_apply_coerced(struct scope *scope, const struct expr_operation *operation,
                                       const struct expr *const *args, size_t n_args, int location);
+/* The argument as the operation may have it: numbers and texts of bounded length. */
+const struct expr *expr_tame(struct scope *scope, const struct expr_operation *operation,
+                             const struct expr *arg);
 /* False, refused: a type, or a collation, that may only be counted and tested for NULL. */
 bool expr_usable(struct scope *scope, const struct expr *arg);
 
@@ -256,6 +264,7 @@ const struct expr *expr_node(struct scope *scope, const struct PgQuery__Node *no
 /* expr_bounds.c: bounds and scale; expr_digits.c: range, width and digits; from the arguments. */
 void expr_derive_bounds(struct expr *expr);
 void expr_derive_digits(struct expr *expr);
+void expr_derive_bytes(struct expr *expr); /* expr_text.c */
 
 /* expr_write.c */
 bool expr_is_simple(const struct expr *expr); /* cheap to write more than once */

@@ -50,6 +50,11 @@ bool expr_write_key(struct scope *scope, const struct expr *expr, int location, 
                            expr->type.oid == TYPE_INTERVAL
                                ? "Group by extract(epoch from ...) or by a date_trunc."
                                : "Group by a number, a date, a text or a boolean made of it.");
+    /* A key travels whole: not the longest texts. */
+    const struct expr_operation limit = {.flags = OP_TAME_TEXT};
+    expr = expr_tame(scope, &limit, expr);
+    if (!expr)
+        return false;
     text_add(out, "(");
     text_add(out, before);
     expr_write(expr, out);

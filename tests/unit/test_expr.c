@@ -603,6 +603,19 @@ Test(expr, keys_are_canonical_text)
     cr_assert_null(key("y"));
 }
 
+Test(expr, texts_that_grow_have_a_limit)
+{
+    cr_assert_not_null(strstr(expr_fixture_sql(fixture, "x || 'a'"), "octet_length(\"r0\".\"x\")"));
+    cr_assert_not_null(strstr(expr_fixture_sql(fixture, "lower(x)"), "octet_length"));
+    cr_assert_null(strstr(expr_fixture_sql(fixture, "v || 'a'"), "octet_length"));
+    cr_assert_null(strstr(expr_fixture_sql(fixture, "left(x, 10) || v"), "octet_length"));
+    cr_assert_null(strstr(expr_fixture_sql(fixture, "x = 'a'"), "octet_length"));
+    cr_assert_not_null(strstr(key("x"), "octet_length"));
+    compiled(nested("x", "", " || x", 40));
+    refused(nested("x", "", " || x", 80), "54000");
+    compiled(nested("v", "", " || v", 200));
+}
+
 Test(expr, columns_of_any_type_can_be_counted_and_tested_for_null)
 {
     compiled("a");
