@@ -18,40 +18,59 @@ static struct policy *read_or_tell(const char *path)
     return policy;
 }
 
-static bool check_file(const char *path, const char *dataset)
+/* Adds a line about the file to the report; false without memory. */
+static bool check_file(const char *path, const char *dataset, PGresult *report, bool *all_good)
 {
     struct policy *policy = read_or_tell(path);
-    if (!policy) {
-        return false;
-    }
     size_t n_public = 0;
-    for (size_t i = 0; i < policy->n_tables; i++) {
+    char n_private_text[24] = "";
+    char n_public_text[24] = "";
+    int row = PQntuples(report);
+    for (size_t i = 0; policy && i < policy->n_tables; i++) {
         n_public += policy->tables[i].is_public ? 1 : 0;
     }
-    printf("%s%s%s: good: %zu private and %zu public tables, version %.12s\n",
-           dataset ? dataset : "", dataset ? ": " : "", path, policy->n_tables - n_public, n_public,
-           policy->version);
+    if (policy) {
+        snprintf(n_private_text, sizeof(n_private_text), "%zu", policy->n_tables - n_public);
+        snprintf(n_public_text, sizeof(n_public_text), "%zu", n_public);
+    }
+    *all_good = *all_good && policy;
+    bool ok = ctl_set_value(report, row, 0, dataset) && ctl_set_value(report, row, 1, path) &&
+              ctl_set_value(report, row, 2, policy ? "good" : "bad") &&
+              ctl_set_value(report, row, 3, n_private_text) &&
+              ctl_set_value(report, row, 4, n_public_text) &&
+              ctl_set_value(report, row, 5, policy ? policy->version : "");
     policy_free(policy);
-    return true;
+    return ok;
+}
+
+static bool check_datasets(struct ctl *ctl, PGresult *report, bool *all_good)
+{
+    struct config_error error;
+    struct config *config = config_read(ctl_config_path(ctl), &error);
+    if (!config) {
+        ctl_error("%s: %s%s%s", error.file, error.key, error.key[0] ? ": " : "", error.text);
+        return false;
+    }
+    bool ok = true;
+    for (size_t i = 0; ok && i < config->n_datasets; i++) {
+        ok = check_file(config->datasets[i].policy, config->datasets[i].name, report, all_good);
+    }
+    config_free(config);
+    return ok;
 }
 
 enum ctl_exit ctl_policy_check(struct ctl *ctl)
 {
-    struct config_error error;
-    bool ok = true;
-    if (ctl->n_arguments == 1) {
-        return check_file(ctl->arguments[0], NULL) ? CTL_OK : CTL_REFUSED;
-    }
-    struct config *config = config_read(ctl_config_path(ctl), &error);
-    if (!config) {
-        ctl_error("%s: %s%s%s", error.file, error.key, error.key[0] ? ": " : "", error.text);
-        return CTL_REFUSED;
-    }
-    for (size_t i = 0; i < config->n_datasets; i++) {
-        ok = check_file(config->datasets[i].policy, config->datasets[i].name) && ok;
-    }
-    config_free(config);
-    return ok ? CTL_OK : CTL_REFUSED;
+    static const char *const columns[] = {
+        "dataset", "file", "verdict", "n_private_tables", "n_public_tables", "version"};
+    PGresult *report = ctl_new_result(6, columns);
+    bool all_good = true;
+    bool ok =
+        report && (ctl->n_arguments == 1 ? check_file(ctl->arguments[0], "", report, &all_good)
+                                         : check_datasets(ctl, report, &all_good));
+    ok = ok && ctl_print_result(ctl, report, false);
+    PQclear(report);
+    return ok && all_good ? CTL_OK : CTL_REFUSED;
 }
 
 /* A policy as a list of facts: object, property, value. Two policies differ where these do. */

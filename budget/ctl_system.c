@@ -40,7 +40,12 @@ enum ctl_exit ctl_dataset_list(struct ctl *ctl)
 
 enum ctl_exit ctl_version(struct ctl *ctl)
 {
-    (void)ctl;
-    printf("pgveilctl %s (ledger schema %d)\n", version, LEDGER_SCHEMA_VERSION);
-    return CTL_OK;
+    static const char *const columns[] = {"pgveilctl", "ledger_schema"};
+    char schema[16];
+    PGresult *result = ctl_new_result(2, columns);
+    snprintf(schema, sizeof(schema), "%d", LEDGER_SCHEMA_VERSION);
+    bool ok = result && ctl_set_value(result, 0, 0, version) &&
+              ctl_set_value(result, 0, 1, schema) && ctl_print_result(ctl, result, true);
+    PQclear(result);
+    return ok ? CTL_OK : CTL_REFUSED;
 }

@@ -629,16 +629,28 @@ def test_policy_check_of_a_file(ledger, tmp_path):
     (tmp_path / "good.json").write_text(json.dumps(GOOD))
     (tmp_path / "bad.json").write_text(json.dumps(BAD))
     good = ledger.ctl("policy", "check", str(tmp_path / "good.json"), server=False)
-    assert "1 private" in good.stdout
+    assert "good" in good.stdout
     bad = ledger.ctl("policy", "check", str(tmp_path / "bad.json"), server=False, check=False)
     assert bad.returncode == 1 and "bad.json" in bad.stderr and "age" in bad.stderr
+    (row,) = json.loads(ledger.ctl("policy", "check", str(tmp_path / "good.json"), "--json",
+                                   server=False).stdout)
+    assert (row["verdict"], row["n_private_tables"], row["n_public_tables"]) == ("good", 1, 0)
+    assert row["version"] == hashlib.sha256(json.dumps(GOOD).encode()).hexdigest()
+
+
+def test_the_version_is_told_to_people_and_programs(ledger):
+    assert "0.1.0" in ledger.ctl("version", server=False).stdout
+    assert json.loads(ledger.ctl("version", "--json", server=False).stdout)["ledger_schema"] == 1
 
 
 def test_policy_check_of_all_datasets_names_the_bad_one(ledger, tmp_path):
     path = config(tmp_path, {"one": GOOD, "two": BAD, "three": GOOD})
     done = ledger.ctl("policy", "check", "-c", path, server=False, check=False)
     assert done.returncode == 1
-    assert "one" in done.stdout and "three" in done.stdout and "two.json" in done.stderr
+    verdicts = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert [(words[0], words[2]) for words in verdicts] == \
+        [("one", "good"), ("two", "bad"), ("three", "good")]
+    assert "two.json" in done.stderr
 
 
 def test_policy_show_and_diff_tell_what_files_say(ledger, tmp_path):

@@ -1,4 +1,4 @@
-/* The ledger's calls sent over libpq to a server: what is built is what schema.sql understands. */
+/* The ledger's calls sent over libpq to a server: what is built is what the schema understands. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
