@@ -57,7 +57,9 @@ static void on_login_ended(void *owner)
 
 static void on_cancel(void *owner, uint32_t pid, uint32_t key)
 {
-    session_cancel(owner, pid, key);
+    struct server *server = owner;
+    listener_release(server->listener);
+    session_cancel(server, pid, key);
 }
 
 static void on_accepted(void *context, int fd)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proxy/exact_rows.h"
+#include "proxy/exact_row.h"
 #include "proxy/log.h"
 #include "proxy/pg_client.h"
 
@@ -25,7 +25,7 @@ struct slot {
 struct measure_pool {
     struct event_base *base;
     char *label;
-    uint64_t timeout_ms, rows_max;
+    uint64_t timeout_ms;
     size_t n_slots;
     struct slot *slots;
     struct measurement *head, **tail; /* waiting for a slot */
@@ -37,6 +37,7 @@ struct measurement {
     struct slot *slot; /* NULL while it waits */
     const struct plan *plan;
     measure_ready *ready; /* NULL: goes on at once */
+    measure_row *row;
     measure_done *done;
     void *context;
     struct event *deadline;
@@ -47,9 +48,10 @@ struct measurement {
     bool begun_again;      /* the connection was lost at the first BEGIN */
     unsigned long session; /* of the connection that holds the transaction */
     size_t relation;       /* of the plan, under way */
-    size_t n_releases;
-    struct exact_rows *rows;
-    size_t filled; /* entries of rows that are complete; the next one is under way */
+    size_t release;        /* its number among the plan's releases */
+    const char **keys;     /* of the row being read */
+    __int128 *values;
+    size_t values_size;
 };
 
 static void measurement_finish(struct measurement *measurement, bool failed);
@@ -140,7 +142,7 @@ static void send_release(struct measurement *measurement)
         if (is_measured(relation))
             break;
         if (relation->kind == RELATION_RELEASE)
-            measurement->filled++;
+            measurement->release++;
     }
     if (measurement->relation == plan->n_relations) {
         measurement_finish(measurement, false);
@@ -185,17 +187,25 @@ static void handle_proof(struct measurement *measurement, const PGresult *result
     send_rows(measurement, proved ? release->sql_proved : release->sql);
 }
 
+static bool pass_row(struct measurement *measurement, const PGresult *result)
+{
+    const struct release *release = release_under_way(measurement);
+    bool passed = exact_row_read(result, release->n_keys, release->n_measures, measurement->keys,
+                                 measurement->values) &&
+                  measurement->row(measurement->context, measurement->release, measurement->keys,
+                                   measurement->values);
+    explicit_bzero(measurement->values, measurement->values_size);
+    return passed;
+}
+
 static void handle_rows(struct measurement *measurement, const PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);
     if (status == PGRES_SINGLE_TUPLE) {
-        const struct release *release = release_under_way(measurement);
-        struct exact_rows *rows = &measurement->rows[measurement->filled];
-        if (rows->n_rows >= measurement->pool->rows_max ||
-            !exact_rows_add(rows, release->n_keys, release->n_measures, result))
+        if (!pass_row(measurement, result))
             measurement_finish(measurement, true);
     } else if (status == PGRES_TUPLES_OK) {
-        measurement->filled++;
+        measurement->release++;
         measurement->relation++;
         send_release(measurement);
     } else {
@@ -286,16 +296,8 @@ static void waiting_remove(struct measure_pool *pool, const struct measurement *
 
 static void measurement_free(struct measurement *measurement)
 {
-    const struct plan *plan = measurement->plan;
-    size_t index = 0;
-    for (size_t i = 0; measurement->rows != NULL && i < plan->n_relations; i++) {
-        if (plan->relations[i].kind != RELATION_RELEASE)
-            continue;
-        const struct release *release = plan->relations[i].release;
-        exact_rows_clear(&measurement->rows[index], release->n_keys, release->n_measures);
-        index++;
-    }
-    free(measurement->rows);
+    free(measurement->keys);
+    free(measurement->values);
     if (measurement->deadline != NULL)
         event_free(measurement->deadline);
     free(measurement);
@@ -314,7 +316,7 @@ static void measurement_finish(struct measurement *measurement, bool failed)
 {
     struct measure_pool *pool = measurement->pool;
     measurement_leave(measurement, !failed);
-    measurement->done(measurement->context, failed, failed ? NULL : measurement->rows);
+    measurement->done(measurement->context, failed);
     measurement_free(measurement);
     pool_serve(pool);
 }
@@ -340,7 +342,6 @@ struct measure_pool *measure_pool_new(struct event_base *base, const struct conf
     pool->base = base;
     pool->tail = &pool->head;
     pool->timeout_ms = config->measurement_timeout_ms;
-    pool->rows_max = config->answer_rows_max;
     size_t n = (size_t)dataset->measurements_max;
     if (asprintf(&pool->label, "protected server of dataset %s", dataset->name) < 0)
         pool->label = NULL;
@@ -366,7 +367,7 @@ void measure_pool_free(struct measure_pool *pool)
         return;
     while (pool->head != NULL)
         measurement_finish(pool->head, true);
-    for (size_t i = 0; i < pool->n_slots; i++) {
+    for (size_t i = 0; pool->slots != NULL && i < pool->n_slots; i++) {
         if (pool->slots[i].measurement != NULL)
             measurement_finish(pool->slots[i].measurement, true);
     }
@@ -385,15 +386,20 @@ static struct measurement *measurement_new(struct measure_pool *pool, const stru
     measurement->pool = pool;
     measurement->plan = plan;
     measurement->nothing_to_do = true;
+    size_t n_keys = 1, n_measures = 1;
     for (size_t i = 0; i < plan->n_relations; i++) {
-        measurement->n_releases += plan->relations[i].kind == RELATION_RELEASE;
-        if (is_measured(&plan->relations[i]))
-            measurement->nothing_to_do = false;
+        const struct release *release = plan->relations[i].release;
+        if (!is_measured(&plan->relations[i]))
+            continue;
+        measurement->nothing_to_do = false;
+        n_keys = release->n_keys > n_keys ? release->n_keys : n_keys;
+        n_measures = release->n_measures > n_measures ? release->n_measures : n_measures;
     }
-    size_t n = measurement->n_releases > 0 ? measurement->n_releases : 1;
-    measurement->rows = calloc(n, sizeof *measurement->rows);
+    measurement->keys = calloc(n_keys, sizeof *measurement->keys);
+    measurement->values_size = n_measures * sizeof *measurement->values;
+    measurement->values = calloc(1, measurement->values_size);
     measurement->deadline = evtimer_new(pool->base, handle_deadline, measurement);
-    if (measurement->rows == NULL || measurement->deadline == NULL) {
+    if (measurement->keys == NULL || measurement->values == NULL || measurement->deadline == NULL) {
         measurement_free(measurement);
         return NULL;
     }
@@ -418,9 +424,10 @@ static void arm_deadline(struct measurement *measurement, uint64_t wait_ms)
 }
 
 struct measurement *measure_start(struct measure_pool *pool, const struct plan *plan,
-                                  const char *time_zone, measure_done *done, void *context)
+                                  const char *time_zone, measure_row *row, measure_done *done,
+                                  void *context)
 {
-    return measure_reserve(pool, plan, time_zone, NULL, done, context);
+    return measure_reserve(pool, plan, time_zone, NULL, row, done, context);
 }
 
 void measure_go(struct measurement *measurement)
@@ -437,8 +444,8 @@ void measure_go(struct measurement *measurement)
 }
 
 struct measurement *measure_reserve(struct measure_pool *pool, const struct plan *plan,
-                                    const char *time_zone, measure_ready *ready, measure_done *done,
-                                    void *context)
+                                    const char *time_zone, measure_ready *ready, measure_row *row,
+                                    measure_done *done, void *context)
 {
     struct measurement *measurement = measurement_new(pool, plan);
     if (measurement == NULL) {
@@ -446,6 +453,7 @@ struct measurement *measure_reserve(struct measure_pool *pool, const struct plan
         abort(); /* the charge stands and nobody could be told */
     }
     measurement->ready = ready;
+    measurement->row = row;
     measurement->done = done;
     measurement->context = context;
     bool plain = true;
@@ -454,7 +462,7 @@ struct measurement *measure_reserve(struct measure_pool *pool, const struct plan
     else
         time_zone = "UTC";
     if (plain)
-        strcpy(measurement->time_zone, time_zone);
+        snprintf(measurement->time_zone, sizeof measurement->time_zone, "%s", time_zone);
     *pool->tail = measurement;
     pool->tail = &measurement->next;
     if (measurement->nothing_to_do || !plain) {

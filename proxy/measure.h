@@ -18,17 +18,14 @@
 struct measure_pool;
 struct measurement; /* one under way */
 
-/* Exact rows of one release: rows of n_keys texts (NULL: SQL NULL) and n_measures integers. */
-struct exact_rows {
-    size_t n_rows;
-    char **keys;      /* n_rows * n_keys, owned */
-    __int128 *values; /* n_rows * n_measures, owned; wiped when freed */
-};
-
-/* failed: whatever the cause; nothing else is known of it. rows: one for each relation of the plan
- * that is a release, in order, borrowed for the call. Called from the event loop, never from inside
- * measure_start. */
-typedef void measure_done(void *context, bool failed, const struct exact_rows *rows);
+/* One exact row of the release-th release of the plan: its keys as texts (NULL: SQL NULL) and its
+ * measures, both wiped or gone after the call. There is no limit on the rows: their number is not
+ * public. False: give up; done follows with failed. */
+typedef bool measure_row(void *context, size_t release, const char *const *keys,
+                         const __int128 *values);
+/* failed: whatever the cause; nothing else is known of it. Called from the event loop, never from
+ * inside measure_start. */
+typedef void measure_done(void *context, bool failed);
 
 /* Connects on demand. NULL without memory. */
 struct measure_pool *measure_pool_new(struct event_base *base, const struct config *config,
@@ -40,15 +37,16 @@ void measure_pool_free(struct measure_pool *pool);
  * and set only where a release uses it. Waits for a free connection if need be; the configuration's
  * measurement_timeout_ms counts from here. */
 struct measurement *measure_start(struct measure_pool *pool, const struct plan *plan,
-                                  const char *time_zone, measure_done *done, void *context);
+                                  const char *time_zone, measure_row *row, measure_done *done,
+                                  void *context);
 /* The same in two steps, so that what can fail without touching data fails before the charge: ready
  * is called when the transaction is open and nothing was asked in it; measure_go then asks. done
  * with failed before ready: the server cannot be had. Abandoned between the two, the connection
  * goes back as it is. The timeout counts anew from measure_go. */
 typedef void measure_ready(void *context);
 struct measurement *measure_reserve(struct measure_pool *pool, const struct plan *plan,
-                                    const char *time_zone, measure_ready *ready, measure_done *done,
-                                    void *context);
+                                    const char *time_zone, measure_ready *ready, measure_row *row,
+                                    measure_done *done, void *context);
 void measure_go(struct measurement *measurement);
 /* The client went away or cancelled: done is not called; the server is told to stop. */
 void measure_abandon(struct measurement *measurement);

@@ -109,47 +109,21 @@ static void add_number(struct bytes *bytes, const struct measure *measure, __int
     add(bytes, text, strlen(text));
 }
 
-/* The groups that are released: their keys, and their noisy values row by row. */
-struct noisy_rows {
-    size_t n_rows;
-    const char **keys; /* borrowed texts */
-    __int128 *values;
+struct release_output {
+    struct dp_noise *noise;
+    const struct release *release;
+    size_t rows_max;
+    size_t n_rows, capacity; /* released groups */
+    char **keys;             /* n_rows * n_keys, owned */
+    __int128 *noisy;         /* n_rows * n_measures */
+    __int128 *exact;         /* of every group of a domain, or of the one row; NULL: private keys */
+    size_t n_exact;
+    size_t *order; /* the domain's groups by key */
 };
 
-static bool draw(struct dp_noise *noise, const struct release *release, const __int128 *exact,
-                 size_t first, __int128 *noisy)
+static bool has_private_keys(const struct release *release)
 {
-    for (size_t i = first; i < release->n_measures; i++)
-        if (!dp_noise_add(noise, &release->measures[i].calibration, exact ? exact[i] : 0,
-                          &noisy[i]))
-            return false;
-    return true;
-}
-
-static void take_keys(const struct release *release, struct noisy_rows *out,
-                      const char *const *keys)
-{
-    for (size_t i = 0; i < release->n_keys; i++)
-        out->keys[out->n_rows * release->n_keys + i] = keys[i];
-    out->n_rows++;
-}
-
-static bool release_private_keys(struct dp_noise *noise, const struct release *release,
-                                 const struct exact_rows *rows, struct noisy_rows *out)
-{
-    assert(release->n_measures > 0 && release->measures[0].kind == MEASURE_UNITS);
-    for (size_t i = 0; i < rows->n_rows; i++) {
-        const __int128 *exact = rows->values + i * release->n_measures;
-        __int128 *noisy = out->values + out->n_rows * release->n_measures;
-        if (!dp_noise_add(noise, &release->measures[0].calibration, exact[0], &noisy[0]))
-            return false;
-        if (noisy[0] < release->key_threshold)
-            continue;
-        if (!draw(noise, release, exact, 1, noisy))
-            return false;
-        take_keys(release, out, (const char *const *)(rows->keys + i * release->n_keys));
-    }
-    return true;
+    return release->n_keys > 0 && release->domain == NULL;
 }
 
 static int compare_keys(const char *const *a, const char *const *b, size_t n_keys)
@@ -167,29 +141,113 @@ static int compare_keys(const char *const *a, const char *const *b, size_t n_key
     return 0;
 }
 
-struct key_order {
-    size_t n_keys;
-    const char *const *keys;
-};
-
-static int compare_rows(const void *a, const void *b, void *context)
+static int compare_groups(const void *a, const void *b, void *context)
 {
-    const struct key_order *order = context;
-    return compare_keys(order->keys + *(const size_t *)a * order->n_keys,
-                        order->keys + *(const size_t *)b * order->n_keys, order->n_keys);
+    const struct release *release = context;
+    return compare_keys(release->domain + *(const size_t *)a * release->n_keys,
+                        release->domain + *(const size_t *)b * release->n_keys, release->n_keys);
 }
 
-/* The exact values of a domain's group; NULL where no unit is in it. index: exact rows by key. */
-static const __int128 *find_group(const struct release *release, const struct exact_rows *rows,
-                                  const size_t *index, const char *const *group)
+struct release_output *release_begin(struct dp_noise *noise, const struct release *release,
+                                     size_t rows_max)
 {
-    const char *const *keys = (const char *const *)rows->keys;
-    size_t low = 0, high = rows->n_rows;
+    struct release_output *output = calloc(1, sizeof *output);
+    assert(output != NULL);
+    output->noise = noise;
+    output->release = release;
+    output->rows_max = rows_max;
+    if (has_private_keys(release)) {
+        assert(release->n_measures > 0 && release->measures[0].kind == MEASURE_UNITS);
+        return output;
+    }
+    output->n_exact = release->n_keys > 0 ? release->n_domain : 1;
+    output->exact = calloc(output->n_exact * release->n_measures + 1, sizeof *output->exact);
+    output->order = calloc(output->n_exact + 1, sizeof *output->order);
+    assert(output->exact != NULL && output->order != NULL);
+    for (size_t i = 0; i < output->n_exact; i++)
+        output->order[i] = i;
+    if (release->n_keys > 0)
+        qsort_r(output->order, output->n_exact, sizeof *output->order, compare_groups,
+                (void *)(uintptr_t)release);
+    return output;
+}
+
+void release_free(struct release_output *output)
+{
+    if (output == NULL)
+        return;
+    for (size_t i = 0; output->keys && i < output->n_rows * output->release->n_keys; i++)
+        free(output->keys[i]);
+    if (output->exact)
+        explicit_bzero(output->exact,
+                       output->n_exact * output->release->n_measures * sizeof *output->exact);
+    free(output->keys);
+    free(output->noisy);
+    free(output->exact);
+    free(output->order);
+    free(output);
+}
+
+/* Room for one more released group. */
+static void make_room(struct release_output *output)
+{
+    const struct release *release = output->release;
+    if (output->n_rows < output->capacity)
+        return;
+    output->capacity = output->capacity * 2 + 16;
+    char **keys = realloc(output->keys, output->capacity * (release->n_keys + 1) * sizeof *keys);
+    __int128 *noisy =
+        realloc(output->noisy, output->capacity * (release->n_measures + 1) * sizeof *noisy);
+    assert(keys != NULL && noisy != NULL);
+    output->keys = keys;
+    output->noisy = noisy;
+}
+
+static bool draw(struct release_output *output, const __int128 *exact, size_t first)
+{
+    const struct release *release = output->release;
+    __int128 *noisy = output->noisy + output->n_rows * release->n_measures;
+    for (size_t i = first; i < release->n_measures; i++)
+        if (!dp_noise_add(output->noise, &release->measures[i].calibration, exact[i], &noisy[i]))
+            return false;
+    return true;
+}
+
+static bool add_private_group(struct release_output *output, const char *const *keys,
+                              const __int128 *values)
+{
+    const struct release *release = output->release;
+    __int128 units;
+    if (!dp_noise_add(output->noise, &release->measures[0].calibration, values[0], &units))
+        return false;
+    if (units < release->key_threshold)
+        return true;
+    if (output->n_rows == output->rows_max)
+        return false;
+    make_room(output);
+    output->noisy[output->n_rows * release->n_measures] = units;
+    if (!draw(output, values, 1))
+        return false;
+    for (size_t i = 0; i < release->n_keys; i++) {
+        char *key = keys[i] ? strdup(keys[i]) : NULL;
+        assert(key != NULL || keys[i] == NULL);
+        output->keys[output->n_rows * release->n_keys + i] = key;
+    }
+    output->n_rows++;
+    return true;
+}
+
+/* The values of a domain's group; NULL where there is no such group, which the measurement's filter
+ * does not let happen. */
+static __int128 *find_group(struct release_output *output, const char *const *keys)
+{
+    const struct release *release = output->release;
+    size_t low = 0, high = output->n_exact;
     while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = compare_keys(keys + index[middle] * release->n_keys, group, release->n_keys);
+        size_t middle = low + (high - low) / 2, group = output->order[middle];
+        int order = compare_keys(release->domain + group * release->n_keys, keys, release->n_keys);
         if (order == 0)
-            return rows->values + index[middle] * release->n_measures;
+            return output->exact + group * release->n_measures;
         if (order < 0)
             low = middle + 1;
         else
@@ -198,71 +256,62 @@ static const __int128 *find_group(const struct release *release, const struct ex
     return NULL;
 }
 
-static bool release_domain(struct dp_noise *noise, const struct release *release,
-                           const struct exact_rows *rows, struct noisy_rows *out)
+bool release_add(struct release_output *output, const char *const *keys, const __int128 *values)
 {
-    size_t n_exact = rows ? rows->n_rows : 0;
-    size_t *index = calloc(n_exact + 1, sizeof *index);
-    assert(index != NULL);
-    for (size_t i = 0; i < n_exact; i++)
-        index[i] = i;
-    if (n_exact > 0) {
-        struct key_order order = {release->n_keys, (const char *const *)rows->keys};
-        qsort_r(index, n_exact, sizeof *index, compare_rows, &order);
-    }
-    bool ok = true;
-    for (size_t i = 0; ok && i < release->n_domain; i++) {
-        const char *const *group = release->domain + i * release->n_keys;
-        const __int128 *exact = n_exact > 0 ? find_group(release, rows, index, group) : NULL;
-        ok = draw(noise, release, exact, 0, out->values + out->n_rows * release->n_measures);
-        take_keys(release, out, group);
-    }
-    free(index);
-    return ok;
+    const struct release *release = output->release;
+    if (has_private_keys(release))
+        return add_private_group(output, keys, values);
+    __int128 *exact = release->n_keys > 0 ? find_group(output, keys) : output->exact;
+    if (exact != NULL)
+        memcpy(exact, values, release->n_measures * sizeof *exact);
+    return true;
 }
 
-static bool release_rows(struct dp_noise *noise, const struct release *release,
-                         const struct exact_rows *rows, struct noisy_rows *out)
+/* Every group of a domain, in its order; or the one row of a release without keys. */
+static bool draw_public_rows(struct release_output *output)
 {
-    if (release->n_keys > 0 && release->domain == NULL)
-        return rows == NULL || release_private_keys(noise, release, rows, out);
-    if (release->n_keys > 0)
-        return release_domain(noise, release, rows, out);
-    out->n_rows = 1;
-    return draw(noise, release, rows && rows->n_rows > 0 ? rows->values : NULL, 0, out->values);
+    const struct release *release = output->release;
+    for (size_t group = 0; group < output->n_exact; group++) {
+        make_room(output);
+        if (!draw(output, output->exact + group * release->n_measures, 0))
+            return false;
+        for (size_t i = 0; i < release->n_keys; i++) {
+            const char *key = release->domain[group * release->n_keys + i];
+            char *copy = key ? strdup(key) : NULL;
+            assert(copy != NULL || key == NULL);
+            output->keys[output->n_rows * release->n_keys + i] = copy;
+        }
+        output->n_rows++;
+    }
+    return true;
 }
 
-static void append_values(struct array_params *params, const struct release *release,
-                          const struct noisy_rows *rows, size_t measure)
+static void append_values(struct array_params *params, const struct release_output *output,
+                          size_t measure)
 {
+    const struct release *release = output->release;
     struct bytes bytes = {0};
     add(&bytes, "{", 1);
-    for (size_t i = 0; i < rows->n_rows; i++) {
+    for (size_t i = 0; i < output->n_rows; i++) {
         if (i > 0)
             add(&bytes, ",", 1);
         add_number(&bytes, &release->measures[measure],
-                   rows->values[i * release->n_measures + measure]);
+                   output->noisy[i * release->n_measures + measure]);
     }
     add(&bytes, "}", 1);
     append(params, release->measures[measure].floating ? OID_FLOAT8_ARRAY : OID_NUMERIC_ARRAY, 0,
            bytes);
 }
 
-bool release_arrays(struct dp_noise *noise, const struct release *release,
-                    const struct exact_rows *rows, bool empty, struct array_params *params)
+bool release_finish(struct release_output *output, bool empty, struct array_params *params)
 {
-    size_t most = release->n_domain + (rows ? rows->n_rows : 0) + 1;
-    struct noisy_rows out = {0};
-    out.keys = calloc(most * (release->n_keys + 1), sizeof *out.keys);
-    out.values = calloc(most * (release->n_measures + 1), sizeof *out.values);
-    assert(out.keys != NULL && out.values != NULL);
-    bool ok = empty || release_rows(noise, release, rows, &out);
-    for (size_t i = 0; ok && i < release->n_keys; i++)
-        append_strings(params, OID_BYTEA_ARRAY, OID_BYTEA, out.n_rows, out.keys + i,
-                       release->n_keys);
-    for (size_t i = 0; ok && i < release->n_measures; i++)
-        append_values(params, release, &out, i);
-    free(out.keys);
-    free(out.values);
-    return ok;
+    const struct release *release = output->release;
+    if (!empty && !has_private_keys(release) && !draw_public_rows(output))
+        return false;
+    for (size_t i = 0; i < release->n_keys; i++)
+        append_strings(params, OID_BYTEA_ARRAY, OID_BYTEA, output->n_rows,
+                       (const char *const *)output->keys + i, release->n_keys);
+    for (size_t i = 0; i < release->n_measures; i++)
+        append_values(params, output, i);
+    return true;
 }

@@ -11,7 +11,6 @@
 
 #include "mechanisms/noise.h"
 #include "parser/plan.h"
-#include "proxy/measure.h"
 
 /* One array parameter of the final statement. */
 struct array_param {
@@ -27,10 +26,22 @@ struct array_params {
 };
 void array_params_clear(struct array_params *params);
 
-/* Appends the arrays of one release. rows NULL: empty arrays (a probe), or, for a release without
- * measures, its domain. False without entropy: nothing may be answered. */
-bool release_arrays(struct dp_noise *noise, const struct release *release,
-                    const struct exact_rows *rows, bool empty, struct array_params *params);
+/* One release under way: exact rows in, one by one, noisy arrays out. A private group's noisy unit
+ * count is drawn and compared as its row comes, so that nothing is kept of a group that is
+ * withheld, and how many groups there are truly changes nothing. */
+struct release_output;
+
+/* rows_max: most groups that may be released. noise and release are borrowed. */
+struct release_output *release_begin(struct dp_noise *noise, const struct release *release,
+                                     size_t rows_max);
+/* One exact row. False without entropy, or with more than rows_max groups released. */
+bool release_add(struct release_output *output, const char *const *keys, const __int128 *values);
+/* Draws what is left to draw (a domain's groups, the row of a release without keys) and appends the
+ * arrays; with empty, arrays without rows (a probe). False without entropy. */
+bool release_finish(struct release_output *output, bool empty, struct array_params *params);
+/* Wipes what is exact. Accepts NULL. */
+void release_free(struct release_output *output);
+
 /* Appends one text[] per column; cells row by row, NULL: SQL NULL. */
 void release_text_arrays(size_t n_columns, size_t n_rows, const char *const *cells,
                          struct array_params *params);

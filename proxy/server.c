@@ -5,6 +5,7 @@
 #include "proxy/server.h"
 
 #include <libpq-fe.h>
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "budget/ledger.h"
 #include "proxy/log.h"
 #include "proxy/managed.h"
+#include "proxy/scram_server.h"
 #include "proxy/server_open.h"
 #include "proxy/tls.h"
 #include "proxy/twin.h"
@@ -70,6 +72,16 @@ cleanup:
     PQclear(result);
     PQfinish(connection);
     return ok;
+}
+
+/* Salts of unknown analysts must look the same after a restart, as those of known ones do: they
+ * follow from the datasets' secrets in the ledger. */
+static void set_mock_secret(const int64_t *seeds, size_t count)
+{
+    unsigned char secret[SHA256_DIGEST_LENGTH];
+    SHA256((const unsigned char *)seeds, count * sizeof *seeds, secret);
+    scram_server_set_secret(secret);
+    explicit_bzero(secret, sizeof secret);
 }
 
 static bool open_dataset(struct server *server, struct dataset *dataset, const char *twin_admin,
@@ -153,6 +165,7 @@ bool server_open(struct server *server, struct server_managed *managed, char err
         goto cleanup;
     if (!open_ledger(server, ledger, seeds, error) || !open_datasets(server, twin, seeds, error))
         goto cleanup;
+    set_mock_secret(seeds, config->n_datasets);
     if (config->tls_mode != CONFIG_TLS_DISABLE) {
         server->tls = tls_new(config, error);
         if (server->tls == NULL)
@@ -170,6 +183,8 @@ bool server_open(struct server *server, struct server_managed *managed, char err
         ok = ok && server->ledger[i] != NULL;
     }
 cleanup:
+    if (seeds)
+        explicit_bzero(seeds, config->n_datasets * sizeof *seeds);
     free(seeds);
     free(ledger);
     free(twin);

@@ -21,7 +21,7 @@
 #include "proxy/log.h"
 #include "proxy/twin.h"
 
-enum { REPLIES_MAX = 4096, GRACE_MS = 10000 };
+enum { REPLIES_MAX = 4096, GRACE_MS = 10000, PARTIAL_BYTES = 1 << 16 };
 
 uint64_t session_now_ms(void)
 {
@@ -305,6 +305,17 @@ static enum handled refuse_function_call(struct session *session)
     return HANDLED_CONSUME;
 }
 
+static void refuse_type(struct session *session, const struct wire_message *message)
+{
+    char text[80];
+    bool known = wire_is_client_type(message->type) && message->type != 'p';
+    snprintf(text, sizeof text,
+             known ? "invalid length of frontend message type %d"
+                   : "invalid frontend message type %d",
+             (unsigned char)message->type);
+    session_end(session, "08P01", text);
+}
+
 static enum handled dispatch(struct session *session, const struct wire_message *message)
 {
     switch (message->type) {
@@ -332,10 +343,9 @@ static enum handled dispatch(struct session *session, const struct wire_message 
     case 'c':
     case 'd':
     case 'f': /* no COPY FROM is ever under way: PostgreSQL ignores these too */
-    case 'p':
         return HANDLED_CONSUME;
     default:
-        session_end(session, "08P01", "invalid frontend message");
+        refuse_type(session, message);
         return HANDLED_CONSUME;
     }
 }
@@ -365,10 +375,7 @@ static bool read_client(struct session *session)
     if (status == WIRE_INCOMPLETE)
         return false;
     if (status == WIRE_INVALID) {
-        char text[80];
-        snprintf(text, sizeof text, "invalid frontend message (type %d): unknown or too long",
-                 message.type);
-        session_end(session, "08P01", text);
+        refuse_type(session, &message);
         return false;
     }
     if (message.type == 'X') {
@@ -395,6 +402,10 @@ void session_continue(struct session *session)
         send_local_replies(session);
     if (session->state == SESSION_CLOSING)
         return;
+    if (session->client_ended && !is_busy(session)) {
+        session_end(session, NULL, NULL);
+        return;
+    }
     if (!was_busy && is_busy(session)) {
         session->busy_since_ms = session_now_ms();
         session->timeouts = 0;
@@ -419,8 +430,13 @@ static void on_client(void *context, struct stream *stream, enum stream_event ev
         if (session->twin)
             stream_resume(session->twin);
         break;
-    case STREAM_CLOSED:
-        session_end(session, NULL, NULL);
+    case STREAM_CLOSED: /* the second one says that it cannot be written to either */
+        if (session->client_ended || session->state == SESSION_OPENING) {
+            session_end(session, NULL, NULL);
+        } else {
+            session->client_ended = true;
+            session_continue(session);
+        }
         break;
     case STREAM_CONNECTED:
         break;
@@ -500,11 +516,28 @@ static void on_twin_message(struct session *session, const struct wire_message *
         send_local_replies(session);
 }
 
+/* A large row on its way to the client is not waited for. */
+static bool relays_partly(struct session *session, const struct wire_message *message)
+{
+    struct reply *head = replies_head(&session->replies);
+    return (message->type == 'D' || message->type == 'd') && message->length > PARTIAL_BYTES &&
+           (head == NULL || head->sink == NULL);
+}
+
 static void read_twin(struct session *session)
 {
-    while (session->state != SESSION_CLOSING && !stream_is_congested(session->client)) {
+    if (session->partial > 0)
+        session->partial = wire_forward_partial(stream_input(session->twin), session->partial,
+                                                session_to_client(session));
+    while (session->state != SESSION_CLOSING && session->partial == 0 &&
+           !stream_is_congested(session->client)) {
         struct wire_message message = {0};
         enum wire_status status = wire_peek(stream_input(session->twin), false, SIZE_MAX, &message);
+        if (status == WIRE_INCOMPLETE && relays_partly(session, &message)) {
+            session->partial = wire_forward_begin(stream_input(session->twin), &message,
+                                                  session_to_client(session));
+            break;
+        }
         if (status == WIRE_INCOMPLETE)
             break;
         if (status == WIRE_INVALID) {

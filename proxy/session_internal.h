@@ -39,6 +39,8 @@ struct session {
     uint32_t pid, key;           /* told to the client */
     uint32_t twin_pid, twin_key; /* the twin's own */
     char transaction;            /* I, T or E, from the twin's last ReadyForQuery */
+    bool client_ended;           /* it will send no more; what it asked is still answered */
+    size_t partial;              /* bytes still to come of a large message being relayed */
     bool utf8;                   /* client_encoding, as the twin reports it */
     bool standard_strings;       /* standard_conforming_strings, likewise */
     struct replies replies;

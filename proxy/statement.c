@@ -15,6 +15,7 @@
 #include "proxy/final.h"
 #include "proxy/flight.h"
 #include "proxy/log.h"
+#include "proxy/release.h"
 #include "proxy/session_internal.h"
 #include "proxy/settings.h"
 
@@ -47,6 +48,7 @@ struct statement_run {
     const struct plan *plan;
     size_t n_arrays; /* one set per relation of the plan; EXPLAIN: one */
     struct array_params *arrays;
+    struct release_output **outputs; /* one per relation, NULL but for releases */
     size_t fed; /* relations that the ledger feeds: those before this one are done */
     char request_id[37];
     unsigned tries;
@@ -70,7 +72,10 @@ void statement_free(struct statement_run *run)
         event_free(run->quantum);
     for (size_t i = 0; i < run->n_arrays; i++)
         array_params_clear(&run->arrays[i]);
+    for (size_t i = 0; run->outputs && i < run->n_arrays; i++)
+        release_free(run->outputs[i]);
     free(run->arrays);
+    free(run->outputs);
     prepared_release(run->request.prepared);
     arena_free(run->arena);
     free(run);
@@ -402,25 +407,27 @@ static void wait_quantum(struct statement_run *run)
 /* --- measure -----------------------------------------------------------------------------------
  */
 
-/* The arrays of every release; rows come release by release, in the order of the plan's relations.
- */
-static bool add_noise(struct statement_run *run, const struct exact_rows *rows)
+/* A row of the release-th release: to its output. */
+static bool on_row(void *context, size_t release, const char *const *keys, const __int128 *values)
 {
-    size_t release = 0;
-    for (size_t i = 0; i < run->plan->n_relations; i++) {
-        const struct plan_relation *relation = &run->plan->relations[i];
-        if (relation->kind != RELATION_RELEASE)
-            continue;
-        const struct exact_rows *exact = rows ? &rows[release] : NULL;
-        release++;
-        if (!release_arrays(run->session->server->noise, relation->release, exact, run->plan->probe,
-                            &run->arrays[i]))
+    struct statement_run *run = context;
+    for (size_t i = 0; i < run->n_arrays; i++)
+        if (run->outputs[i] != NULL && release-- == 0)
+            return release_add(run->outputs[i], keys, values);
+    return false;
+}
+
+/* Arrays of every release. */
+static bool finish_outputs(struct statement_run *run)
+{
+    for (size_t i = 0; i < run->n_arrays; i++)
+        if (run->outputs[i] != NULL &&
+            !release_finish(run->outputs[i], run->plan->probe, &run->arrays[i]))
             return false;
-    }
     return true;
 }
 
-static void on_measured(void *context, bool failed, const struct exact_rows *rows)
+static void on_measured(void *context, bool failed)
 {
     struct statement_run *run = context;
     run->measurement = NULL;
@@ -431,7 +438,7 @@ static void on_measured(void *context, bool failed, const struct exact_rows *row
                   "Nothing was charged. Try again in a moment.");
         return;
     }
-    if (failed || !add_noise(run, rows)) {
+    if (failed || !finish_outputs(run)) {
         fail_measurement(run);
         return;
     }
@@ -517,7 +524,7 @@ static void charge_or_answer(struct statement_run *run)
     struct session *session = run->session;
     const struct config *config = session->server->config;
     if (run->plan->probe || !measures_anything(run->plan)) {
-        if (add_noise(run, NULL))
+        if (finish_outputs(run))
             bind_final(run);
         else
             fail_with(run, "58000", "there is no entropy for an answer", "");
@@ -529,9 +536,9 @@ static void charge_or_answer(struct statement_run *run)
         fail_with(run, "58000", "there is no entropy for an answer", "");
     } else {
         run->stage = STAGE_RESERVE;
-        run->measurement =
-            measure_reserve(session->dataset->pool, run->plan,
-                            run->flight.settings[FLIGHT_TIME_ZONE], on_ready, on_measured, run);
+        run->measurement = measure_reserve(session->dataset->pool, run->plan,
+                                           run->flight.settings[FLIGHT_TIME_ZONE], on_ready, on_row,
+                                           on_measured, run);
     }
 }
 
@@ -648,7 +655,13 @@ static void follow_plan(struct statement_run *run)
     run->stage = STAGE_LEDGER;
     run->n_arrays = is_explain ? 1 : run->plan->n_relations;
     run->arrays = calloc(run->n_arrays + 1, sizeof *run->arrays);
-    assert(run->arrays != NULL);
+    run->outputs = calloc(run->n_arrays + 1, sizeof(struct release_output *));
+    assert(run->arrays != NULL && run->outputs != NULL);
+    for (size_t i = 0; !is_explain && i < run->n_arrays; i++)
+        if (run->plan->relations[i].kind == RELATION_RELEASE)
+            run->outputs[i] =
+                release_begin(run->session->server->noise, run->plan->relations[i].release,
+                              run->session->server->config->answer_rows_max);
     if (is_explain) {
         struct ledger_call call;
         const struct startup *startup = run->session->startup;

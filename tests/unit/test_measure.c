@@ -14,7 +14,7 @@ static struct measure_pool *pool;
 static char conninfo[192];
 static char name[] = "census";
 static struct config_dataset dataset = {.name = name, .server = conninfo, .measurements_max = 2};
-static struct config config = {.measurement_timeout_ms = 5000, .answer_rows_max = 100};
+static struct config config = {.measurement_timeout_ms = 5000, .answer_rows_max = 1};
 
 static void start(void)
 {
@@ -45,33 +45,37 @@ struct trial {
     struct release releases[4];
     int calls;
     bool failed;
+    size_t release; /* rows of the ones before are complete */
     char text[1024];
 };
 
-static void describe(void *context, bool failed, const struct exact_rows *rows)
+static void close_releases(struct trial *trial, size_t before)
+{
+    for (; trial->release < before; trial->release++)
+        strcat(trial->text, "|");
+}
+
+static bool describe_row(void *context, size_t number, const char *const *keys,
+                         const __int128 *values)
 {
     struct trial *trial = context;
-    size_t length = 0;
+    const struct release *release = &trial->releases[number];
+    close_releases(trial, number);
+    size_t length = strlen(trial->text);
+    cr_assert(length < sizeof trial->text - 200);
+    for (size_t k = 0; k < release->n_keys; k++)
+        length += (size_t)sprintf(trial->text + length, "%.40s:", keys[k] ? keys[k] : "NULL");
+    for (size_t m = 0; m < release->n_measures; m++)
+        length += (size_t)sprintf(trial->text + length, "%lld ", (long long)values[m]);
+    return strstr(trial->text, "666 ") == NULL;
+}
+
+static void describe(void *context, bool failed)
+{
+    struct trial *trial = context;
     trial->calls++;
     trial->failed = failed;
-    trial->text[0] = '\0';
-    if (failed) {
-        cr_assert_null(rows);
-        return;
-    }
-    for (size_t r = 0; r < trial->plan.n_relations; r++) {
-        const struct release *release = &trial->releases[r];
-        for (size_t i = 0; i < rows[r].n_rows && length < sizeof trial->text - 64; i++) {
-            for (size_t k = 0; k < release->n_keys; k++) {
-                const char *key = rows[r].keys[i * release->n_keys + k];
-                length += (size_t)sprintf(trial->text + length, "%.40s:", key ? key : "NULL");
-            }
-            for (size_t m = 0; m < release->n_measures; m++)
-                length += (size_t)sprintf(trial->text + length, "%lld ",
-                                          (long long)rows[r].values[i * release->n_measures + m]);
-        }
-        length += (size_t)sprintf(trial->text + length, "|");
-    }
+    close_releases(trial, trial->plan.n_relations);
 }
 
 static void add(struct trial *trial, const char *sql, size_t n_keys, size_t n_measures)
@@ -97,7 +101,7 @@ static void wait_for(const struct trial *trial)
 
 static const char *run(struct trial *trial)
 {
-    measure_start(pool, &trial->plan, "Europe/Oslo", describe, trial);
+    measure_start(pool, &trial->plan, "Europe/Oslo", describe_row, describe, trial);
     cr_assert_eq(trial->calls, 0, "not from inside measure_start");
     wait_for(trial);
     return trial->failed ? "failed" : trial->text;
@@ -137,7 +141,7 @@ Test(measure, several_releases_see_one_snapshot_and_releases_without_measures_ar
     add(&trial, "SELECT count(*) FROM public.t, pg_sleep(0.5)", 0, 1);
     add(&trial, NULL, 1, 0);
     add(&trial, "SELECT count(*) FROM public.t", 0, 1);
-    measure_start(pool, &trial.plan, NULL, describe, &trial);
+    measure_start(pool, &trial.plan, NULL, describe_row, describe, &trial);
     for (int i = 0; i < 200; i++) {
         event_base_loop(base, EVLOOP_NONBLOCK);
         usleep(1000);
@@ -185,11 +189,11 @@ Test(measure, the_time_zone_is_set_only_for_releases_that_use_it)
     trial.releases[0].uses_time_zone = true;
     cr_assert_str_eq(run(&trial), "Europe/Oslo:0 |");
     trial.calls = 0;
-    measure_start(pool, &trial.plan, "UTC'; DROP TABLE t; --", describe, &trial);
+    measure_start(pool, &trial.plan, "UTC'; DROP TABLE t; --", describe_row, describe, &trial);
     wait_for(&trial);
     cr_assert(trial.failed);
     trial.calls = 0;
-    measure_start(pool, &trial.plan, "No/Where", describe, &trial);
+    measure_start(pool, &trial.plan, "No/Where", describe_row, describe, &trial);
     wait_for(&trial);
     cr_assert(trial.failed);
 }
@@ -209,7 +213,7 @@ Test(measure, whatever_goes_wrong_looks_the_same)
         {"SELECT nonsense", 0, 1},
         {"INSERT INTO public.t VALUES (1, 1)", 0, 1},
         {"CREATE TABLE public.x (y int)", 0, 1},
-        {"SELECT i FROM generate_series(1, 101) i", 0, 1},
+        {"SELECT 666", 0, 1},
         {"SELECT pg_terminate_backend(pg_backend_pid())::int", 0, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -229,10 +233,10 @@ Test(measure, time_runs_while_waiting_and_the_server_is_told_to_stop)
     pool = measure_pool_new(base, &config, &dataset);
     for (int i = 0; i < 2; i++) {
         add(&slow[i], "SELECT count(*) FROM pg_sleep(30) /* slow */", 0, 1);
-        measure_start(pool, &slow[i].plan, NULL, describe, &slow[i]);
+        measure_start(pool, &slow[i].plan, NULL, describe_row, describe, &slow[i]);
     }
     add(&waits, "SELECT 1", 0, 1);
-    measure_start(pool, &waits.plan, NULL, describe, &waits);
+    measure_start(pool, &waits.plan, NULL, describe_row, describe, &waits);
     wait_for(&slow[0]);
     wait_for(&slow[1]);
     wait_for(&waits);
@@ -249,7 +253,8 @@ Test(measure, an_abandoned_measurement_calls_nobody_and_frees_its_place)
     struct measurement *measurements[3];
     for (int i = 0; i < 3; i++) {
         add(&slow[i], "SELECT count(*) FROM pg_sleep(30)", 0, 1);
-        measurements[i] = measure_start(pool, &slow[i].plan, NULL, describe, &slow[i]);
+        measurements[i] =
+            measure_start(pool, &slow[i].plan, NULL, describe_row, describe, &slow[i]);
     }
     for (int i = 0; i < 100; i++) {
         event_base_loop(base, EVLOOP_NONBLOCK);
@@ -277,7 +282,7 @@ Test(measure, a_server_killed_in_the_middle_fails_the_measurement)
 {
     struct trial slow = {0};
     add(&slow, "SELECT count(*) FROM pg_sleep(30)", 0, 1);
-    measure_start(pool, &slow.plan, NULL, describe, &slow);
+    measure_start(pool, &slow.plan, NULL, describe_row, describe, &slow);
     for (int i = 0; i < 100; i++) {
         event_base_loop(base, EVLOOP_NONBLOCK);
         usleep(1000);
@@ -311,7 +316,8 @@ Test(measure, a_reservation_asks_nothing_before_it_is_told_to_go)
 {
     struct trial trial = {0};
     add(&trial, "SELECT count(*) FROM public.t", 0, 1);
-    reserved = measure_reserve(pool, &trial.plan, NULL, count_ready, describe, &trial);
+    reserved =
+        measure_reserve(pool, &trial.plan, NULL, count_ready, describe_row, describe, &trial);
     turn_until_ready(&trial);
     cr_assert_eq(ready_calls, 1);
     cr_assert_eq(trial.calls, 0);
@@ -326,7 +332,8 @@ Test(measure, a_reservation_fails_before_it_is_ready_where_the_server_is_gone)
     struct trial trial = {0};
     pg_server_pause(&server);
     add(&trial, "SELECT count(*) FROM public.t", 0, 1);
-    reserved = measure_reserve(pool, &trial.plan, NULL, count_ready, describe, &trial);
+    reserved =
+        measure_reserve(pool, &trial.plan, NULL, count_ready, describe_row, describe, &trial);
     turn_until_ready(&trial);
     cr_assert_eq(ready_calls, 0);
     cr_assert_eq(trial.calls, 1);
@@ -340,7 +347,8 @@ Test(measure, an_abandoned_reservation_gives_its_connection_back)
         struct trial trial = {0};
         ready_calls = 0;
         add(&trial, "SELECT 1", 0, 1);
-        reserved = measure_reserve(pool, &trial.plan, NULL, count_ready, describe, &trial);
+        reserved =
+            measure_reserve(pool, &trial.plan, NULL, count_ready, describe_row, describe, &trial);
         turn_until_ready(&trial);
         cr_assert_eq(ready_calls, 1);
         measure_abandon(reserved);
@@ -355,7 +363,8 @@ Test(measure, a_connection_lost_after_the_reservation_is_not_replaced_silently)
         struct trial trial = {0};
         ready_calls = 0;
         add(&trial, "SELECT count(*) FROM public.t", 0, 1);
-        reserved = measure_reserve(pool, &trial.plan, NULL, count_ready, describe, &trial);
+        reserved =
+            measure_reserve(pool, &trial.plan, NULL, count_ready, describe_row, describe, &trial);
         turn_until_ready(&trial);
         cr_assert_eq(ready_calls, 1);
         pg_server_run(

@@ -42,6 +42,19 @@ static bool text_is(const struct array_param *param, const char *text)
 
 static struct dp_noise *noise;
 
+/* All rows in, arrays out. */
+static bool release_all(const struct release *release, size_t n_rows, const char *const *keys,
+                        const __int128 *values, bool empty, struct array_params *params)
+{
+    struct release_output *output = release_begin(noise, release, 2);
+    bool ok = true;
+    for (size_t i = 0; i < n_rows && ok; i++)
+        ok = release_add(output, keys + i * release->n_keys, values + i * release->n_measures);
+    ok = ok && release_finish(output, empty, params);
+    release_free(output);
+    return ok;
+}
+
 static void open_noise(void)
 {
     noise = dp_noise_new();
@@ -61,12 +74,12 @@ Test(release, every_group_of_a_domain_appears_in_its_order_and_empty_ones_are_ze
     struct measure measures[] = {{.kind = MEASURE_COUNT, .calibration = quiet}};
     struct release release = {
         .n_keys = 1, .n_domain = 4, .domain = domain, .n_measures = 1, .measures = measures};
-    char *keys[] = {(char[]){"north"}, NULL};
+    const char *keys[] = {"north", NULL};
     __int128 values[] = {7, 3};
-    struct exact_rows rows = {.n_rows = 2, .keys = keys, .values = values};
+    enum { N = 2 };
     struct array_params params = {0};
     char buffer[64];
-    cr_assert(release_arrays(noise, &release, &rows, false, &params));
+    cr_assert(release_all(&release, N, keys, values, false, &params));
     cr_assert_eq(params.count, 2);
     cr_assert_str_eq(element(&params.items[0], 0, buffer), "south");
     cr_assert_null(element(&params.items[0], 2, buffer));
@@ -82,12 +95,12 @@ Test(release, private_groups_below_the_threshold_are_withheld_whole)
     measures[1].calibration.grid.scale10 = 2;
     struct release release = {
         .n_keys = 1, .key_threshold = 10, .n_measures = 2, .measures = measures};
-    char *keys[] = {(char[]){"rare"}, (char[]){"at"}, (char[]){"above"}};
+    const char *keys[] = {"rare", "at", "above"};
     __int128 values[] = {9, 100, 10, -250, 11, 300};
-    struct exact_rows rows = {.n_rows = 3, .keys = keys, .values = values};
+    enum { N = 3 };
     struct array_params params = {0};
     char buffer[64];
-    cr_assert(release_arrays(noise, &release, &rows, false, &params));
+    cr_assert(release_all(&release, N, keys, values, false, &params));
     cr_assert_eq(params.count, 3);
     cr_assert_eq(int32_at(&params.items[0], 12), 2);
     cr_assert_str_eq(element(&params.items[0], 0, buffer), "at");
@@ -102,7 +115,7 @@ Test(release, a_probe_gets_empty_arrays)
     struct measure measures[] = {{.kind = MEASURE_COUNT, .calibration = quiet}};
     struct release release = {.n_keys = 1, .n_measures = 1, .measures = measures};
     struct array_params params = {0};
-    cr_assert(release_arrays(noise, &release, NULL, true, &params));
+    cr_assert(release_all(&release, 0, NULL, NULL, true, &params));
     cr_assert_eq(params.count, 2);
     cr_assert_eq(int32_at(&params.items[0], 0), 0);
     cr_assert(text_is(&params.items[1], "{}"));
@@ -115,7 +128,7 @@ Test(release, a_domain_without_measures_is_listed_without_rows)
     struct release release = {.n_keys = 2, .n_domain = 2, .domain = domain};
     struct array_params params = {0};
     char buffer[64];
-    cr_assert(release_arrays(noise, &release, NULL, false, &params));
+    cr_assert(release_all(&release, 0, NULL, NULL, false, &params));
     cr_assert_eq(params.count, 2);
     cr_assert_str_eq(element(&params.items[1], 1, buffer), "2");
     array_params_clear(&params);
@@ -127,10 +140,24 @@ Test(release, floating_sums_are_multiples_of_their_grid)
     measures[0].calibration.grid.exp2 = -40;
     struct release release = {.n_measures = 1, .measures = measures};
     __int128 values[] = {((__int128)3) << 39};
-    struct exact_rows rows = {.n_rows = 1, .values = values};
+    enum { N = 1 };
     struct array_params params = {0};
-    cr_assert(release_arrays(noise, &release, &rows, false, &params));
+    cr_assert(release_all(&release, N, NULL, values, false, &params));
     cr_assert_eq(params.items[0].type, 1022);
     cr_assert(text_is(&params.items[0], "{1.5}"));
+    array_params_clear(&params);
+}
+
+Test(release, more_released_groups_than_allowed_fail_and_withheld_ones_do_not_count)
+{
+    struct measure measures[] = {{.kind = MEASURE_UNITS, .calibration = quiet}};
+    struct release release = {
+        .n_keys = 1, .key_threshold = 10, .n_measures = 1, .measures = measures};
+    const char *keys[] = {"a", "b", "c", "d", "e"};
+    const __int128 fits[] = {9, 10, 9, 11, 9}, does_not[] = {9, 10, 9, 11, 10};
+    struct array_params params = {0};
+    cr_assert(release_all(&release, 5, keys, fits, false, &params));
+    array_params_clear(&params);
+    cr_assert_not(release_all(&release, 5, keys, does_not, false, &params));
     array_params_clear(&params);
 }
