@@ -62,7 +62,9 @@ QUESTIONS = [
 def test_the_noise_is_that_of_the_mechanism(session, protected, dataset, question, grid, mechanism):
     connection = session[dataset]
     ask_settings(connection, f"SET dp.mechanism = {mechanism}")
-    truth = float(ask_directly(protected, dataset, question.format(n=1)))
+    # Some wages are above their bound, and count as the bound.
+    direct = question.format(n=1).replace("sum(y.wage)", "sum(least(y.wage, 2000))")
+    truth = float(ask_directly(protected, dataset, direct))
     stated = stated_errors(connection, question.format(n=1))[0]
     errors = [float(ask(connection, question.format(n=n))[0][0]) - truth for n in range(1, RUNS + 1)]
     ask_settings(connection, "RESET dp.mechanism")
