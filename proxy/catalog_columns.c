@@ -135,7 +135,7 @@ static bool read_column(const struct catalog_reader *reader, const struct policy
 {
     struct catalog_column *column = &table->columns[table->n_columns++];
     column->name = must_strdup(PQgetvalue(rows, row, FIELD_NAME));
-    column->attnum = atoi(PQgetvalue(rows, row, FIELD_ATTNUM));
+    column->attnum = catalog_number(PQgetvalue(rows, row, FIELD_ATTNUM));
     column->not_null = is_true(rows, row, FIELD_NOT_NULL);
     column->deterministic = is_true(rows, row, FIELD_DETERMINISTIC);
     if (!is_true(rows, row, FIELD_READABLE))

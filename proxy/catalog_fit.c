@@ -211,7 +211,8 @@ static bool find_parent_key(const struct catalog_reader *reader, struct catalog_
     if (rows == NULL)
         return false;
     int n = PQntuples(rows);
-    int named = n == 1 ? catalog_column_by_attnum(parent, atoi(PQgetvalue(rows, 0, 0))) : -1;
+    int named =
+        n == 1 ? catalog_column_by_attnum(parent, catalog_number(PQgetvalue(rows, 0, 0))) : -1;
     PQclear(rows);
     if (root) {
         table->parent_key = parent->unit_column;

@@ -20,6 +20,9 @@ void *must_calloc(size_t count, size_t size);
 char *must_strdup(const char *text);
 char *must_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* A small number that a server printed. */
+int catalog_number(const char *text);
+
 /* Always false. The text gets the dataset's name in front. */
 bool catalog_fail(const struct catalog_reader *reader, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -90,6 +90,11 @@ char *must_printf(const char *format, ...)
     return text;
 }
 
+int catalog_number(const char *text)
+{
+    return (int)strtol(text, NULL, 10);
+}
+
 bool catalog_fail(const struct catalog_reader *reader, const char *format, ...)
 {
     int length = snprintf(reader->error, 512, "dataset %.63s: ", reader->dataset);
@@ -230,7 +235,7 @@ static bool read_foreign_keys(const struct catalog_reader *reader, struct catalo
     for (int row = 0; row < PQntuples(rows); row++) {
         struct catalog_foreign_key *key = &table->foreign_keys[table->n_foreign_keys];
         key->constraint_oid = (uint32_t)strtoul(PQgetvalue(rows, row, 0), NULL, 10);
-        key->column = catalog_column_by_attnum(table, atoi(PQgetvalue(rows, row, 1)));
+        key->column = catalog_column_by_attnum(table, catalog_number(PQgetvalue(rows, row, 1)));
         key->ref_table_oid = (uint32_t)strtoul(PQgetvalue(rows, row, 2), NULL, 10);
         if (key->column >= 0)
             table->n_foreign_keys++;

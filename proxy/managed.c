@@ -102,7 +102,8 @@ static char *make_conninfo(const char *folder)
             text[n++] = '\\';
         text[n++] = *at;
     }
-    strcpy(text + n, "'");
+    text[n++] = '\'';
+    text[n] = '\0';
     return text;
 }
 

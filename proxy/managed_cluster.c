@@ -127,9 +127,8 @@ bool folder_make(const char *path, char error[512])
 {
     char part[PATH_MAX];
     struct stat facts;
-    if (path[0] == '\0' || strlen(path) >= sizeof part)
+    if (path[0] == '\0' || (size_t)snprintf(part, sizeof part, "%s", path) >= sizeof part)
         return fail(error, "the path \"%.200s\" is empty or too long", path);
-    strcpy(part, path);
     for (char *slash = part + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
         *slash = '\0';
         if (mkdir(part, 0700) != 0 && errno != EEXIST)
@@ -195,7 +194,8 @@ static bool find_bin_of(int wanted, char bin[PATH_MAX])
         if (glob(patterns[i], 0, NULL, &found) != 0)
             continue;
         for (size_t k = 0; k < found.gl_pathc; k++) {
-            int major = atoi(found.gl_pathv[k] + (strchr(patterns[i], '*') - patterns[i]));
+            const char *number = found.gl_pathv[k] + (strchr(patterns[i], '*') - patterns[i]);
+            int major = (int)strtol(number, NULL, 10);
             if (major <= best || (wanted != 0 && major != wanted) || !is_bin(found.gl_pathv[k]))
                 continue;
             best = major;
@@ -233,18 +233,16 @@ static int data_major(const struct cluster *cluster)
     if (fgets(text, sizeof text, file) == NULL)
         text[0] = '\0';
     fclose(file);
-    return atoi(text);
+    return (int)strtol(text, NULL, 10);
 }
 
 static bool find_bin(struct cluster *cluster, const char *configured, char error[512])
 {
     int major = cluster->kind == MANAGED_LEDGER ? data_major(cluster) : 0;
     if (configured != NULL) {
-        if (strlen(configured) >= sizeof cluster->bin || !is_bin(configured))
-            return fail(error, "postgres_bin: %.200s has no programs initdb and postgres",
-                        configured);
-        strcpy(cluster->bin, configured);
-        return true;
+        int length = snprintf(cluster->bin, sizeof cluster->bin, "%s", configured);
+        return ((size_t)length < sizeof cluster->bin && is_bin(configured)) ||
+               fail(error, "postgres_bin: %.200s has no programs initdb and postgres", configured);
     }
     if (major != 0 && find_bin_of(major, cluster->bin))
         return true;
@@ -267,7 +265,7 @@ void cluster_last_log_line(const struct cluster *cluster, char line[256])
         next[strcspn(next, "\n")] = '\0';
         bool next_fatal = strstr(next, "FATAL:") != NULL;
         if (next[0] != '\0' && (next_fatal || !fatal)) {
-            strcpy(line, next);
+            memcpy(line, next, sizeof next);
             fatal = next_fatal;
         }
     }

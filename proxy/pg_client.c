@@ -175,26 +175,25 @@ static void client_close(struct pg_client *client)
     client->state = CLIENT_OFFLINE;
 }
 
-/* The connection is gone: the running statement fails, the waiting ones get a new connection. */
+/* The connection is gone: the running statement fails, the waiting ones get a new connection. The
+ * caller is inside client_enter. */
 static void client_lose(struct pg_client *client)
 {
     bool running = client->state == CLIENT_RUNNING || client->state == CLIENT_BROKEN;
     client->lost_at = now_ms();
     client_close(client);
-    client_enter(client);
     if (running && client->head != NULL)
         request_finish(queue_pop(client), NULL);
     if (!client->freed && client->state == CLIENT_OFFLINE && client->head != NULL)
         client_connect(client);
-    client_leave(client);
 }
 
+/* The caller is inside client_enter. */
 static void client_fail_all(struct pg_client *client)
 {
     struct request *request = client->head;
     client->head = NULL;
     client->tail = &client->head;
-    client_enter(client);
     while (request != NULL) {
         struct request *next = request->next;
         if (request->timer != NULL)
@@ -202,7 +201,6 @@ static void client_fail_all(struct pg_client *client)
         request_finish(request, NULL);
         request = next;
     }
-    client_leave(client);
 }
 
 /* Connecting */
