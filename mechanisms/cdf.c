@@ -57,7 +57,7 @@ bool dp_cdf_init(size_t n_bins, uint64_t unit_weight, uint64_t groups, uint64_t 
         unit_weight > UNIT_WEIGHT_MAX || groups == 0 || mu2_pico == 0) {
         return false;
     }
-    out->column = malloc(n_bins * sizeof(*out->column));
+    out->column = calloc(n_bins, sizeof(*out->column));
     /* The finest matrix whose noise still fits the natural grid. */
     for (int bits = MATRIX_BITS_MAX; out->column != NULL && bits >= MATRIX_BITS_MIN; bits--) {
         out->matrix_bits = bits;

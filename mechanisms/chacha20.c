@@ -51,33 +51,33 @@ void dp_chacha20_block(const uint32_t key[DP_CHACHA20_KEY_WORDS], uint32_t count
 /* Word j of four blocks. */
 typedef uint32_t lanes __attribute__((vector_size(16)));
 
-#define ROTATE(x, bits) ((x) << (bits) | (x) >> (32 - (bits)))
-#define QUARTER_ROUND(a, b, c, d)                                                                  \
-    do {                                                                                           \
-        a += b;                                                                                    \
-        d ^= a;                                                                                    \
-        d = ROTATE(d, 16);                                                                         \
-        c += d;                                                                                    \
-        b ^= c;                                                                                    \
-        b = ROTATE(b, 12);                                                                         \
-        a += b;                                                                                    \
-        d ^= a;                                                                                    \
-        d = ROTATE(d, 8);                                                                          \
-        c += d;                                                                                    \
-        b ^= c;                                                                                    \
-        b = ROTATE(b, 7);                                                                          \
-    } while (0)
-
-static void double_round(lanes x[16])
+static inline lanes rotate_lanes(lanes x, unsigned bits)
 {
-    QUARTER_ROUND(x[0], x[4], x[8], x[12]);
-    QUARTER_ROUND(x[1], x[5], x[9], x[13]);
-    QUARTER_ROUND(x[2], x[6], x[10], x[14]);
-    QUARTER_ROUND(x[3], x[7], x[11], x[15]);
-    QUARTER_ROUND(x[0], x[5], x[10], x[15]);
-    QUARTER_ROUND(x[1], x[6], x[11], x[12]);
-    QUARTER_ROUND(x[2], x[7], x[8], x[13]);
-    QUARTER_ROUND(x[3], x[4], x[9], x[14]);
+    return x << bits | x >> (32 - bits);
+}
+
+static inline void quarter_round_lanes(lanes *a, lanes *b, lanes *c, lanes *d)
+{
+    *a += *b;
+    *d = rotate_lanes(*d ^ *a, 16);
+    *c += *d;
+    *b = rotate_lanes(*b ^ *c, 12);
+    *a += *b;
+    *d = rotate_lanes(*d ^ *a, 8);
+    *c += *d;
+    *b = rotate_lanes(*b ^ *c, 7);
+}
+
+static inline void double_round_lanes(lanes x[16])
+{
+    quarter_round_lanes(&x[0], &x[4], &x[8], &x[12]);
+    quarter_round_lanes(&x[1], &x[5], &x[9], &x[13]);
+    quarter_round_lanes(&x[2], &x[6], &x[10], &x[14]);
+    quarter_round_lanes(&x[3], &x[7], &x[11], &x[15]);
+    quarter_round_lanes(&x[0], &x[5], &x[10], &x[15]);
+    quarter_round_lanes(&x[1], &x[6], &x[11], &x[12]);
+    quarter_round_lanes(&x[2], &x[7], &x[8], &x[13]);
+    quarter_round_lanes(&x[3], &x[4], &x[9], &x[14]);
 }
 
 void dp_chacha20_four_blocks(const uint32_t key[DP_CHACHA20_KEY_WORDS], uint32_t counter,
@@ -97,7 +97,7 @@ void dp_chacha20_four_blocks(const uint32_t key[DP_CHACHA20_KEY_WORDS], uint32_t
         x[i] = start[i];
     }
     for (int round = 0; round < 10; round++) {
-        double_round(x);
+        double_round_lanes(x);
     }
     for (size_t i = 0; i < 16; i++) {
         x[i] += start[i];

@@ -20,6 +20,7 @@ struct rule {
     struct probability (*next)(const struct rule *rule, struct probability now);
     long double step;  /* e^epsilon' or mu', per group */
     long double delta; /* per group */
+    size_t entries_max;
 };
 
 /* min(e^eps p + d, 1 - e^-eps (1 - p - d), 1) */
@@ -93,7 +94,7 @@ static bool tabulate(const struct rule *rule, uint64_t minimum_units, struct dp_
     struct probability now = {.keep = 0.0L, .drop = 1.0L};
     out->offset = minimum_units - 1;
     while (now.drop > 0.0L) {
-        if (out->n_entries == DP_KEEP_ENTRIES_MAX) {
+        if (out->n_entries == rule->entries_max) {
             return false;
         }
         if (out->n_entries == capacity) {
@@ -127,8 +128,10 @@ bool dp_keep_table_pure(dp_nano epsilon, dp_atto delta, uint64_t groups, uint64_
         return false;
     }
     long double each = (long double)epsilon * 1e-9L / (long double)groups * shrink;
-    struct rule rule = {
-        .next = next_pure, .step = dp_exp(each), .delta = dp_key_delta(delta, groups) * shrink};
+    struct rule rule = {.next = next_pure,
+                        .step = dp_exp(each),
+                        .delta = dp_key_delta(delta, groups) * shrink,
+                        .entries_max = DP_KEEP_ENTRIES_MAX};
     if (!tabulate(&rule, minimum_units, out)) {
         dp_keep_table_clear(out);
         return false;
@@ -145,8 +148,10 @@ bool dp_keep_table_gaussian(uint64_t mu2_pico, dp_atto delta, uint64_t groups,
         return false;
     }
     long double each = dp_sqrt((long double)mu2_pico / (long double)groups) * 1e-6L * shrink;
-    struct rule rule = {
-        .next = next_gaussian, .step = each, .delta = dp_key_delta(delta, groups) * shrink};
+    struct rule rule = {.next = next_gaussian,
+                        .step = each,
+                        .delta = dp_key_delta(delta, groups) * shrink,
+                        .entries_max = DP_KEEP_ENTRIES_GAUSSIAN_MAX};
     if (!tabulate(&rule, minimum_units, out)) {
         dp_keep_table_clear(out);
         return false;

@@ -14,7 +14,8 @@
 #include "mechanisms/calibrate.h"
 #include "mechanisms/rng.h"
 
-enum { DP_KEEP_ENTRIES_MAX = 1 << 20 };
+/* Limits of the tables' sizes, so that making one takes a fifth of a second at most. */
+enum { DP_KEEP_ENTRIES_MAX = 1 << 20, DP_KEEP_ENTRIES_GAUSSIAN_MAX = 1 << 14 };
 
 /* keep[n - offset] / 2^64 is the probability of keeping n units; fewer than offset are never kept,
  * n - offset >= n_entries always. */
@@ -26,7 +27,7 @@ struct dp_keep_table {
 };
 
 /* The optimal (epsilon, delta) rule of accounts that pay in plain epsilon. False where out of
- * range, out of memory or the table would exceed DP_KEEP_ENTRIES_MAX; *out is then empty. */
+ * range, out of memory or the table would exceed its limit; *out is then empty. */
 bool dp_keep_table_pure(dp_nano epsilon, dp_atto delta, uint64_t groups, uint64_t minimum_units,
                         struct dp_keep_table *out);
 /* The optimal rule among those that cost mu^2 and delta. */

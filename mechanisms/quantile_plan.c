@@ -67,7 +67,7 @@ bool dp_plan_quantiles_pure(size_t n, uint64_t unit_weight, uint64_t groups, dp_
         return false;
     }
     struct dp_quantile_plan plan = {.unit_weight = unit_weight, .n = n, .levels = levels_of(n)};
-    plan.half_range = epsilon / (2 * plan.levels * groups);
+    plan.half_range = epsilon / ((uint64_t)2 * plan.levels * groups);
     if (!charge_of(&plan, groups)) {
         return false;
     }

@@ -202,6 +202,7 @@ Test(partition, charges_are_those_of_the_parameters_and_bad_ones_are_refused)
     cr_expect_not(dp_keep_table_pure(1000000000, 1000, 1, 0, &table));
     cr_expect_not(dp_keep_table_pure(1, 1, 1, 1, &table), "a table without end");
     cr_expect_not(dp_keep_table_gaussian(0, 1000, 1, 1, &table));
+    cr_expect_not(dp_keep_table_gaussian(10000, 1000000000, 1, 1, &table), "a table too long");
     cr_expect_not(dp_keep_table_gaussian(UINT64_MAX, 1000, 1, 1, &table));
     cr_expect_null(table.keep);
 }
