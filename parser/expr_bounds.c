@@ -1,26 +1,22 @@
 /* Interval arithmetic: the range of an expression when every column lies within its bounds, exact
  * where decimals are, outward where a quotient has to be rounded. Dates count in days, time stamps
  * in microseconds, both since 2000-01-01. */
-#include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "parser/expr_calendar.h"
 #include "parser/expr_internal.h"
 
-#define DAY_US 86400000000LL
-#define EPOCH_DAYS 10957 /* from 1970-01-01 to 2000-01-01 */
-
-static void set(struct expr *expr, const struct dp_decimal *low, const struct dp_decimal *high)
+void expr_set_bounds(struct expr *expr, const struct dp_decimal *low, const struct dp_decimal *high)
 {
     expr->has_low = expr->has_high = true;
     expr->low = *low;
     expr->high = *high;
 }
 
-static void set_integers(struct expr *expr, long long low, long long high)
+void expr_set_integers(struct expr *expr, long long low, long long high)
 {
     struct dp_decimal from = dp_decimal_from_int(low), to = dp_decimal_from_int(high);
-    set(expr, &from, &to);
+    expr_set_bounds(expr, &from, &to);
 }
 
 static bool bounded(const struct expr *expr)
@@ -40,62 +36,6 @@ static bool is_short(const struct dp_decimal *value)
     return value->digits < most && value->digits > -most;
 }
 
-/* Number of days since 2000-01-01 of a date of the proleptic Gregorian calendar. */
-static long long days_of(long long year, int month, int day)
-{
-    year -= month <= 2;
-    long long era = (year >= 0 ? year : year - 399) / 400;
-    long long of_era = year - era * 400;
-    long long of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468 - EPOCH_DAYS;
-}
-
-static long long year_of(long long days)
-{
-    days += 719468 + EPOCH_DAYS;
-    long long era = (days >= 0 ? days : days - 146096) / 146097;
-    long long of_era = days - era * 146097;
-    long long of_400 = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    long long of_year = of_era - (365 * of_400 + of_400 / 4 - of_400 / 100);
-    return of_400 + era * 400 + ((5 * of_year + 2) / 153 >= 10);
-}
-
-/* Canonical dates and time stamps, years of our era; false: anything else. */
-static bool read_stamp(const char *text, bool has_time, long long *value)
-{
-    int year, month, day, hour = 0, minute = 0, length = 0;
-    long long second = 0, fraction = 0, unit = 100000;
-
-    if (sscanf(text, "%6d-%2d-%2d%n", &year, &month, &day, &length) != 3 || year < 1)
-        return false;
-    text += length;
-    *value = days_of(year, month, day);
-    if (!has_time)
-        return *text == '\0';
-    if (*text == ' ' || *text == 'T') {
-        if (sscanf(text + 1, "%2d:%2d:%2lld%n", &hour, &minute, &second, &length) != 3)
-            return false;
-        text += length + 1;
-    }
-    if (*text == '.')
-        for (text++; *text >= '0' && *text <= '9'; text++, unit /= 10)
-            fraction += (*text - '0') * unit;
-    int zone_hour = 0, zone_minute = 0;
-    char sign = *text;
-    if (sign == '+' || sign == '-') {
-        if (sscanf(text + 1, "%2d%n", &zone_hour, &length) != 1)
-            return false;
-        text += length + 1;
-        if (*text == ':' && sscanf(text + 1, "%2d%n", &zone_minute, &length) == 1)
-            text += length + 1;
-    } else if (sign == 'Z') {
-        text++;
-    }
-    long long zone = (zone_hour * 60LL + zone_minute) * 60 * (sign == '-' ? -1 : 1);
-    *value = *value * DAY_US + ((hour * 60LL + minute) * 60 + second - zone) * 1000000 + fraction;
-    return *text == '\0';
-}
-
 static void derive_value(struct expr *expr)
 {
     struct dp_decimal value;
@@ -108,11 +48,11 @@ static void derive_value(struct expr *expr)
             return;
         if (expr->type.oid == TYPE_NUMERIC || expr_type_is_integer(expr->type.oid))
             expr->scale = expr->digits.after;
-        set(expr, &value, &value);
+        expr_set_bounds(expr, &value, &value);
     } else if (expr->type.oid == TYPE_DATE || expr->type.oid == TYPE_TIMESTAMP ||
                expr->type.oid == TYPE_TIMESTAMPTZ) {
-        if (read_stamp(expr->text, expr->type.oid != TYPE_DATE, &stamp))
-            set_integers(expr, stamp, stamp);
+        if (expr_read_stamp(expr->text, expr->type.oid != TYPE_DATE, &stamp))
+            expr_set_integers(expr, stamp, stamp);
     }
 }
 
@@ -134,13 +74,13 @@ static void derive_column(struct expr *expr)
     if ((bounds->kind == POLICY_BOUND_NUMBER && number) ||
         (bounds->kind == POLICY_BOUND_DATE && oid == TYPE_DATE) ||
         (bounds->kind == POLICY_BOUND_TIMESTAMP && stamp)) {
-        set(expr, &bounds->low, &bounds->high);
+        expr_set_bounds(expr, &bounds->low, &bounds->high);
     } else if (bounds->kind == POLICY_BOUND_DATE && stamp) {
         const struct dp_decimal day = dp_decimal_from_int(DAY_US);
         struct dp_decimal low, high;
         if (dp_decimal_multiply(&bounds->low, &day, &low) &&
             dp_decimal_multiply(&bounds->high, &day, &high))
-            set(expr, &low, &high);
+            expr_set_bounds(expr, &low, &high);
     }
 }
 
@@ -196,7 +136,7 @@ static void corners(struct expr *expr, corner_function *function)
         if (i == 0 || less(&high, &up))
             high = up;
     }
-    set(expr, &low, &high);
+    expr_set_bounds(expr, &low, &high);
 }
 
 static struct dp_decimal largest(const struct expr *expr)
@@ -219,13 +159,13 @@ static void divide(struct expr *expr)
     } else if (integer) {
         /* Rows that divide by zero are NULL; any other divisor only makes the value smaller. */
         struct dp_decimal most = largest(a), least = dp_decimal_negate(&most);
-        set(expr, &least, &most);
+        expr_set_bounds(expr, &least, &most);
     }
     /* The fraction is dropped towards zero. */
     if (bounded(expr) && (integer || expr->operation->rule == RULE_DIV) &&
         whole(&expr->low, less(&expr->low, &zero), &low) &&
         whole(&expr->high, less(&expr->high, &zero), &high))
-        set(expr, &low, &high);
+        expr_set_bounds(expr, &low, &high);
 }
 
 static void modulo(struct expr *expr)
@@ -249,7 +189,7 @@ static void modulo(struct expr *expr)
         least = zero;
     if (a->has_high && !less(&zero, &a->high))
         most = zero;
-    set(expr, &least, &most);
+    expr_set_bounds(expr, &least, &most);
 }
 
 static void absolute(struct expr *expr)
@@ -264,7 +204,7 @@ static void absolute(struct expr *expr)
     struct dp_decimal most = largest(a);
     struct dp_decimal other =
         dp_decimal_compare(&most, &a->high) == 0 ? a->low : dp_decimal_negate(&a->high);
-    set(expr, less(&zero, &other) ? &other : &zero, &most);
+    expr_set_bounds(expr, less(&zero, &other) ? &other : &zero, &most);
 }
 
 /* Rounded to the places with the direction given for each end; -1 as direction: to the nearest. */
@@ -305,7 +245,7 @@ static void round_to(struct expr *expr)
         struct dp_decimal margin = dp_decimal_from_int(unit);
         if (places >= -15 && dp_decimal_subtract(&a->low, &margin, &low) &&
             dp_decimal_add(&a->high, &margin, &high))
-            set(expr, &low, &high);
+            expr_set_bounds(expr, &low, &high);
         return;
     }
     switch ((int)expr->operation->rule) {
@@ -327,7 +267,7 @@ static void round_to(struct expr *expr)
         break;
     }
     if (rounded(&a->low, (int)places, down, &low) && rounded(&a->high, (int)places, up, &high))
-        set(expr, &low, &high);
+        expr_set_bounds(expr, &low, &high);
 }
 
 static void shift(struct expr *expr, bool subtract)
@@ -342,7 +282,7 @@ static void shift(struct expr *expr, bool subtract)
                          : dp_decimal_add(&a->low, &b->low, &low) &&
                                dp_decimal_add(&a->high, &b->high, &high);
     if (fits)
-        set(expr, &low, &high);
+        expr_set_bounds(expr, &low, &high);
 }
 
 static void negate(struct expr *expr)
@@ -361,136 +301,6 @@ static void keep(struct expr *expr)
     expr->has_high = a->has_high;
     expr->low = a->low;
     expr->high = a->high;
-}
-
-/* ---- dates ---- */
-
-static void scale_by_day(struct expr *expr, bool to_stamp)
-{
-    const struct expr *a = expr->args[0];
-    const struct dp_decimal day = dp_decimal_from_int(DAY_US);
-    struct dp_decimal low, high;
-
-    if (!bounded(a))
-        return;
-    bool fits = to_stamp ? dp_decimal_multiply(&a->low, &day, &low) &&
-                               dp_decimal_multiply(&a->high, &day, &high)
-                         : dp_decimal_divide(&a->low, &day, 0, false, &low) &&
-                               dp_decimal_divide(&a->high, &day, 0, false, &high);
-    if (!fits)
-        return;
-    /* The time zone can move a day's begin by one day. */
-    struct dp_decimal margin = dp_decimal_from_int(expr->type.oid == TYPE_TIMESTAMPTZ ? DAY_US : 0);
-    if (dp_decimal_subtract(&low, &margin, &low) && dp_decimal_add(&high, &margin, &high))
-        set(expr, &low, &high);
-}
-
-static void truncate_stamp(struct expr *expr)
-{
-    const struct expr *a = expr->args[1];
-    const struct dp_decimal year = dp_decimal_from_int(367 * DAY_US);
-
-    expr->has_high = a->has_high;
-    expr->high = a->high;
-    if (!a->has_low || strstr("decade century millennium", expr->text))
-        return;
-    expr->has_low = dp_decimal_subtract(&a->low, &year, &expr->low);
-}
-
-/* Bounds of the argument in whole days, widened where the time zone decides on the day. */
-static bool day_bounds(const struct expr *arg, long long *low, long long *high)
-{
-    const struct dp_decimal unit = dp_decimal_from_int(arg->type.oid == TYPE_DATE ? 1 : DAY_US);
-    struct dp_decimal from, to;
-    const long long most = 1000000000;
-
-    if (!bounded(arg) || !dp_decimal_divide(&arg->low, &unit, 0, false, &from) ||
-        !dp_decimal_divide(&arg->high, &unit, 0, false, &to))
-        return false;
-    if (from.digits < -most || to.digits > most)
-        return false;
-    *low = (long long)from.digits - (arg->type.oid == TYPE_TIMESTAMPTZ);
-    *high = (long long)to.digits + (arg->type.oid == TYPE_TIMESTAMPTZ);
-    return true;
-}
-
-static long long floor_divide(long long a, long long b)
-{
-    return a / b - (a % b < 0);
-}
-
-static void extract_of_calendar(struct expr *expr, const struct expr *arg)
-{
-    long long low, high;
-
-    if (!day_bounds(arg, &low, &high))
-        return;
-    if (strcmp(expr->text, "epoch") == 0) {
-        set_integers(expr, (low + EPOCH_DAYS) * 86400, (high + 1 + EPOCH_DAYS) * 86400);
-        return;
-    }
-    if (strcmp(expr->text, "julian") == 0) {
-        set_integers(expr, low + 2451545, high + 2451546);
-        return;
-    }
-    low = year_of(low);
-    high = year_of(high);
-    if (low < 1) /* before our era years are counted backwards */
-        low = low - 1;
-    if (strcmp(expr->text, "year") == 0)
-        set_integers(expr, low, high);
-    else if (strcmp(expr->text, "isoyear") == 0)
-        set_integers(expr, low - 1, high + 1);
-    else if (strcmp(expr->text, "decade") == 0)
-        set_integers(expr, floor_divide(low, 10), floor_divide(high, 10));
-    else if (strcmp(expr->text, "century") == 0)
-        set_integers(expr, floor_divide(low, 100), floor_divide(high, 100) + 1);
-    else if (strcmp(expr->text, "millennium") == 0)
-        set_integers(expr, floor_divide(low, 1000), floor_divide(high, 1000) + 1);
-}
-
-static void extract(struct expr *expr)
-{
-    static const struct {
-        const char *field;
-        int low, high, scale;
-    } natural[] = {
-        {"quarter", 1, 4, 0},
-        {"month", 1, 12, 0},
-        {"week", 1, 53, 0},
-        {"day", 1, 31, 0},
-        {"doy", 1, 366, 0},
-        {"dow", 0, 6, 0},
-        {"isodow", 1, 7, 0},
-        {"hour", 0, 23, 0},
-        {"minute", 0, 59, 0},
-        {"second", 0, 60, 6},
-        {"milliseconds", 0, 60000, 3},
-        {"microseconds", 0, 60000000, 0},
-        {"timezone_hour", -16, 16, 0},
-        {"timezone_minute", -59, 59, 0},
-        {"timezone", -57600, 57600, 0},
-    };
-    const struct expr *arg = expr->args[1];
-    bool exact = expr->type.oid == TYPE_NUMERIC;
-    bool time = arg->type.oid == TYPE_TIME;
-
-    if (arg->type.oid == TYPE_INTERVAL) /* its fields have signs and, the largest, no end */
-        return;
-    for (size_t i = 0; i < sizeof natural / sizeof *natural; i++) {
-        if (strcmp(expr->text, natural[i].field) != 0)
-            continue;
-        /* Type time has the hour 24. */
-        set_integers(expr, natural[i].low, natural[i].high + (time && natural[i].high == 23));
-        expr->scale = exact ? natural[i].scale : -1;
-        return;
-    }
-    if (exact && strcmp(expr->text, "julian") != 0)
-        expr->scale = strcmp(expr->text, "epoch") == 0 ? 6 : 0;
-    if (time && strcmp(expr->text, "epoch") == 0)
-        set_integers(expr, 0, 86400);
-    else
-        extract_of_calendar(expr, arg);
 }
 
 /* ---- operations ---- */
@@ -545,7 +355,7 @@ static void to_typmod(struct expr *expr)
         keep(expr);
     else if (expr->scale <= 20 && rounded(&a->low, expr->scale, -1, &low) &&
              rounded(&a->high, expr->scale, -1, &high))
-        set(expr, &low, &high);
+        expr_set_bounds(expr, &low, &high);
     else
         keep(expr);
 }
@@ -609,7 +419,7 @@ static void derive_operation(struct expr *expr)
         absolute(expr);
         break;
     case RULE_SIGN:
-        set_integers(expr, -1, 1);
+        expr_set_integers(expr, -1, 1);
         break;
     case RULE_ROUND:
     case RULE_ROUND_EVEN:
@@ -619,22 +429,22 @@ static void derive_operation(struct expr *expr)
         round_to(expr);
         break;
     case RULE_DATE_TO_TIMESTAMP:
-        scale_by_day(expr, true);
+        expr_bounds_by_day(expr, true);
         break;
     case RULE_TIMESTAMP_TO_DATE:
-        scale_by_day(expr, false);
+        expr_bounds_by_day(expr, false);
         break;
     case RULE_DATE_TRUNC:
-        truncate_stamp(expr);
+        expr_bounds_truncated(expr);
         break;
     case RULE_EXTRACT:
-        extract(expr);
+        expr_bounds_extracted(expr);
         break;
     case RULE_LENGTH:
         length_of(expr);
         break;
     case RULE_BOOL_TO_INT:
-        set_integers(expr, 0, 1);
+        expr_set_integers(expr, 0, 1);
         break;
     case RULE_TYPMOD:
         to_typmod(expr);

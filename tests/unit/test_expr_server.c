@@ -796,7 +796,7 @@ Test(expr_server, random_expressions_mean_what_postgresql_means)
     if (seed)
         state = strtoull(seed, NULL, 10);
     fill();
-    unsigned n = rounds ? (unsigned)atoi(rounds) : 400;
+    unsigned n = rounds ? (unsigned)atoi(rounds) : 800;
     for (unsigned i = 0; i < n; i++) {
         struct source source = {.used = 0};
         kinds[pick(7)](&source, 1 + (int)pick(3));
