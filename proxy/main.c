@@ -16,6 +16,7 @@
 #include "proxy/login.h"
 #include "proxy/server_open.h"
 #include "proxy/session.h"
+#include "proxy/stream.h"
 
 #ifndef PGVEIL_VERSION
 #define PGVEIL_VERSION "0.1.0"
@@ -167,6 +168,7 @@ cleanup:
     if (status != EXIT_SUCCESS)
         log_error("%s", error);
     free_events(&program);
+    stream_drop_flushed();
     server_close(server, &program.managed);
     listener_free(server->listener);
     if (server->base)

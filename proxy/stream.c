@@ -43,6 +43,7 @@ enum stream_state {
 };
 
 struct stream {
+    struct stream *next, **link;   /* among the ownerless; link NULL: has an owner */
     struct event_base *base;       /* borrowed */
     struct bufferevent *transport; /* owned, with socket and ssl; without socket: connecting */
     SSL *ssl;                      /* part of transport; NULL: plain */
@@ -77,11 +78,33 @@ static void say_goodbye(struct stream *stream)
 
 /* Streams that linger: nobody counts their descriptors any more, so that they are few. */
 static size_t n_lingering;
+/* Streams that flush or linger: only a deadline ends them. */
+static struct stream *ownerless;
+
+static void join_ownerless(struct stream *stream)
+{
+    stream->next = ownerless;
+    if (ownerless != NULL)
+        ownerless->link = &stream->next;
+    stream->link = &ownerless;
+    ownerless = stream;
+}
+
+static void leave_ownerless(struct stream *stream)
+{
+    if (stream->link == NULL)
+        return;
+    *stream->link = stream->next;
+    if (stream->next != NULL)
+        stream->next->link = stream->link;
+    stream->link = NULL;
+}
 
 static void destroy(struct stream *stream)
 {
     if (stream->state == STATE_LINGERING)
         n_lingering--;
+    leave_ownerless(stream);
     if (stream->transport != NULL) {
         if (stream->state == STATE_OPEN)
             say_goodbye(stream);
@@ -404,10 +427,17 @@ void stream_free_flushed(struct stream *stream)
         return;
     }
     set_state(stream, STATE_FLUSHING);
+    join_ownerless(stream);
     bufferevent_disable(stream->transport, EV_READ);
     bufferevent_setwatermark(stream->transport, EV_WRITE, 0, 0);
     if (empty)
         linger(stream);
+}
+
+void stream_drop_flushed(void)
+{
+    while (ownerless != NULL)
+        destroy(ownerless);
 }
 
 void stream_set_callback(struct stream *stream, stream_callback *callback, void *context)

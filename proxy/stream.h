@@ -36,6 +36,8 @@ void stream_free(struct stream *stream);
 /* Sends what is left in the output, then closes and frees; the callback is not called again. Gives
  * up after LIMIT_FLUSH_SECONDS. */
 void stream_free_flushed(struct stream *stream);
+/* At the end of the program: closes those whose last words are still on their way. */
+void stream_drop_flushed(void);
 /* Unread input is announced to the new owner by a STREAM_DATA. */
 void stream_set_callback(struct stream *stream, stream_callback *callback, void *context);
 
