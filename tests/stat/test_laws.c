@@ -155,6 +155,21 @@ static bool threshold_minus_one(const struct dp_calibration *units, dp_atto delt
     return done;
 }
 
+static bool keep_one_more(const struct dp_rng *rng, const struct dp_keep_table *table,
+                          uint64_t units, bool *kept)
+{
+    return dp_keep(rng, table, units + 1, kept);
+}
+
+static bool quantiles_too_sharp(const struct dp_rng *rng, const struct dp_quantile_plan *plan,
+                                const uint64_t *weights, size_t n_bins, const struct dp_rank *ranks,
+                                uint32_t *bins)
+{
+    struct dp_quantile_plan sharper = *plan;
+    sharper.half_range *= 2;
+    return dp_draw_quantiles(rng, &sharper, weights, n_bins, ranks, bins);
+}
+
 /* A product with one part replaced, and the check that must notice. */
 struct fault {
     char name[40];
@@ -188,6 +203,8 @@ static const struct fault faults[] = {
     {"threshold_off_by_one",
      "threshold_hides_a_single_unit",
      {.key_threshold = threshold_minus_one}},
+    {"keys_off_by_one", "audit_keys", {.keep = keep_one_more}},
+    {"quantiles_too_sharp", "audit_quantile", {.quantiles = quantiles_too_sharp}},
 };
 
 enum { FAULTS = sizeof(faults) / sizeof(*faults) };
@@ -214,6 +231,8 @@ ParameterizedTest(size_t *index, laws, every_planted_fault_is_caught_by_its_chec
         part->calibrate_gaussian != NULL ? part->calibrate_gaussian : faulty.calibrate_gaussian;
     faulty.calibrate_laplace =
         part->calibrate_laplace != NULL ? part->calibrate_laplace : faulty.calibrate_laplace;
+    faulty.keep = part->keep != NULL ? part->keep : faulty.keep;
+    faulty.quantiles = part->quantiles != NULL ? part->quantiles : faulty.quantiles;
     faulty.key_threshold = part->key_threshold != NULL ? part->key_threshold : faulty.key_threshold;
     printf("%s: %s\n", fault->name, fault->caught_by);
     cr_expect_not(find(fault->caught_by)(&faulty), "%s is not caught by %s", fault->name,

@@ -40,7 +40,9 @@ const struct implementation product = {.laplace = product_laplace,
                                        .gaussian = product_gaussian,
                                        .calibrate_gaussian = dp_calibrate_gaussian,
                                        .calibrate_laplace = dp_calibrate_laplace,
-                                       .key_threshold = dp_key_threshold};
+                                       .key_threshold = dp_key_threshold,
+                                       .keep = dp_keep,
+                                       .quantiles = dp_draw_quantiles};
 
 static bool is_set(const char *variable)
 {

@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 #include "mechanisms/calibrate.h"
+#include "mechanisms/partition.h"
+#include "mechanisms/quantile.h"
 #include "mechanisms/rng.h"
 #include "tests/support/tape_rng.h"
 
@@ -25,8 +27,12 @@ struct implementation {
     bool (*calibrate_laplace)(const struct dp_decimal *, const struct dp_grid *, uint64_t, dp_nano,
                               struct dp_calibration *);
     bool (*key_threshold)(const struct dp_calibration *, dp_atto, uint64_t, int64_t *);
-    uint64_t draws; /* of a law for each parameter; 0: two million, ten times that with
-                            STAT_LONG=1 or PGVEIL_TESTS_ALL=1 */
+    bool (*keep)(const struct dp_rng *, const struct dp_keep_table *, uint64_t, bool *);
+    bool (*quantiles)(const struct dp_rng *, const struct dp_quantile_plan *, const uint64_t *,
+                      size_t, const struct dp_rank *, uint32_t *);
+    /* Draws of a law for each parameter; 0: two million, or ten times that with STAT_LONG=1 or
+     * PGVEIL_TESTS_ALL=1. */
+    uint64_t draws;
 };
 
 extern const struct implementation product;

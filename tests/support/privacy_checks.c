@@ -252,6 +252,58 @@ static bool audit_zero(const struct implementation *i)
     return epsilon <= 1 && epsilon > 0.9;
 }
 
+/* A group of one unit, against none: how often it is published must not show to be above delta. */
+static bool audit_keys(const struct implementation *i)
+{
+    struct dp_keep_table table;
+    struct tape tape;
+    struct dp_rng rng = stat_rng(&tape, 706);
+    uint64_t kept = 0;
+    if (!dp_keep_table_pure(1000000000, 10000000000000000, 1, 1, &table)) {
+        return false;
+    }
+    for (int run = 0; run < AUDIT_RUNS; run++) {
+        bool yes;
+        if (!i->keep(&rng, &table, 1, &yes)) {
+            kept = AUDIT_RUNS;
+            break;
+        }
+        kept += yes;
+    }
+    dp_keep_table_clear(&table);
+    double probability = binomial_lower(kept, AUDIT_RUNS, ALPHA);
+    printf("  delta is above %.5f, charged 0.01\n", probability);
+    return probability <= 0.01 && probability > 0.008;
+}
+
+/* Two histograms that differ by one unit at the end, which all but rules out the first bin. */
+static bool audit_quantile(const struct implementation *i)
+{
+    const uint64_t histograms[2][8] = {{1, 0, 0, 0, 0, 0, 0, 0}, {1, 0, 0, 0, 0, 0, 0, 1}};
+    const struct dp_rank median = {.numerator = 1, .denominator = 2};
+    struct dp_quantile_plan plan;
+    uint64_t first[2] = {0};
+    if (!dp_plan_quantiles_pure(1, 1, 1, 2000000000, &plan)) {
+        return false;
+    }
+    for (uint32_t h = 0; h < 2; h++) {
+        struct tape tape;
+        struct dp_rng rng = stat_rng(&tape, 707 + h);
+        for (int run = 0; run < AUDIT_RUNS; run++) {
+            uint32_t bin;
+            if (!i->quantiles(&rng, &plan, histograms[h], 8, &median, &bin)) {
+                return false;
+            }
+            first[h] += bin == 0;
+        }
+    }
+    double epsilon = log(binomial_lower(first[0], AUDIT_RUNS, ALPHA / 2) /
+                         binomial_upper(first[1], AUDIT_RUNS, ALPHA / 2));
+    double charged = (double)plan.charge.epsilon * 1e-9;
+    printf("  epsilon is above %.4f, charged %.4f\n", epsilon, charged);
+    return epsilon <= charged && epsilon > 0.85 * charged;
+}
+
 const struct check privacy_checks[] = {
     {"calibration_is_exact", calibration_is_exact},
     {"noise_hides_one_unit", noise_hides_one_unit},
@@ -259,5 +311,7 @@ const struct check privacy_checks[] = {
     {"audit_gaussian", audit_gaussian},
     {"audit_laplace", audit_laplace},
     {"audit_zero", audit_zero},
+    {"audit_keys", audit_keys},
+    {"audit_quantile", audit_quantile},
     {NULL, NULL},
 };
