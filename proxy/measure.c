@@ -244,17 +244,22 @@ static void slot_start(struct slot *slot, struct measurement *measurement)
     send_begin(measurement);
 }
 
+static struct measurement *waiting_pop(struct measure_pool *pool)
+{
+    struct measurement *measurement = pool->head;
+    pool->head = measurement->next;
+    if (pool->head == NULL)
+        pool->tail = &pool->head;
+    return measurement;
+}
+
 static void pool_serve(struct measure_pool *pool)
 {
     for (size_t i = 0; i < pool->n_slots && pool->head != NULL; i++) {
         struct slot *slot = &pool->slots[i];
         if (slot->measurement != NULL || slot->closing)
             continue;
-        struct measurement *measurement = pool->head;
-        pool->head = measurement->next;
-        if (pool->head == NULL)
-            pool->tail = &pool->head;
-        slot_start(slot, measurement);
+        slot_start(slot, waiting_pop(pool));
     }
 }
 
@@ -365,13 +370,17 @@ void measure_pool_free(struct measure_pool *pool)
 {
     if (pool == NULL)
         return;
-    while (pool->head != NULL)
-        measurement_finish(pool->head, true);
-    for (size_t i = 0; pool->slots != NULL && i < pool->n_slots; i++) {
+    while (pool->head != NULL) {
+        struct measurement *measurement = waiting_pop(pool);
+        measurement->done(measurement->context, true);
+        measurement_free(measurement);
+    }
+    size_t n = pool->slots != NULL ? pool->n_slots : 0;
+    for (size_t i = 0; i < n; i++) {
         if (pool->slots[i].measurement != NULL)
             measurement_finish(pool->slots[i].measurement, true);
     }
-    for (size_t i = 0; i < pool->n_slots; i++)
+    for (size_t i = 0; i < n; i++)
         pg_client_free(pool->slots[i].client);
     free(pool->slots);
     free(pool->label);
