@@ -7,8 +7,12 @@
 
 bool ctl_confirm(struct ctl *ctl, enum ctl_exit *exit_code, const char *format, ...)
 {
+    char question[512];
     char answer[16];
     va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(question, sizeof(question), format, arguments);
+    va_end(arguments);
     *exit_code = CTL_OK;
     if (ctl->option[CTL_OPTION_YES] || ctl->option[CTL_OPTION_DRY_RUN]) {
         return true;
@@ -18,10 +22,7 @@ bool ctl_confirm(struct ctl *ctl, enum ctl_exit *exit_code, const char *format, 
         *exit_code = CTL_USAGE;
         return false;
     }
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputs(" Type yes: ", stderr);
+    fprintf(stderr, "%s Type yes: ", question);
     if (!fgets(answer, sizeof(answer), stdin) || strcmp(answer, "yes\n") != 0) {
         ctl_error("nothing was changed");
         *exit_code = CTL_REFUSED;

@@ -151,12 +151,17 @@ const struct ctl_command ctl_commands[] = {
 
 void ctl_error(const char *format, ...)
 {
+    char line[2048];
     va_list arguments;
     va_start(arguments, format);
-    fputs("pgveilctl: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
+    /* The server's messages end a line themselves. */
+    size_t length = strlen(line);
+    while (length > 0 && line[length - 1] == '\n') {
+        line[--length] = '\0';
+    }
+    fprintf(stderr, "pgveilctl: %s\n", line);
 }
 
 const struct ctl_command *ctl_find_command(int n_words, char **words, int *used)

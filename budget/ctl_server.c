@@ -79,7 +79,7 @@ static enum ctl_exit check_version(struct ctl *ctl)
         const char *found = PQgetvalue(result, 0, 0);
         if (strcmp(found, known) == 0) {
             exit_code = CTL_OK;
-        } else if (atoi(found) < LEDGER_SCHEMA_VERSION) {
+        } else if (strtol(found, NULL, 10) < LEDGER_SCHEMA_VERSION) {
             ctl_error("the ledger's schema is of version %s, this program needs %s: run `pgveilctl "
                       "init`",
                       found, known);
