@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
+#include "mechanisms/normal.h"
 #include "mechanisms/quantile.h"
 #include "tests/support/tape_rng.h"
 
@@ -143,6 +144,38 @@ Test(quantile, the_privacy_loss_stays_within_the_range_paid_for)
                 cr_assert(most - least <= range * (1 + 1e-12L), "%u, %zu, %zu", pattern, r, bin);
             }
         }
+    }
+}
+
+/* Losses within [s, s + R] are at worst two points at both ends: P(x1) = q e^(s + R) against q. The
+ * Gaussian pair that passes through (q, p) must need no more mu than the symmetric one, which is
+ * what is charged. */
+Test(quantile, the_symmetric_pair_is_the_worst_of_its_range)
+{
+    for (long double range = 0.002L; range < 40; range *= 1.15L) {
+        uint64_t charge;
+        cr_assert(dp_mu2_of_pure((dp_nano)ceill(range / 2 * 1e9L), &charge));
+        long double charged = sqrtl((long double)charge) * 1e-6L;
+        long double most = 0;
+        for (int step = 1; step < 400; step++) {
+            long double s = -range * step / 400;
+            long double q = expm1l(-s) / expm1l(range);
+            long double p = q * expl(s + range);
+            long double not_p = (1 - q) * expl(s);
+            if (q < 1e-290L || not_p < 1e-290L) {
+                continue;
+            }
+            /* Phi^-1(p) - Phi^-1(q), each from its smaller tail */
+            long double upper =
+                p < 0.5L ? -dp_normal_tail_inverse(p) : dp_normal_tail_inverse(not_p);
+            long double lower =
+                q < 0.5L ? -dp_normal_tail_inverse(q) : dp_normal_tail_inverse(1 - q);
+            most = fmaxl(most, upper - lower);
+        }
+        cr_expect(most <= charged * (1 + 1e-12L), "range %Lg: %.15Lg > %.15Lg", range, most,
+                  charged);
+        cr_expect(most > charged * 0.9999L - 2e-6L, "range %Lg: %Lg, charged %Lg", range, most,
+                  charged);
     }
 }
 
