@@ -58,52 +58,88 @@ struct visit {
     const struct cte_scope *ctes;
 };
 
-static bool is_private(const struct visit *visit, const PgQuery__RangeVar *range)
-{
-    return !cte_scope_has(visit->ctes, range) &&
-           compile_resolve(visit->c, range)->kind == NAME_PRIVATE;
-}
-
-/* Does FROM itself, through joins and samples but not through subqueries, name a private table? */
-static bool from_is_private(const struct visit *visit, const PgQuery__Node *node)
+/* Does FROM, through joins, samples and subqueries that keep rows, name a private table? */
+static bool from_is_private(const struct compile *c, const struct cte_scope *ctes,
+                            const PgQuery__Node *node)
 {
     int kind = (int)node->node_case;
+    const struct cte_scope *cte;
     switch (kind) {
     case PG_QUERY__NODE__NODE_RANGE_VAR:
-        return is_private(visit, node->range_var);
+        cte = cte_scope_find(ctes, node->range_var);
+        return cte != NULL ? cte->rows != NULL
+                           : compile_resolve(c, node->range_var)->kind == NAME_PRIVATE;
     case PG_QUERY__NODE__NODE_JOIN_EXPR:
-        return from_is_private(visit, node->join_expr->larg) ||
-               from_is_private(visit, node->join_expr->rarg);
+        return from_is_private(c, ctes, node->join_expr->larg) ||
+               from_is_private(c, ctes, node->join_expr->rarg);
     case PG_QUERY__NODE__NODE_RANGE_TABLE_SAMPLE:
-        return from_is_private(visit, node->range_table_sample->relation);
+        return from_is_private(c, ctes, node->range_table_sample->relation);
+    case PG_QUERY__NODE__NODE_RANGE_SUBSELECT:
+        return node->range_subselect->subquery->node_case == PG_QUERY__NODE__NODE_SELECT_STMT &&
+               compile_is_rows(c, ctes, node->range_subselect->subquery->select_stmt);
     default:
         return false;
     }
 }
 
+bool compile_is_rows(const struct compile *c, const struct cte_scope *ctes,
+                     PgQuery__SelectStmt *select)
+{
+    bool private = false;
+    if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE || select->with_clause != NULL ||
+        select->n_distinct_clause > 0 || level_is_aggregated(select))
+        return false;
+    for (size_t i = 0; i < select->n_from_clause; i++)
+    private = private || from_is_private(c, ctes, select->from_clause[i]);
+    return private;
+}
+
 static bool walk_statement(void *context, const ProtobufCFieldDescriptor *field,
                            ProtobufCMessage **child);
+
+static struct cte_scope *add_name(struct visit *visit, const struct cte_scope *outer,
+                                  PgQuery__CommonTableExpr *cte)
+{
+    struct cte_scope *more = arena_alloc(visit->c->arena, sizeof *more);
+    *more = (struct cte_scope){.outer = outer,
+                               .name = cte->ctename,
+                               .columns = cte->aliascolnames,
+                               .n_columns = cte->n_aliascolnames};
+    return more;
+}
+
+/* A query of private rows leaves the statement: each reference to it is a part of its release. */
+static bool take_rows(struct visit *visit, PgQuery__CommonTableExpr *cte, struct cte_scope *name)
+{
+    if (visit->c->probe || cte->ctequery->node_case != PG_QUERY__NODE__NODE_SELECT_STMT ||
+        !compile_is_rows(visit->c, name->outer, cte->ctequery->select_stmt))
+        return false;
+    name->rows = cte->ctequery->select_stmt;
+    return true;
+}
 
 /* The queries of a WITH clause, each with the names before it, or with all where it is RECURSIVE.
  */
 static bool walk_with(struct visit *visit, PgQuery__WithClause *with)
 {
-    const struct cte_scope *seen = visit->ctes, *all = visit->ctes;
-    for (size_t i = 0; i < with->n_ctes; i++) {
-        struct cte_scope *more = arena_alloc(visit->c->arena, sizeof *more);
-        *more = (struct cte_scope){all, with->ctes[i]->common_table_expr->ctename};
-        all = more;
-    }
+    const struct cte_scope *seen = visit->ctes;
+    size_t kept = 0;
+    for (size_t i = 0; with->recursive && i < with->n_ctes; i++)
+        seen = add_name(visit, seen, with->ctes[i]->common_table_expr);
     for (size_t i = 0; i < with->n_ctes; i++) {
         PgQuery__CommonTableExpr *cte = with->ctes[i]->common_table_expr;
-        struct visit inner = {visit->c, with->recursive ? all : seen};
-        if (!walk_children(&cte->base, walk_statement, &inner))
+        struct visit inner = {visit->c, seen};
+        struct cte_scope *name = add_name(visit, seen, cte);
+        bool rows = !with->recursive && take_rows(visit, cte, name);
+        if (!rows && !walk_children(&cte->base, walk_statement, &inner))
             return false;
-        struct cte_scope *more = arena_alloc(visit->c->arena, sizeof *more);
-        *more = (struct cte_scope){seen, cte->ctename};
-        seen = more;
+        if (!with->recursive)
+            seen = name;
+        if (!rows)
+            with->ctes[kept++] = with->ctes[i];
     }
-    visit->ctes = all;
+    with->n_ctes = kept;
+    visit->ctes = seen;
     return true;
 }
 
@@ -134,8 +170,10 @@ static bool walk_select(struct visit *visit, PgQuery__SelectStmt *select)
     bool private = false;
     if (select->with_clause != NULL && !walk_with(visit, select->with_clause))
         return false;
+    if (select->with_clause != NULL && select->with_clause->n_ctes == 0)
+        select->with_clause = NULL;
     for (size_t i = 0; i < select->n_from_clause && !visit->c->probe; i++)
-    private = private || from_is_private(visit, select->from_clause[i]);
+        private = private || from_is_private(visit->c, visit->ctes, select->from_clause[i]);
     if (private)
         return level_compile_release(visit->c, select, visit->ctes) && walk_output(visit, select);
     return walk_children(&select->base, walk_statement, visit);
@@ -152,7 +190,8 @@ static bool walk_range(struct visit *visit, PgQuery__Node **slot)
     struct compile *c = visit->c;
     const PgQuery__RangeVar *range = (*slot)->range_var;
     const struct resolved_name *name = compile_resolve(c, range);
-    if (cte_scope_has(visit->ctes, range) || name->kind == NAME_OTHER || name->kind == NAME_PUBLIC)
+    if (cte_scope_find(visit->ctes, range) != NULL || name->kind == NAME_OTHER ||
+        name->kind == NAME_PUBLIC)
         return true;
     if (name->kind == NAME_HIDDEN || (name->kind == NAME_PRIVATE && !c->probe))
         return compile_refuse(

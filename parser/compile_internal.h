@@ -5,7 +5,8 @@
  * What the compiler's files share. The way of a statement:
  *
  *   compile.c      walks the tree with the names in scope and finds the levels over private rows
- *   from.c         a level's FROM: relations, joins, columns qualified
+ *   from.c         a level's FROM: relations and joins; columns.c: its columns, qualified
+ *   derived.c      subqueries that only filter and compute, flattened
  *   correlation.c  subqueries beside a release stand alone
  *   ownership.c    who owns a joined row: unit, path to the root, rows of a unit, fan-out
  *   level.c        a level's keys and aggregates, and what is left for the twin
@@ -88,20 +89,24 @@ struct compile {
 };
 
 /* FROM of a level. A right join is a left join with its sides exchanged. */
-enum join_kind { JOIN_NONE, JOIN_INNER, JOIN_LEFT };
+enum join_kind { JOIN_NONE, JOIN_INNER, JOIN_LEFT, JOIN_DERIVED };
 typedef VECTOR(PgQuery__Node *) node_list;
-struct using_column {
+struct named_node {
     const char *name;
-    size_t relation; /* whose column the merged name stands for */
+    PgQuery__Node *node; /* qualified; to be copied where it is used */
 };
+typedef VECTOR(struct named_node) named_node_list;
 struct join {
     enum join_kind kind;
     size_t relation;           /* JOIN_NONE */
-    struct join *left, *right; /* else */
+    struct join *left, *right; /* else; JOIN_DERIVED has only a left one: what the subquery reads */
     int location;
     node_list on; /* AND-ed conditions, qualified */
     VECTOR(const struct expr *) conditions;
-    VECTOR(struct using_column) using;
+    /* Conditions of flattened subqueries below, on their way up to a WHERE or ON. */
+    node_list filters;
+    const char *alias;       /* JOIN_DERIVED: the analyst's name of the subquery */
+    named_node_list columns; /* JOIN_DERIVED: its columns; else those merged by USING */
 };
 
 /* Two columns that are equal in every row that is kept. */
@@ -211,6 +216,11 @@ struct level {
     unsigned first_param;
 };
 
+/* Does the query keep private rows as rows: private tables in FROM, nothing that puts rows
+ * together? */
+bool compile_is_rows(const struct compile *c, const struct cte_scope *ctes,
+                     PgQuery__SelectStmt *select);
+
 /* Refuses at a node's or an offset's position; always false. */
 bool compile_refuse(struct compile *c, int location, const char *sqlstate, const char *message,
                     const char *detail, const char *hint);
@@ -224,6 +234,31 @@ const struct expr *level_compile(struct level *level, PgQuery__Node *node, bool 
 
 /* from.c */
 bool from_build(struct level *level);
+struct join *from_build_list(struct level *level, PgQuery__Node **items, size_t n);
+struct join *from_build_item(struct level *level, PgQuery__Node *node);
+struct join *from_new_join(struct level *level, enum join_kind kind, int location);
+void from_split_and(struct level *level, PgQuery__Node *node, node_list *out);
+void from_write(const struct level *level, const struct join *join, struct text *out);
+void from_write_table(const struct catalog_table *table, struct text *out);
+
+/* derived.c: NULL where refused. */
+struct join *derived_build(struct level *level, PgQuery__RangeSubselect *range);
+struct join *derived_build_cte(struct level *level, const PgQuery__RangeVar *range,
+                               const struct cte_scope *cte);
+/* Are all columns of the flattened subqueries plain columns, and so NULL in a null-extended row? */
+bool derived_is_plain(const struct join *join);
+
+/* columns.c */
+int from_column_index(const struct catalog_table *table, const char *name);
+/* How many columns of the join have the name, and what the first one is. */
+int from_lookup(const struct level *level, const struct join *join, const char *name,
+                PgQuery__Node **node);
+/* The relation or subquery that qualifies the reference; NULL: none. */
+const struct join *from_named(const struct level *level, const struct join *scope,
+                              const PgQuery__ColumnRef *ref);
+/* All columns, in order, but those of the names in except (may be NULL). */
+void from_all_columns(const struct level *level, const struct join *join,
+                      const named_node_list *except, named_node_list *out);
 /* Makes every column of the node (or of all below) relation.column of this level. */
 bool from_qualify(struct level *level, const struct join *scope, PgQuery__Node **slot);
 /* The same for what stays for the twin, where subqueries may stand. */
@@ -233,8 +268,6 @@ bool from_has_column(const struct level *level, const char *name);
 /* The relation and column of a qualified column node; false where it is something else. */
 bool from_column(const struct level *level, const PgQuery__Node *node, size_t *relation,
                  int *column);
-void from_write(const struct level *level, const struct join *join, struct text *out);
-void from_write_table(const struct catalog_table *table, struct text *out);
 
 /* correlation.c: refuses a subquery that refers to columns of the level. */
 bool correlation_check(struct level *level, PgQuery__Node *subquery);
@@ -250,6 +283,7 @@ int aggregate_add(struct level *level, PgQuery__Node *node);
 bool aggregate_measures(struct level *level);
 
 /* level.c */
+bool level_is_aggregated(const PgQuery__SelectStmt *select);
 bool level_compile_release(struct compile *c, PgQuery__SelectStmt *select,
                            const struct cte_scope *ctes);
 

@@ -218,9 +218,8 @@ static bool qualify_all(struct level *level)
     return true;
 }
 
-static bool is_aggregated(const struct level *level)
+bool level_is_aggregated(const PgQuery__SelectStmt *select)
 {
-    const PgQuery__SelectStmt *select = level->select;
     bool found = select->n_group_clause > 0 || select->having_clause != NULL;
     for (size_t i = 0; i < select->n_target_list && !found; i++)
         found = find_aggregate(select->target_list[i]->res_target->val);
@@ -238,7 +237,7 @@ static bool find_keys(struct level *level)
                               "DISTINCT ON is not supported over private rows",
                               "It would pick one person's row of each group.",
                               "Use GROUP BY with aggregates.");
-    if (!is_aggregated(level)) {
+    if (!level_is_aggregated(select)) {
         if (select->n_distinct_clause == 0)
             return refuse_rows(level);
         for (size_t i = 0; i < select->n_target_list; i++)

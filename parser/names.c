@@ -9,14 +9,14 @@
 
 #include "parser/walk.h"
 
-bool cte_scope_has(const struct cte_scope *scope, const PgQuery__RangeVar *range)
+const struct cte_scope *cte_scope_find(const struct cte_scope *scope,
+                                       const PgQuery__RangeVar *range)
 {
     if (range->schemaname != NULL && range->schemaname[0] != '\0')
-        return false;
-    for (; scope != NULL; scope = scope->outer)
-        if (strcmp(scope->name, range->relname) == 0)
-            return true;
-    return false;
+        return NULL;
+    while (scope != NULL && strcmp(scope->name, range->relname) != 0)
+        scope = scope->outer;
+    return scope;
 }
 
 static bool same(const char *a, const char *b)
@@ -88,7 +88,7 @@ static void collect_with(struct collector *outer, PgQuery__WithClause *with,
                 walk_children(&cte->base, collect, &inner);
             if (pass == 0 || !with->recursive) {
                 struct cte_scope *more = arena_alloc(arena, sizeof *more);
-                *more = (struct cte_scope){seen, cte->ctename};
+                *more = (struct cte_scope){.outer = seen, .name = cte->ctename};
                 seen = more;
             }
         }
@@ -107,7 +107,7 @@ static bool collect(void *context, const ProtobufCFieldDescriptor *field, Protob
     if (type == &pg_query__range_var__descriptor) {
         const PgQuery__RangeVar *range = (const PgQuery__RangeVar *)message;
         bool target = strcmp(field->name, "relation") == 0 || strcmp(field->name, "rel") == 0;
-        if (target || !cte_scope_has(inner.scope, range))
+        if (target || cte_scope_find(inner.scope, range) == NULL)
             add(inner.list, range);
         return true;
     }

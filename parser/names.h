@@ -13,9 +13,16 @@
 struct cte_scope {
     const struct cte_scope *outer;
     const char *name;
+    /* Private rows that its references stand for, and the names of their columns; NULL: the twin
+     * knows the query. */
+    PgQuery__SelectStmt *rows;
+    PgQuery__Node **columns;
+    size_t n_columns;
 };
 
-bool cte_scope_has(const struct cte_scope *scope, const PgQuery__RangeVar *range);
+/* The WITH query that the relation's name stands for; NULL: none. */
+const struct cte_scope *cte_scope_find(const struct cte_scope *scope,
+                                       const PgQuery__RangeVar *range);
 
 struct name_list {
     struct arena *arena;

@@ -53,6 +53,8 @@ static unsigned private_of(const struct level *level, const struct join *join)
 {
     if (join->kind == JOIN_NONE)
         return is_private(level, join->relation) ? 1u << join->relation : 0;
+    if (join->kind == JOIN_DERIVED)
+        return private_of(level, join->left);
     return private_of(level, join->left) | private_of(level, join->right);
 }
 
@@ -65,6 +67,10 @@ struct block {
 
 static void gather(const struct level *level, const struct join *join, struct block *block)
 {
+    if (join->kind == JOIN_DERIVED) {
+        gather(level, join->left, block);
+        return;
+    }
     if (join->kind != JOIN_INNER) {
         block->leaves[block->n++] = join;
         return;
@@ -211,7 +217,8 @@ static void all_equalities(const struct level *level, const struct join *join, e
     if (join->kind == JOIN_NONE)
         return;
     all_equalities(level, join->left, out);
-    all_equalities(level, join->right, out);
+    if (join->right != NULL)
+        all_equalities(level, join->right, out);
     add_equalities(level, &join->on, out);
 }
 

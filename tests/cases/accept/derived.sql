@@ -1,0 +1,24 @@
+-- dataset: clinic
+SELECT count(*) FROM (SELECT age FROM patients) t;
+SELECT sex, count(*) FROM (SELECT * FROM patients WHERE age > 20) t WHERE insured GROUP BY sex ORDER BY 1;
+SELECT t.s, sum(t.double) FROM (SELECT sex AS s, age * 2 AS double FROM patients p) t GROUP BY t.s ORDER BY t.s;
+SELECT count(*) FROM (SELECT * FROM (SELECT * FROM (SELECT id, age AS a FROM patients) x WHERE a > 10) y WHERE a < 80) z;
+SELECT y, count(*) FROM (SELECT code AS x FROM visits) t(y) GROUP BY y ORDER BY y;
+SELECT code, count(*) FROM (SELECT v.*, p.sex FROM visits v JOIN patients p ON p.id = v.patient_id WHERE p.age > 5) AS virtual_table WHERE sex = 'f' GROUP BY code ORDER BY count(*) DESC, code LIMIT 10000;
+SELECT a.sex, count(*) FROM (SELECT * FROM patients) a JOIN (SELECT id AS i, age FROM patients) b ON a.id = b.i WHERE b.age > 7 GROUP BY a.sex ORDER BY 1;
+SELECT p.sex, count(v.minutes), count(*) FROM patients p LEFT JOIN (SELECT patient_id, minutes FROM visits WHERE minutes > 100) v ON v.patient_id = p.id GROUP BY 1 ORDER BY 1;
+SELECT count(*), sum(r.b) FROM (SELECT * FROM patients ORDER BY id) q JOIN (SELECT patient_id, cost AS b FROM visits WHERE minutes > 3) r ON r.patient_id = q.id;
+SELECT count(*) FROM (SELECT p.id AS patient_id, p.age FROM patients p) t JOIN visits USING (patient_id) WHERE t.age > 30;
+SELECT src, one, count(*) FROM (SELECT 'a' AS src, 1 AS one, * FROM patients) t GROUP BY src, one ORDER BY one;
+SELECT c.chapter, t.n FROM (SELECT code, count(*) AS n FROM (SELECT * FROM visits WHERE minutes > 5) v GROUP BY code) t JOIN icd_codes c USING (code) ORDER BY 1;
+SELECT count(*) FROM (TABLE patients) t WHERE age > 5;
+SELECT count(*), "Ward No" AS w FROM (SELECT "Ward No", minutes FROM visits) "t t" GROUP BY "t t"."Ward No" ORDER BY 2;
+WITH q AS (SELECT * FROM patients WHERE age > 3) SELECT count(*) FROM q;
+WITH q AS (SELECT * FROM patients WHERE age > 3), r(a, b) AS (SELECT id, age * 2 FROM q) SELECT count(*), sum(b) FROM r WHERE b < 150;
+WITH q AS (SELECT * FROM visits), r AS (SELECT code, count(*) AS n FROM q GROUP BY code) SELECT sum(n), (SELECT count(*) FROM q WHERE minutes > 5) FROM r;
+WITH v AS (SELECT * FROM visits) SELECT p.sex, count(*) FROM patients p JOIN v ON v.patient_id = p.id GROUP BY p.sex ORDER BY 1;
+WITH patients AS (SELECT id, age AS years FROM patients) SELECT sum(years) FROM patients;
+SELECT sex, count(*) * 100 / (SELECT count(*) FROM patients) FROM patients GROUP BY sex ORDER BY sex;
+SELECT code, count(*) FROM visits GROUP BY code HAVING count(*) > (SELECT min(n) FROM (SELECT count(*) AS n FROM visits GROUP BY code) q) ORDER BY code;
+SELECT count(*), (SELECT max(chapter) FROM icd_codes) FROM patients;
+SELECT code, count(*) FROM visits GROUP BY code ORDER BY count(*) + (SELECT 1), code LIMIT (SELECT 2);
