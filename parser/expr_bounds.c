@@ -351,10 +351,10 @@ static void to_typmod(struct expr *expr)
     const struct expr *a = expr->args[0];
     struct dp_decimal low, high;
 
-    if (expr->scale < 0 || !bounded(a))
-        keep(expr);
-    else if (expr->scale <= 20 && rounded(&a->low, expr->scale, -1, &low) &&
-             rounded(&a->high, expr->scale, -1, &high))
+    bool rounds = expr->scale >= 0 && expr->scale <= 20 && bounded(a) &&
+                  rounded(&a->low, expr->scale, -1, &low) &&
+                  rounded(&a->high, expr->scale, -1, &high);
+    if (rounds)
         expr_set_bounds(expr, &low, &high);
     else
         keep(expr);
