@@ -123,7 +123,7 @@ def test_messages_that_do_not_parse_are_errors_or_end_the_session(analyst, messa
             if kind == "E":
                 assert raw.fields(body)["C"] in ("08P01", "26000", "34000", "0A000", "42501"), body
             if kind == "Z":
-                session.socket.settimeout(2)
+                session.socket.settimeout(0.3)
                 try:
                     if session.message()[0] != "Z":
                         continue
