@@ -13,9 +13,6 @@ static const uint64_t epsilon_nano_max = 1000000000000;
  * the argument's error times its size (mechanisms/proofs/calibrate.md). */
 static const long double margin = 4.0L * DP_NORMAL_ERROR;
 
-/* Absolute error of a logarithm of delta whose terms are below 10^5. */
-static const long double zcdp_margin = 1e-11L;
-
 /* Largest k <= mu2_pico_max for which holds(k), which is true up to some point and false beyond. */
 static uint64_t bisect(bool holds(uint64_t, long double, long double), long double a, long double b)
 {
@@ -96,55 +93,4 @@ bool dp_pure_of_mu2(uint64_t mu2_pico, dp_nano *epsilon)
     }
     *epsilon = candidate;
     return candidate > 0;
-}
-
-/* Logarithm of the delta that order a = 1 + e^t gives to rho-zCDP at epsilon:
- * e^((a - 1)(a rho - epsilon)) (1 - 1/a)^a / (a - 1). Every order gives a valid delta. */
-static long double log_delta_of_order(long double t, long double rho, long double epsilon)
-{
-    long double above_one = dp_exp(t);
-    long double a = 1.0L + above_one;
-    /* log(1 - 1/a) = -log(1 + 1/(a - 1)), which must keep its precision for large a */
-    long double inverse = 1.0L / above_one;
-    long double log_ratio = inverse < 0.5L ? dp_log1p(inverse) : dp_log(1.0L + inverse);
-    return above_one * (a * rho - epsilon) - a * log_ratio - t;
-}
-
-/* rho-zCDP certainly implies (epsilon, delta)-DP: some order shows it. */
-static bool within_delta_zcdp(uint64_t mu2_pico, long double epsilon, long double delta)
-{
-    long double rho = (long double)mu2_pico * 0.5e-12L;
-    long double low = -20.0L;
-    long double high = 45.0L;
-    for (int i = 0; i < 120; i++) { /* the best order, by ternary search */
-        long double left = low + (high - low) / 3.0L;
-        long double right = high - (high - low) / 3.0L;
-        if (log_delta_of_order(left, rho, epsilon) < log_delta_of_order(right, rho, epsilon)) {
-            high = right;
-        } else {
-            low = left;
-        }
-    }
-    return log_delta_of_order(low, rho, epsilon) + zcdp_margin <= dp_log(delta);
-}
-
-bool dp_zcdp_cap(dp_nano epsilon, dp_atto delta, uint64_t *mu2_pico)
-{
-    if (epsilon == 0 || epsilon > epsilon_nano_max || delta == 0 || delta >= 1000000000000000000) {
-        return false;
-    }
-    *mu2_pico = bisect(within_delta_zcdp, (long double)epsilon / 1e9L, (long double)delta / 1e18L);
-    return *mu2_pico > 0 && *mu2_pico < mu2_pico_max;
-}
-
-bool dp_zcdp_of_pure(dp_nano epsilon, uint64_t *mu2_pico)
-{
-    if (epsilon > epsilon_nano_max) {
-        return false;
-    }
-    /* rho = epsilon tanh(epsilon / 2), the divergence of randomised response */
-    long double e = dp_expm1((long double)epsilon / 1e9L);
-    long double charge = 2e3L * (long double)epsilon * (e / (e + 2.0L)) * (1.0L + margin);
-    *mu2_pico = epsilon == 0 ? 0 : (uint64_t)charge + 1;
-    return true;
 }

@@ -77,11 +77,6 @@ bool dp_mu2_of_pure(dp_nano epsilon, uint64_t *mu2_pico);
 /* The largest epsilon whose dp_mu2_of_pure is at most mu2_pico; false where there is none. */
 bool dp_pure_of_mu2(uint64_t mu2_pico, dp_nano *epsilon);
 
-/* The same for accounts in zero-concentrated DP (cap_mode zcdp), in the same integer: 2 rho in
- * units of 1e-12, which is mu^2 for Gaussians. */
-bool dp_zcdp_cap(dp_nano epsilon, dp_atto delta, uint64_t *mu2_pico);
-bool dp_zcdp_of_pure(dp_nano epsilon, uint64_t *mu2_pico);
-
 /* 10^-scale10 * 2^exp2 * count as an exact decimal; false where it needs more digits than a
  * decimal has. */
 bool dp_grid_value(const struct dp_grid *grid, __int128 count, struct dp_decimal *out);

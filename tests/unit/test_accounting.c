@@ -76,26 +76,6 @@ Test(accounting, what_is_out_of_range_is_refused)
     cr_expect_not(dp_mu2_of_pure(1001 * nano, &value));
 }
 
-Test(accounting, zcdp_caps_are_the_known_ones)
-{
-    static const double caps[3][2] = {{1, 0.0487119}, {3, 0.3701397}, {10, 3.0785575}};
-    for (size_t i = 0; i < 3; i++) {
-        uint64_t cap;
-        cr_assert(dp_zcdp_cap((dp_nano)caps[i][0] * nano, 1000000000000, &cap));
-        cr_expect_float_eq((double)cap * 1e-12, caps[i][1], 5e-8, "%.9f", (double)cap * 1e-12);
-        uint64_t gaussian;
-        cr_assert(dp_mu2_cap((dp_nano)caps[i][0] * nano, 1000000000000, &gaussian));
-        cr_expect(cap < gaussian);
-    }
-    uint64_t charge;
-    cr_assert(dp_zcdp_of_pure(0, &charge) && charge == 0);
-    cr_assert(dp_zcdp_of_pure(10000000, &charge));
-    cr_expect_eq(charge, 99999167, "2 * 0.01 * tanh(0.005) * 10^12: %lu", (unsigned long)charge);
-    cr_expect_not(dp_zcdp_of_pure(1001 * nano, &charge));
-    cr_expect_not(dp_zcdp_cap(0, 1000, &charge));
-    cr_expect_not(dp_zcdp_cap(nano, 0, &charge));
-}
-
 /* Field n of a line of comma-separated values. */
 static double field(const char *line, int n)
 {
@@ -107,8 +87,7 @@ static double field(const char *line, int n)
     return strtod(line, NULL);
 }
 
-enum { EPSILON = 0, EPSILON_QUERY = 2, BASIC = 3, ZCDP_PURE = 8, GDP_PURE = 11 };
-enum { ZCDP_GAUSSIAN = 13, GDP_GAUSSIAN = 14, OR = 21 };
+enum { EPSILON = 0, EPSILON_QUERY = 2, BASIC = 3, GDP_PURE = 11, GDP_GAUSSIAN = 14, OR = 21 };
 
 /* Squared mu of a rounded Gaussian, whose variance is sigma^2 + 1/12, with the variance of the
  * discrete Laplace of epsilon. */
@@ -134,20 +113,13 @@ Test(accounting, the_table_of_admitted_queries_is_met)
         struct dp_calibration laplace;
         struct dp_calibration gaussian;
         uint64_t cap;
-        uint64_t zcdp_cap;
-        uint64_t zcdp_charge;
         cr_assert(dp_mu2_cap(epsilon, 1000000000000, &cap));
-        cr_assert(dp_zcdp_cap(epsilon, 1000000000000, &zcdp_cap));
-        cr_assert(dp_zcdp_of_pure(query, &zcdp_charge));
-        cr_expect_eq(zcdp_cap / zcdp_charge, (uint64_t)field(line, ZCDP_PURE), "%s", line);
         cr_assert(dp_calibrate_laplace(&one, &units, 1, query, &laplace));
         uint64_t basic = epsilon / laplace.charge.epsilon;
         cr_expect_eq(basic, (uint64_t)field(line, BASIC), "%s", line);
         cr_expect_eq(cap / laplace.charge.mu2_pico, (uint64_t)field(line, GDP_PURE), "%s", line);
         uint64_t mu2 = same_variance_mu2((double)query * 1e-9);
         cr_assert(dp_calibrate_gaussian(&one, &units, 1, mu2, &gaussian));
-        cr_expect_eq(zcdp_cap / gaussian.charge.mu2_pico, (uint64_t)field(line, ZCDP_GAUSSIAN),
-                     "%s", line);
         uint64_t admitted = cap / gaussian.charge.mu2_pico;
         cr_expect_eq(admitted, (uint64_t)field(line, GDP_GAUSSIAN), "%s", line);
         cr_expect_eq(admitted > basic ? admitted : basic, (uint64_t)field(line, OR), "%s", line);
