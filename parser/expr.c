@@ -28,6 +28,11 @@ const struct expr *expr_unsupported(struct scope *scope, int location, const cha
         "Only expressions on pgveil's allow-list are evaluated on private rows.", hint);
 }
 
+const struct expr **expr_list(struct scope *scope, size_t n)
+{
+    return arena_alloc(scope->arena, n * sizeof(void *));
+}
+
 struct expr *expr_new(struct scope *scope, enum expr_kind kind, size_t n_args,
                       const struct expr *const *args, int location)
 {
@@ -38,8 +43,9 @@ struct expr *expr_new(struct scope *scope, enum expr_kind kind, size_t n_args,
     expr->n_args = n_args;
     expr->scale = -1;
     if (n_args > 0) {
-        expr->args = arena_alloc(scope->arena, n_args * sizeof *expr->args);
-        memcpy(expr->args, args, n_args * sizeof *args);
+        expr->args = expr_list(scope, n_args);
+        for (size_t i = 0; i < n_args; i++)
+            expr->args[i] = args[i];
     }
     return expr;
 }

@@ -1,7 +1,6 @@
 /* Bounds of what is made of dates and time stamps. */
 #include "parser/expr_calendar.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define EPOCH_DAYS 10957 /* from 1970-01-01 to 2000-01-01 */
@@ -31,38 +30,60 @@ static long long year_of(long long days)
     return of_400 + era * 400 + ((5 * of_year + 2) / 153 >= 10);
 }
 
+/* The digits that come next, after the separator; false: there are none, or too many. */
+static bool digits(const char **text, char separator, long long *value)
+{
+    size_t n;
+
+    if (separator && *(*text)++ != separator)
+        return false;
+    n = strspn(*text, "0123456789");
+    if (n == 0 || n > 6)
+        return false;
+    for (*value = 0; n > 0; n--)
+        *value = *value * 10 + (*(*text)++ - '0');
+    return true;
+}
+
+/* +hh, +hh:mm or Z, in seconds. */
+static bool read_zone(const char **text, long long *zone)
+{
+    char sign = **text;
+    long long hours = 0, minutes = 0;
+
+    *zone = 0;
+    if (sign == 'Z')
+        (*text)++;
+    if (sign != '+' && sign != '-')
+        return true;
+    if (!digits(text, sign, &hours) || (**text == ':' && !digits(text, ':', &minutes)))
+        return false;
+    *zone = (hours * 60 + minutes) * 60 * (sign == '-' ? -1 : 1);
+    return true;
+}
+
 bool expr_read_stamp(const char *text, bool has_time, long long *value)
 {
-    int year, month, day, hour = 0, minute = 0, length = 0;
-    long long second = 0, fraction = 0, unit = 100000;
+    long long year, month, day, hour = 0, minute = 0, second = 0, fraction = 0, zone = 0;
 
-    if (sscanf(text, "%6d-%2d-%2d%n", &year, &month, &day, &length) != 3 || year < 1)
+    if (!digits(&text, 0, &year) || !digits(&text, '-', &month) || !digits(&text, '-', &day) ||
+        year < 1 || month < 1 || month > 12)
         return false;
-    text += length;
-    *value = days_of(year, month, day);
+    *value = days_of(year, (int)month, (int)day);
     if (!has_time)
         return *text == '\0';
-    if (*text == ' ' || *text == 'T') {
-        if (sscanf(text + 1, "%2d:%2d:%2lld%n", &hour, &minute, &second, &length) != 3)
-            return false;
-        text += length + 1;
-    }
-    if (*text == '.')
+    if ((*text == ' ' || *text == 'T') &&
+        (!digits(&text, *text, &hour) || !digits(&text, ':', &minute) ||
+         !digits(&text, ':', &second)))
+        return false;
+    if (*text == '.') {
+        long long unit = 100000;
         for (text++; *text >= '0' && *text <= '9'; text++, unit /= 10)
             fraction += (*text - '0') * unit;
-    int zone_hour = 0, zone_minute = 0;
-    char sign = *text;
-    if (sign == '+' || sign == '-') {
-        if (sscanf(text + 1, "%2d%n", &zone_hour, &length) != 1)
-            return false;
-        text += length + 1;
-        if (*text == ':' && sscanf(text + 1, "%2d%n", &zone_minute, &length) == 1)
-            text += length + 1;
-    } else if (sign == 'Z') {
-        text++;
     }
-    long long zone = (zone_hour * 60LL + zone_minute) * 60 * (sign == '-' ? -1 : 1);
-    *value = *value * DAY_US + ((hour * 60LL + minute) * 60 + second - zone) * 1000000 + fraction;
+    if (!read_zone(&text, &zone))
+        return false;
+    *value = *value * DAY_US + ((hour * 60 + minute) * 60 + second - zone) * 1000000 + fraction;
     return *text == '\0';
 }
 

@@ -47,10 +47,11 @@ static const struct expr *in_array(struct scope *scope, const struct expr *value
                                    int location)
 {
     struct catalog_type common;
-    const struct expr **all = arena_alloc(scope->arena, (n + 1) * sizeof *all);
+    const struct expr **all = expr_list(scope, (n + 1));
 
     all[0] = value;
-    memcpy(all + 1, items, n * sizeof *all);
+    for (size_t i = 0; i < n; i++)
+        all[i + 1] = items[i];
     if (!expr_common_type(scope, all, n + 1, &common))
         return NULL; /* not refused: the caller compares one by one */
     if (!common.is_enum)
@@ -90,9 +91,9 @@ static const struct expr *in_list(struct scope *scope, const PgQuery__AExpr *nod
         return expr_refuse_null(scope, "54000", node->location, "IN list is too long",
                                 "At most 1000 entries are allowed over private rows.",
                                 "Use BETWEEN, or join a public table.");
-    const struct expr **constants = arena_alloc(scope->arena, list->n_items * sizeof *constants);
-    const struct expr **parts = arena_alloc(scope->arena, (list->n_items + 1) * sizeof *parts);
-    const struct expr **others = arena_alloc(scope->arena, list->n_items * sizeof *others);
+    const struct expr **constants = expr_list(scope, list->n_items);
+    const struct expr **parts = expr_list(scope, (list->n_items + 1));
+    const struct expr **others = expr_list(scope, list->n_items);
     size_t n_others = 0;
     if (!expr_usable(scope, value))
         return NULL;
@@ -230,7 +231,8 @@ static const struct expr *like(struct scope *scope, const PgQuery__AExpr *node, 
     if (node->rexpr && node->rexpr->node_case == PG_QUERY__NODE__NODE_FUNC_CALL)
         return expr_unsupported(scope, node->location, "LIKE with ESCAPE or a computed pattern",
                                 "Write a constant pattern with the backslash as escape.");
-    if (strcmp(name, "~~") && strcmp(name, "!~~") && strcmp(name, "~~*") && strcmp(name, "!~~*"))
+    if (strcmp(name, "~~") != 0 && strcmp(name, "!~~") != 0 && strcmp(name, "~~*") != 0 &&
+        strcmp(name, "!~~*") != 0)
         return expr_unsupported(scope, node->location, "LIKE in this form", NULL);
     return plain(scope, node, name);
 }

@@ -63,7 +63,7 @@ static const struct expr *bool_node(struct scope *scope, const PgQuery__BoolExpr
     bool is_and = node->boolop == PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR;
     if (!is_and && node->boolop != PG_QUERY__BOOL_EXPR_TYPE__OR_EXPR)
         return expr_unsupported(scope, node->location, "this condition", NULL);
-    const struct expr **all = arena_alloc(scope->arena, node->n_args * sizeof *all);
+    const struct expr **all = expr_list(scope, node->n_args);
     for (size_t i = 0; i < node->n_args; i++)
         if (!(all[i] = boolean(scope, node->args[i])))
             return NULL;
@@ -116,7 +116,7 @@ static const struct expr *unified(struct scope *scope, enum expr_kind kind,
 
     if (n == 0)
         return expr_unsupported(scope, location, construct, NULL);
-    const struct expr **all = arena_alloc(scope->arena, n * sizeof *all);
+    const struct expr **all = expr_list(scope, n);
     for (size_t i = 0; i < n; i++)
         if (!(all[i] = expr_node(scope, nodes[i])))
             return NULL;
@@ -204,16 +204,16 @@ static const struct expr *case_node(struct scope *scope, const PgQuery__CaseExpr
     if (value && value->type.oid == TYPE_UNKNOWN &&
         !(value = expr_coerce(scope, value, &text, false, value->location)))
         return NULL;
-    const struct expr **whens = arena_alloc(scope->arena, n * sizeof *whens);
+    const struct expr **whens = expr_list(scope, n);
     /* The ELSE comes first where types are matched, as in PostgreSQL. */
-    const struct expr **results = arena_alloc(scope->arena, (n + 1) * sizeof *results);
+    const struct expr **results = expr_list(scope, (n + 1));
     if (!case_arms(scope, node, &value, whens, results + 1))
         return NULL;
     results[0] = node->defresult ? expr_node(scope, node->defresult)
                                  : expr_null(scope, &unknown, node->location);
     if (!results[0] || !unify(scope, results, n + 1, "CASE", node->location, &common))
         return NULL;
-    const struct expr **all = arena_alloc(scope->arena, (2 * n + 2) * sizeof *all);
+    const struct expr **all = expr_list(scope, (2 * n + 2));
     size_t used = 0;
     if (value)
         all[used++] = value;

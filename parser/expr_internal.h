@@ -177,6 +177,7 @@ const struct expr *expr_refuse_null(struct scope *scope, const char *sqlstate, i
                                     const char *message, const char *detail, const char *hint);
 const struct expr *expr_unsupported(struct scope *scope, int location, const char *construct,
                                     const char *hint);
+const struct expr **expr_list(struct scope *scope, size_t n); /* room for so many */
 struct expr *expr_new(struct scope *scope, enum expr_kind kind, size_t n_args,
                       const struct expr *const *args, int location);
 /* Derives the facts; NULL with a refusal where the expression would grow too big. */

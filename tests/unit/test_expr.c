@@ -279,6 +279,22 @@ Test(expr, bounds_go_through_dates)
     unbounded("extract(year FROM w)");
 }
 
+Test(expr, constant_dates_are_read_in_days_and_time_stamps_in_microseconds)
+{
+    expr_fixture_constant(fixture, TYPE_TIMESTAMPTZ, "a", "2000-01-02 03:04:05.5+02:30");
+    expr_fixture_constant(fixture, TYPE_TIMESTAMPTZ, "b", "1999-12-31T19:00:00-05");
+    expr_fixture_constant(fixture, TYPE_TIMESTAMP, "c", "2000-03-01 00:00:00.000001");
+    expr_fixture_constant(fixture, TYPE_DATE, "d", "infinity");
+    expr_fixture_constant(fixture, TYPE_DATE, "e", "0044-03-15 BC");
+    expr_fixture_constant(fixture, TYPE_DATE, "f", "1970-01-01");
+    within("timestamptz 'a'", "88445500000", "88445500000");
+    within("timestamptz 'b'", "0", "0");
+    within("timestamp 'c'", "5184000000001", "5184000000001");
+    unbounded("date 'd'");
+    unbounded("date 'e'");
+    within("date 'f'", "-10957", "-10957");
+}
+
 Test(expr, scales_are_those_of_the_values)
 {
     static const struct {
