@@ -113,6 +113,14 @@ const char *flight_sql(struct arena *arena, const struct statement *statement, c
     return out.data;
 }
 
+/* The value of a hexadecimal digit as encode() writes it; 16: none. */
+static unsigned digit(char c)
+{
+    return c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+           : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                                  : 16;
+}
+
 static bool from_hex(struct arena *arena, const char *hex, unsigned char **bytes, size_t *length)
 {
     size_t digits = strlen(hex);
@@ -121,10 +129,10 @@ static bool from_hex(struct arena *arena, const char *hex, unsigned char **bytes
     *bytes = arena_alloc(arena, digits / 2 + 1);
     *length = digits / 2;
     for (size_t i = 0; i < *length; i++) {
-        unsigned value;
-        if (sscanf(hex + 2 * i, "%2x", &value) != 1)
+        unsigned high = digit(hex[2 * i]), low = digit(hex[2 * i + 1]);
+        if (high > 15 || low > 15)
             return false;
-        (*bytes)[i] = (unsigned char)value;
+        (*bytes)[i] = (unsigned char)(high << 4 | low);
     }
     return true;
 }

@@ -197,8 +197,10 @@ static void on_failure_reply(void *context, const struct wire_message *message)
     struct failure *failure = context;
     struct session *session = failure->session;
     void (*then)(struct session *) = failure->then;
-    if (message->type != 'E')
+    if (message->type != 'E') {
+        session_end(session, "XX000", "the twin bound a statement that does not exist");
         return;
+    }
     session_report(session, "ERROR", &failure->refusal);
     if (then)
         then(session);
@@ -214,7 +216,7 @@ void session_fail(struct session *session, const struct refusal *refusal,
     failure->then = then;
     struct wire_writer writer = wire_begin(session_to_twin(session), 'B');
     wire_add_string(&writer, "");
-    wire_add_string(&writer, "pgveil: a statement that does not exist");
+    wire_add_string(&writer, session->no_statement);
     wire_add_int16(&writer, 0);
     wire_add_int16(&writer, 0);
     wire_add_int16(&writer, 0);
@@ -663,11 +665,18 @@ static void on_account(void *context, const PGresult *result)
     }
 }
 
-static bool new_key(struct session *session)
+static bool draw_secrets(struct session *session)
 {
     static uint32_t last_pid;
+    unsigned char name[16];
     session->pid = ++last_pid;
-    return RAND_bytes((unsigned char *)&session->key, sizeof session->key) == 1;
+    if (RAND_bytes((unsigned char *)&session->key, sizeof session->key) != 1 ||
+        RAND_bytes(name, sizeof name) != 1)
+        return false;
+    char *at = session->no_statement + sprintf(session->no_statement, "none_");
+    for (size_t i = 0; i < sizeof name; i++)
+        at += sprintf(at, "%02x", name[i]);
+    return true;
 }
 
 static struct session *session_new(struct server *server, struct stream *stream,
@@ -706,7 +715,7 @@ void session_start(struct server *server, struct stream *stream, struct startup 
     } else if (others >= server->config->connections_per_analyst_max) {
         snprintf(text, sizeof text, "too many connections for role \"%.63s\"", startup->user);
         session_end(session, "53300", text);
-    } else if (!new_key(session)) {
+    } else if (!draw_secrets(session)) {
         session_end(session, "53000", "no entropy for a session key");
     } else {
         struct ledger_call call;

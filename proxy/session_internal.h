@@ -38,6 +38,7 @@ struct session {
     struct twin_login *twin_login;
     uint32_t pid, key;           /* told to the client */
     uint32_t twin_pid, twin_key; /* the twin's own */
+    char no_statement[40];       /* secret name that no statement has: see session_fail */
     char transaction;            /* I, T or E, from the twin's last ReadyForQuery */
     bool client_ended;           /* it will send no more; what it asked is still answered */
     size_t partial;              /* bytes still to come of a large message being relayed */
