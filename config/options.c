@@ -51,7 +51,7 @@ const struct option options_server[] = {
      1, 1000, NULL,
      "Measurements of one analyst at the same time; further ones wait."},
     {"limits.message_bytes_max", OPTION_COUNT, SERVER(message_bytes_max), "4194304",
-     65536, 1073741822, NULL,
+     65536, 16777216, NULL,
      "Length of one message from a client."},
     {"limits.statement_bytes_max", OPTION_COUNT, SERVER(statement_bytes_max), "262144",
      1024, 16777216, NULL,
