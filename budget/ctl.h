@@ -40,6 +40,7 @@ enum ctl_option_id {
     CTL_OPTION_MAN,
     CTL_OPTION_YES,
     CTL_OPTION_DRY_RUN,
+    CTL_OPTION_UNIT,
     CTL_OPTION_COUNT
 };
 
@@ -174,6 +175,7 @@ enum ctl_exit ctl_ledger_verify(struct ctl *ctl);
 enum ctl_exit ctl_policy_check(struct ctl *ctl);
 enum ctl_exit ctl_policy_show(struct ctl *ctl);
 enum ctl_exit ctl_policy_diff(struct ctl *ctl);
+enum ctl_exit ctl_policy_suggest(struct ctl *ctl);
 
 /* The man page, for `help --man`. */
 void ctl_print_man(FILE *file);

@@ -39,6 +39,7 @@ const struct ctl_option ctl_options[CTL_OPTION_COUNT + 1] = {
     [CTL_OPTION_MAN] = {"man", 0, NULL, "print the manual page"},
     [CTL_OPTION_YES] = {"yes", 'y', NULL, "do not ask for confirmation"},
     [CTL_OPTION_DRY_RUN] = {"dry-run", 0, NULL, "show what would change, and change nothing"},
+    [CTL_OPTION_UNIT] = {"unit", 0, "TABLE", "the table whose rows are the privacy units"},
     [CTL_OPTION_COUNT] = {NULL, 0, NULL, NULL},
 };
 
@@ -141,6 +142,13 @@ const struct ctl_command ctl_commands[] = {
      "Compares what they say, not how they are written. Exit status 0 where they say the same, 1 "
      "where they differ or cannot be read.",
      0, 2, 2, false, ctl_policy_diff},
+    {"policy suggest", "SOURCE", "write a first policy from a database's catalogue",
+     "SOURCE is a dataset of the configuration file or a connection string. Keys, types and "
+     "constraints are read; no rows and no statistics. The policy goes to standard output; what a "
+     "DBA has to decide (bounds, domains, how many rows one unit contributes, what was left out) "
+     "to standard error. Without --unit, the table that most others lead to by foreign keys is "
+     "taken for the units.",
+     BIT(UNIT), 1, 1, false, ctl_policy_suggest},
     {"completion", "SHELL", "print completions for bash, zsh or fish",
      "For bash: `source <(pgveilctl completion bash)`.", 0, 1, 1, false, ctl_completion},
     {"version", "", "print the version", "", 0, 0, 0, false, ctl_version},

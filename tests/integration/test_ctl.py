@@ -691,6 +691,53 @@ def test_policy_show_and_diff_tell_what_files_say(ledger, tmp_path):
                       server=False, check=False).returncode == 1
 
 
+CLINIC = """
+    CREATE SCHEMA clinic;
+    CREATE TABLE clinic.patients (id int PRIMARY KEY, full_name text, age int CHECK (age < 130),
+                                  smoker boolean, town text, photo bytea);
+    CREATE TABLE clinic."Visits" (visit bigint PRIMARY KEY, patient int REFERENCES clinic.patients,
+                                  day date, cost numeric);
+    CREATE TABLE clinic.lines (visit bigint REFERENCES clinic."Visits", item text);
+    CREATE TABLE clinic.cards (patient int UNIQUE REFERENCES clinic.patients, kind text);
+    CREATE TABLE clinic.codes (code text PRIMARY KEY, meaning text);
+    INSERT INTO clinic.patients VALUES (1, 'Zelda Quux', 44, true, 'Atlantis', NULL);
+"""
+
+
+def test_policy_suggest_follows_the_keys_and_reads_no_rows(ledger, server, tmp_path):
+    server.execute("DROP SCHEMA IF EXISTS clinic CASCADE;" + CLINIC, database="postgres")
+    done = ledger.ctl("policy", "suggest", server.conninfo("postgres"), server=False)
+    tables = json.loads(done.stdout)["tables"]
+    assert set(tables) == {"clinic.patients", 'clinic."Visits"', "clinic.lines", "clinic.cards"}
+    assert tables["clinic.patients"] == {
+        "unit": "id", "max_rows": 1,
+        "columns": {"id": {}, "age": {}, "smoker": {"domain": [False, True]}, "town": {}}}
+    assert tables['clinic."Visits"']["unit"] == {"column": "patient", "references": "clinic.patients"}
+    assert tables["clinic.lines"]["unit"] == {"column": "visit", "references": 'clinic."Visits"'}
+    assert tables["clinic.cards"]["max_rows"] == 1
+    for word in ("full_name", "photo", "clinic.codes", "max_rows 10 is a guess", "age < 130", "bounds"):
+        assert word in done.stderr
+    assert "Zelda" not in done.stdout + done.stderr and "Atlantis" not in done.stdout + done.stderr
+    (tmp_path / "first.json").write_text(done.stdout)
+    ledger.ctl("policy", "check", str(tmp_path / "first.json"), server=False)
+
+
+def test_policy_suggest_asks_where_the_unit_is_unclear(ledger, server):
+    server.execute("DROP SCHEMA IF EXISTS clinic CASCADE; CREATE SCHEMA clinic;"
+                   "CREATE TABLE clinic.a (id int PRIMARY KEY); CREATE TABLE clinic.b (id int PRIMARY KEY)",
+                   database="postgres")
+    source = server.conninfo("postgres")
+    done = ledger.ctl("policy", "suggest", source, server=False, check=False)
+    assert done.returncode == 1 and "--unit" in done.stderr and done.stdout == ""
+    done = ledger.ctl("policy", "suggest", source, "--unit", "clinic.b", server=False)
+    assert list(json.loads(done.stdout)["tables"]) == ["clinic.b"]
+    assert ledger.ctl("policy", "suggest", source, "--unit", "clinic.c", server=False,
+                      check=False).returncode == 1
+    assert ledger.ctl("policy", "suggest", "host=/nonexistent dbname=x", server=False,
+                      check=False).returncode == 3
+    server.execute("DROP SCHEMA clinic CASCADE", database="postgres")
+
+
 def test_the_configuration_file_leads_to_the_ledger(ledger, tmp_path):
     path = config(tmp_path, {"census": GOOD},
                   ledger_server=ledger.server.conninfo(ledger.database))
