@@ -119,7 +119,9 @@ static bool read_type(const struct catalog_reader *reader, const struct catalog_
                             PQgetvalue(rows, row, FIELD_ELEMENT_NAME));
     type->oid = (uint32_t)strtoul(PQgetvalue(rows, row, FIELD_TYPE), NULL, 10);
     type->typmod = (int32_t)strtol(PQgetvalue(rows, row, FIELD_TYPMOD), NULL, 10);
-    if (type->oid == TYPE_INTERVAL) { /* "interval day to second": its fields are a mere format */
+    /* "interval day to second(3)": the fields, all bits of the upper half where there are none, are
+     * a mere format and not in parentheses. */
+    if (type->oid == TYPE_INTERVAL && type->typmod != -1 && (type->typmod >> 16) != 0x7fff) {
         type->typmod = -1;
         modifiers = "";
     }

@@ -448,6 +448,36 @@ Test(twin, public_rows_are_there_and_private_ones_are_not)
     catalog_free(catalog);
 }
 
+Test(twin, types_arrive_with_their_modifiers)
+{
+    static const char sql[] =
+        "SELECT string_agg(format_type(atttypid, atttypmod), ', ' ORDER BY attname) "
+        "FROM pg_attribute WHERE attrelid = 'types'::regclass AND attnum > 0";
+    char expected[2048];
+    pg_server_run(
+        &server, "postgres",
+        "CREATE TABLE types (c01 smallint, c02 bigint, c03 numeric, c04 numeric(5,2), c05 "
+        "numeric(3,-2), c06 real, c07 float8, c08 varchar, c09 varchar(7), c10 char(3), "
+        "c11 text, c12 \"char\", c13 name, c14 bytea, c15 bool, c16 uuid, c17 date, c18 "
+        "time(3), c19 timetz, c20 timestamp(0), c21 timestamptz, c22 interval(2), c23 "
+        "bit(5), c24 varbit(9), c25 inet, c26 json, c27 jsonb, c28 int4range, c29 point, "
+        "c30 numeric(7,1)[], c31 varchar(4)[], c32 text[], c33 money, c34 xml, c35 oid, "
+        "c36 tsvector); GRANT SELECT ON types TO reader");
+    tables[2].name = name("types");
+    PGconn *conn = PQconnectdb(server.conninfo);
+    PGresult *result = PQexec(conn, sql);
+    snprintf(expected, sizeof expected, "%s", PQgetvalue(result, 0, 0));
+    PQclear(result);
+    PQfinish(conn);
+    build();
+    conn = connect_twin("pgveil_admin", dataset.name);
+    result = PQexec(conn, sql);
+    cr_assert_str_eq(PQgetvalue(result, 0, 0), expected);
+    cr_assert_gt(strlen(expected), 400);
+    PQclear(result);
+    PQfinish(conn);
+}
+
 Test(twin, whatever_reaches_a_private_table_raises_the_guard)
 {
     static const char *const statements[] = {
