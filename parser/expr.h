@@ -3,9 +3,10 @@
 
 /*
  * Typed scalar expressions over the columns of private rows: compiled from libpg_query's nodes by
- * the allow-list in parser/functions.c, written back as SQL that is total (no value of any column
- * makes it fail) and fully qualified. Types follow PostgreSQL's own resolution, so that what the
- * twin described is what comes out. Bounds are propagated by interval arithmetic.
+ * the allow-list (expr_operators.c, expr_functions.c, expr_casts.c), written back as SQL that is
+ * total (no value of any column makes it fail) and fully qualified. Types follow PostgreSQL's own
+ * resolution, so that what the twin described is what comes out. Bounds are propagated by interval
+ * arithmetic.
  *
  * Where PostgreSQL would raise, the SQL is NULL: integers, casts, dates and intervals out of range,
  * division by zero, floating point overflow and underflow. It is NULL as well, where PostgreSQL has
@@ -14,8 +15,10 @@
  *   - arithmetic on unconstrained numeric of 10^100 and more, or of more than 100 decimal places;
  *   - || , lower, upper, initcap, ILIKE and keys made of a text of more than a million bytes;
  *   - time stamps shifted to within a year of the type's ends, or subtracted beyond the year
- * 285000; date_trunc before 4000 BC; casts between the two types of time stamp on the type's first
- * and last day. Conditions, COALESCE, GREATEST and LEAST around it see that NULL.
+ * 285000;
+ *   - date_trunc before 4000 BC, and casts between the two types of time stamp on the type's first
+ *     and last day.
+ * Conditions, COALESCE, GREATEST and LEAST around it see that NULL.
  */
 #include <stdbool.h>
 #include <stddef.h>

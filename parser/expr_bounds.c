@@ -235,7 +235,7 @@ static void round_to(struct expr *expr)
         return;
     expr->scale = places > 0 ? (int)places : 0;
     if (expr->type.oid == TYPE_FLOAT8)
-        expr->scale = 0;
+        expr->scale = -1;
     if (!bounded(a))
         return;
     if (places < 0 || places > 20) { /* not worth more than a range that surely holds */

@@ -312,6 +312,7 @@ Test(expr, scales_are_those_of_the_values)
                  {"round(n, 1)", 1},
                  {"round(n / 3, 4)", 4},
                  {"floor(n)", 0},
+                 {"floor(f)", -1},
                  {"CASE WHEN b THEN n ELSE 1.5 END", 2},
                  {"COALESCE(n, 0)", 2},
                  {"i / 2", 0},
