@@ -70,7 +70,8 @@ static pid_t spawn(const char *name, const char *const *arguments)
     char *copy[ARGUMENTS_MAX];
     size_t n = 0;
     for (; arguments[n] != NULL && n + 1 < ARGUMENTS_MAX; n++)
-        copy[n] = strdup(n == 0 ? path : arguments[n]); /* initdb looks for postgres beside itself */
+        copy[n] =
+            strdup(n == 0 ? path : arguments[n]); /* initdb looks for postgres beside itself */
     copy[n] = NULL;
     execvp(path, copy);
     _exit(127);
