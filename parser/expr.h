@@ -14,8 +14,8 @@
  *   - NaN divided by zero;
  *   - arithmetic on unconstrained numeric of 10^100 and more, or of more than 100 decimal places;
  *   - || , lower, upper, initcap, ILIKE and keys made of a text of more than a million bytes;
- *   - time stamps shifted to within a year of the type's ends, or subtracted beyond the year
- * 285000;
+ *   - time stamps shifted to within a year of the type's ends, and differences beyond the year
+ *     285000;
  *   - date_trunc before 4000 BC, and casts between the two types of time stamp on the type's first
  *     and last day.
  * Conditions, COALESCE, GREATEST and LEAST around it see that NULL.
