@@ -119,9 +119,9 @@ static bool read_type(const struct catalog_reader *reader, const struct catalog_
                             PQgetvalue(rows, row, FIELD_ELEMENT_NAME));
     type->oid = (uint32_t)strtoul(PQgetvalue(rows, row, FIELD_TYPE), NULL, 10);
     type->typmod = (int32_t)strtol(PQgetvalue(rows, row, FIELD_TYPMOD), NULL, 10);
-    /* "interval day to second(3)": the fields, all bits of the upper half where there are none, are
-     * a mere format and not in parentheses. */
-    if (type->oid == TYPE_INTERVAL && type->typmod != -1 && (type->typmod >> 16) != 0x7fff) {
+    /* What an interval has in parentheses means something else behind a qualified name; its
+     * precision and its fields round values that are already rounded. */
+    if (!is_enum && strcmp(PQgetvalue(rows, row, FIELD_ELEMENT_NAME), "interval") == 0) {
         type->typmod = -1;
         modifiers = "";
     }

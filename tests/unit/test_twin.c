@@ -459,7 +459,7 @@ Test(twin, types_arrive_with_their_modifiers)
         "CREATE TABLE types (c01 smallint, c02 bigint, c03 numeric, c04 numeric(5,2), c05 "
         "numeric(3,-2), c06 real, c07 float8, c08 varchar, c09 varchar(7), c10 char(3), "
         "c11 text, c12 \"char\", c13 name, c14 bytea, c15 bool, c16 uuid, c17 date, c18 "
-        "time(3), c19 timetz, c20 timestamp(0), c21 timestamptz, c22 interval(2), c23 "
+        "time(3), c19 timetz, c20 timestamp(0), c21 timestamptz, c22 interval, c23 "
         "bit(5), c24 varbit(9), c25 inet, c26 json, c27 jsonb, c28 int4range, c29 point, "
         "c30 numeric(7,1)[], c31 varchar(4)[], c32 text[], c33 money, c34 xml, c35 oid, "
         "c36 tsvector); GRANT SELECT ON types TO reader");
