@@ -63,7 +63,7 @@ struct table {
 struct catalogue {
     PGresult *rows;
     int n_tables;
-    struct table *tables;
+    struct table tables[];
 };
 
 static const char *cell(const struct catalogue *catalogue, int row, enum catalogue_column column)
@@ -88,20 +88,23 @@ static struct table *find_table(const struct catalogue *catalogue, const char *n
 
 static void free_catalogue(struct catalogue *catalogue)
 {
-    PQclear(catalogue->rows);
-    free(catalogue->tables);
-    memset(catalogue, 0, sizeof(*catalogue));
+    if (catalogue) {
+        PQclear(catalogue->rows);
+        free(catalogue);
+    }
 }
 
-/* Groups the rows into tables. */
-static bool fill_tables(struct catalogue *catalogue)
+/* Groups the rows, which it takes, into tables. NULL without memory. */
+static struct catalogue *new_catalogue(PGresult *rows)
 {
-    int n_rows = PQntuples(catalogue->rows);
-    catalogue->tables = calloc((size_t)n_rows + 1, sizeof(*catalogue->tables));
-    if (!catalogue->tables) {
-        ctl_error("out of memory");
-        return false;
+    int n_rows = PQntuples(rows);
+    struct catalogue *catalogue =
+        calloc(1, sizeof(*catalogue) + (size_t)n_rows * sizeof(catalogue->tables[0]));
+    if (!catalogue) {
+        PQclear(rows);
+        return NULL;
     }
+    catalogue->rows = rows;
     for (int row = 0; row < n_rows; row++) {
         const char *name = cell(catalogue, row, CATALOGUE_TABLE);
         if (row == 0 || strcmp(name, cell(catalogue, row - 1, CATALOGUE_TABLE)) != 0) {
@@ -114,7 +117,7 @@ static bool fill_tables(struct catalogue *catalogue)
             table->key = row;
         }
     }
-    return true;
+    return catalogue;
 }
 
 /* Marks the tables whose rows belong to a unit of root, and returns how many there are. */
@@ -307,7 +310,7 @@ static char *source_conninfo(struct ctl *ctl, const char *source)
     return conninfo;
 }
 
-static enum ctl_exit read_catalogue(struct ctl *ctl, struct catalogue *catalogue)
+static enum ctl_exit read_catalogue(struct ctl *ctl, struct catalogue **catalogue)
 {
     char *conninfo = source_conninfo(ctl, ctl->arguments[0]);
     if (!conninfo) {
@@ -318,47 +321,49 @@ static enum ctl_exit read_catalogue(struct ctl *ctl, struct catalogue *catalogue
     const char *values[] = {"10",        conninfo, "UTF8", "-c default_transaction_read_only=on",
                             "pgveilctl", NULL};
     PGconn *connection = PQconnectdbParams(keys, values, 1);
-    enum ctl_exit exit_code = CTL_UNREACHABLE;
     free(conninfo);
     if (PQstatus(connection) != CONNECTION_OK) {
         ctl_error("the server cannot be reached: %s", PQerrorMessage(connection));
         PQfinish(connection);
-        return exit_code;
+        return CTL_UNREACHABLE;
     }
     PQclear(PQexec(connection, "SET search_path = pg_catalog, pg_temp"));
-    catalogue->rows = PQexec(connection, catalogue_sql);
-    exit_code = CTL_REFUSED;
-    if (PQresultStatus(catalogue->rows) != PGRES_TUPLES_OK) {
+    PGresult *rows = PQexec(connection, catalogue_sql);
+    if (PQresultStatus(rows) == PGRES_TUPLES_OK) {
+        *catalogue = new_catalogue(rows);
+    } else {
         ctl_error("the catalogue cannot be read: %s", PQerrorMessage(connection));
-    } else if (PQntuples(catalogue->rows) == 0) {
-        ctl_error("the database has no tables that this role can see");
-    } else if (fill_tables(catalogue)) {
-        exit_code = CTL_OK;
+        PQclear(rows);
     }
     PQfinish(connection);
-    return exit_code;
+    return *catalogue ? CTL_OK : CTL_REFUSED;
+}
+
+static bool print_policy(const json_t *policy)
+{
+    bool ok = json_dumpf(policy, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF &&
+              fflush(stdout) == 0;
+    if (!ok) {
+        ctl_error("standard output cannot be written");
+    }
+    return ok;
 }
 
 enum ctl_exit ctl_policy_suggest(struct ctl *ctl)
 {
-    struct catalogue catalogue = {0};
-    json_t *policy = NULL;
+    struct catalogue *catalogue = NULL;
     enum ctl_exit exit_code = read_catalogue(ctl, &catalogue);
-    if (exit_code == CTL_OK) {
-        struct table *root = choose_root(&catalogue, ctl->option[CTL_OPTION_UNIT]);
-        exit_code = CTL_REFUSED;
-        if (root) {
-            mark_private(&catalogue, root);
-            policy = suggest_policy(&catalogue, root);
-        }
+    if (exit_code != CTL_OK) {
+        return exit_code;
     }
-    if (policy && json_dumpf(policy, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF &&
-        fflush(stdout) == 0) {
-        exit_code = CTL_OK;
-    } else if (policy) {
-        ctl_error("standard output cannot be written");
+    const struct table *root = choose_root(catalogue, ctl->option[CTL_OPTION_UNIT]);
+    json_t *policy = NULL;
+    if (root) {
+        mark_private(catalogue, root);
+        policy = suggest_policy(catalogue, root);
     }
+    exit_code = policy && print_policy(policy) ? CTL_OK : CTL_REFUSED;
     json_decref(policy);
-    free_catalogue(&catalogue);
+    free_catalogue(catalogue);
     return exit_code;
 }
