@@ -76,7 +76,7 @@ static bool is_true(const struct catalogue *catalogue, int row, enum catalogue_c
     return cell(catalogue, row, column)[0] == 't';
 }
 
-static struct table *find_table(const struct catalogue *catalogue, const char *name)
+static const struct table *find_table(const struct catalogue *catalogue, const char *name)
 {
     for (int i = 0; i < catalogue->n_tables; i++) {
         if (strcmp(catalogue->tables[i].name, name) == 0) {
@@ -147,9 +147,9 @@ static int mark_private(struct catalogue *catalogue, const struct table *root)
 }
 
 /* The table of the units: the one named, or the only one that the most tables lead to. */
-static struct table *choose_root(struct catalogue *catalogue, const char *named)
+static const struct table *choose_root(struct catalogue *catalogue, const char *named)
 {
-    struct table *best = NULL;
+    const struct table *best = NULL;
     int most = 0;
     bool tie = false;
     if (named) {
@@ -161,7 +161,7 @@ static struct table *choose_root(struct catalogue *catalogue, const char *named)
         return best;
     }
     for (int i = 0; i < catalogue->n_tables; i++) {
-        struct table *table = &catalogue->tables[i];
+        const struct table *table = &catalogue->tables[i];
         int reach = table->key < 0 ? 0 : mark_private(catalogue, table);
         tie = reach == most ? true : reach > most ? false : tie;
         if (reach > most) {
