@@ -249,6 +249,7 @@ struct managed *managed_start(struct event_base *base, enum managed_kind kind,
         (kind == MANAGED_LEDGER && !create_ledger_database(managed, error)))
         goto failed;
     event_add(managed->on_child, NULL);
+    event_active(managed->on_child, EV_SIGNAL, 1); /* it may have died before anybody watched */
     log_info("the %s server runs as process %d", kind_name(managed), (int)managed->pid);
     return managed;
 failed:
