@@ -21,7 +21,7 @@ static const char columns_sql[] =
     "  coalesce(substring(pg_catalog.format_type(e.oid, b.typmod) from '\\([0-9,-]+\\)'), ''),"
     "  a.attcollation = 0 OR coalesce(c.collisdeterministic, false),"
     "  pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT'),"
-    "  e.oid < 16384 "
+    "  e.oid < 16384, a.attcollation "
     "FROM base b"
     "  JOIN pg_catalog.pg_attribute a ON a.attrelid = $1::pg_catalog.oid AND a.attnum = b.attnum"
     "  JOIN pg_catalog.pg_type t ON t.oid = b.type AND t.typtype <> 'd'"
@@ -47,7 +47,8 @@ enum column_field {
     FIELD_MODIFIERS,
     FIELD_DETERMINISTIC,
     FIELD_READABLE,
-    FIELD_BUILT_IN
+    FIELD_BUILT_IN,
+    FIELD_COLLATION
 };
 
 int catalog_column_by_name(const struct catalog_table *table, const char *name)
@@ -138,6 +139,7 @@ static bool read_column(const struct catalog_reader *reader, const struct policy
     struct catalog_column *column = &table->columns[table->n_columns++];
     column->name = must_strdup(PQgetvalue(rows, row, FIELD_NAME));
     column->attnum = catalog_number(PQgetvalue(rows, row, FIELD_ATTNUM));
+    column->collation = (uint32_t)strtoul(PQgetvalue(rows, row, FIELD_COLLATION), NULL, 10);
     column->not_null = is_true(rows, row, FIELD_NOT_NULL);
     column->deterministic = is_true(rows, row, FIELD_DETERMINISTIC);
     if (!is_true(rows, row, FIELD_READABLE))
