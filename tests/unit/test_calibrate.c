@@ -1,6 +1,8 @@
 #include <criterion/criterion.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mechanisms/calibrate.h"
@@ -87,6 +89,68 @@ Test(calibrate, every_row_of_the_calibration_table_is_met_to_the_digit)
         check_calibration(row);
     }
     json_decref(root);
+}
+
+/* Columns of calibration_reference.csv after the law. */
+enum {
+    DIGITS,
+    SCALE,
+    NATURAL,
+    SCALE10,
+    EXP2,
+    GROUPS,
+    BUDGET,
+    FITS,
+    G_SCALE10,
+    G_EXP2,
+    DELTA_GRID,
+    M,
+    CHARGE,
+    COLUMNS
+};
+
+static void check_reference(const char *law, const long *row)
+{
+    struct dp_decimal delta = {.digits = (uint64_t)row[DIGITS], .scale = (int)row[SCALE]};
+    struct dp_grid natural = {.scale10 = (int)row[SCALE10], .exp2 = (int)row[EXP2]};
+    const struct dp_grid *grid = row[NATURAL] != 0 ? &natural : NULL;
+    uint64_t groups = (uint64_t)row[GROUPS];
+    uint64_t budget = (uint64_t)row[BUDGET];
+    bool is_laplace = strcmp(law, "laplace") == 0;
+    struct dp_calibration c;
+    bool fits = is_laplace ? dp_calibrate_laplace(&delta, grid, groups, budget, &c)
+                           : dp_calibrate_gaussian(&delta, grid, groups, budget, &c);
+    cr_assert_eq(fits, row[FITS] != 0);
+    if (!fits) {
+        return;
+    }
+    cr_expect_eq(c.grid.scale10, row[G_SCALE10]);
+    cr_expect_eq(c.grid.exp2, row[G_EXP2]);
+    cr_expect_eq(c.delta_grid, (uint64_t)row[DELTA_GRID]);
+    cr_expect_eq(c.m, (uint64_t)row[M]);
+    cr_expect_eq(is_laplace ? c.charge.epsilon : c.charge.mu2_pico, (uint64_t)row[CHARGE]);
+}
+
+Test(calibrate, every_row_of_the_rational_reference_is_met_to_the_digit)
+{
+    FILE *file = fopen("tests/tables/calibration_reference.csv", "r");
+    cr_assert_not_null(file);
+    char line[512];
+    size_t n = 0;
+    cr_assert_not_null(fgets(line, sizeof(line), file));
+    while (fgets(line, sizeof(line), file) != NULL) {
+        long row[COLUMNS];
+        char *law = strtok(line, ",");
+        for (int i = 0; i < COLUMNS; i++) {
+            const char *cell = strtok(NULL, ",\n");
+            cr_assert_not_null(cell);
+            row[i] = (long)strtoull(cell, NULL, 10); /* wraps back for negative ones */
+        }
+        check_reference(law, row);
+        n++;
+    }
+    fclose(file);
+    cr_assert_eq(n, 400);
 }
 
 Test(calibrate, every_row_of_the_key_threshold_table_is_met)
