@@ -121,8 +121,9 @@ const struct ctl_command ctl_commands[] = {
      "journal keeps the charges and notes the reset. The dataset's cap is not reset with it (see "
      "`budget cap --reset`).",
      BIT(YES) | BIT(DRY_RUN), 2, 2, true, ctl_budget_reset},
-    {"ledger tail", "[NAME] [DATASET]", "show the newest entries of the journal", "", BIT(LINES), 0,
-     2, true, ctl_ledger_tail},
+    {"ledger tail", "[NAME] [DATASET]", "show the newest entries of the journal",
+     "With --json or --csv, and in `ledger show`, with all that is kept of each.", BIT(LINES), 0, 2,
+     true, ctl_ledger_tail},
     {"ledger show", "ENTRY", "show one entry, by its number or request id", "", 0, 1, 1, true,
      ctl_ledger_show},
     {"ledger export", "", "write the whole journal to standard output",

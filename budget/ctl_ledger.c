@@ -35,6 +35,33 @@ static bool read_last(struct ctl *ctl, uint64_t *last)
     return ok;
 }
 
+/* What fits a terminal; programs get every column. */
+static PGresult *abridged(const PGresult *entries)
+{
+    static const char *const columns[] = {"seq",      "at",    "kind",    "analyst", "dataset",
+                                          "mu2_pico", "delta", "epsilon", "state",   "note"};
+    static const int sources[] = {ENTRY_SEQ,     ENTRY_AT,       ENTRY_KIND,  ENTRY_ANALYST,
+                                  ENTRY_DATASET, ENTRY_MU2_PICO, ENTRY_DELTA, ENTRY_EPSILON,
+                                  ENTRY_STATE,   ENTRY_DETAIL};
+    enum { COLUMNS = sizeof(sources) / sizeof(sources[0]) };
+    PGresult *result = ctl_new_result(COLUMNS, columns);
+    bool ok = result != NULL;
+    for (int row = 0; ok && row < PQntuples(entries); row++) {
+        bool charge = strcmp(PQgetvalue(entries, row, ENTRY_KIND), "charge") == 0;
+        for (int column = 0; ok && column < COLUMNS; column++) {
+            bool empty = charge && sources[column] == ENTRY_DETAIL;
+            ok = ctl_set_value(result, row, column,
+                               empty ? "" : PQgetvalue(entries, row, sources[column]));
+        }
+    }
+    if (!ok) {
+        ctl_error("out of memory");
+        PQclear(result);
+        return NULL;
+    }
+    return result;
+}
+
 enum ctl_exit ctl_ledger_tail(struct ctl *ctl)
 {
     struct ledger_call call;
@@ -46,7 +73,13 @@ enum ctl_exit ctl_ledger_tail(struct ctl *ctl)
     }
     ledger_entries_call(&call, ctl->n_arguments > 0 ? ctl->arguments[0] : NULL,
                         ctl->n_arguments > 1 ? ctl->arguments[1] : NULL, 0, lines, true);
-    return ctl_show(ctl, &call, false);
+    PGresult *entries = ctl_call(ctl, &call);
+    PGresult *shown = entries && ctl->format == CTL_TABLE ? abridged(entries) : NULL;
+    bool ok = entries && (shown || ctl->format != CTL_TABLE) &&
+              ctl_print_result(ctl, shown ? shown : entries, false);
+    PQclear(entries);
+    PQclear(shown);
+    return ok ? CTL_OK : CTL_REFUSED;
 }
 
 enum ctl_exit ctl_ledger_show(struct ctl *ctl)

@@ -408,6 +408,9 @@ def test_the_journal_is_shown_from_its_end_and_by_entry(ledger):
     assert [row["mu2_pico"] for row in ledger.table("ledger", "tail", "-n", "3")] == \
         [2003, 2004, 9000]
     assert len(ledger.table("ledger", "tail")) == 8
+    lines = ledger.ctl("ledger", "tail").stdout.splitlines()
+    assert len(lines) == 9 and "note" in lines[0] and "hash" not in lines[0]
+    assert "epsilon 1" in lines[2] and "9000" in lines[8]
     assert ledger.table("ledger", "tail", "bob") == []
     entry = ledger.table("ledger", "show", request)
     assert (entry["mu2_pico"], entry["state"], entry["detail"]) == (9000, "charged", "[[]]")
