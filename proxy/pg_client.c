@@ -286,9 +286,13 @@ static void client_connect_step(struct pg_client *client)
 /* Only from the event loop: an attempt that fails at once calls back. */
 static void client_connect(struct pg_client *client)
 {
-    static const char *const keywords[] = {"dbname", "client_encoding", "fallback_application_name",
-                                           NULL};
-    const char *const values[] = {client->conninfo, "UTF8", "pgveil", NULL};
+    /* Before the connection string what it may override: a peer that vanished is noticed within a
+     * minute or two. Behind it what it may not. */
+    static const char *const keywords[] = {
+        "keepalives_idle", "keepalives_interval", "keepalives_count",          "tcp_user_timeout",
+        "dbname",          "client_encoding",     "fallback_application_name", NULL};
+    const char *const values[] = {"60",   "10",     "3", "30000", client->conninfo,
+                                  "UTF8", "pgveil", NULL};
     assert(client->state == CLIENT_OFFLINE && client->conn == NULL);
     client->conn = PQconnectStartParams(keywords, values, 1);
     client->state = CLIENT_CONNECTING;
