@@ -44,15 +44,25 @@ def program(name):
 
 
 class LedgerServer:
-    def __init__(self):
+    def __init__(self, megabytes=None):
+        """megabytes: on a file system of this size of its own; needs the right to mount one."""
         self.user = server_user()
         self.folder = tempfile.mkdtemp(prefix="ledger-")
+        self.mounted = False
+        if megabytes:
+            try:
+                subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs",
+                                self.folder], check=True, capture_output=True)
+            except (OSError, subprocess.CalledProcessError):
+                os.rmdir(self.folder)
+                raise
+            self.mounted = True
         self.data = os.path.join(self.folder, "data")
         if self.user:
             os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
         self.process = None
         self._run("initdb", "-D", self.data, "-U", "pgveil_admin", "-A", "trust", "-N",
-                  "--locale=C", "-E", "UTF8", "--no-instructions")
+                  "--locale=C", "-E", "UTF8", "--no-instructions", "--wal-segsize=1")
         self.start()
         self.execute("CREATE DATABASE ledger", database="postgres")
 
@@ -70,7 +80,7 @@ class LedgerServer:
             [f"{postgres_bin()}/postgres", "-D", self.data, "-k", self.folder,
              "-c", "listen_addresses=", "-c", "max_connections=90", "-c", "shared_buffers=16MB",
              # What is written survives the death of a process; only the machine stays up here.
-             "-c", "fsync=off",
+             "-c", "fsync=off", "-c", "max_wal_size=32MB", "-c", "min_wal_size=2MB",
              *options],
             cwd="/", stdout=log, stderr=log, stdin=subprocess.DEVNULL, **self._as_user())
         log.close()
@@ -101,10 +111,17 @@ class LedgerServer:
         if os.path.exists(pidfile):
             os.unlink(pidfile)
 
+    def restart(self):
+        if self.process.poll() is None:
+            self.kill()
+        self.start()
+
     def remove(self):
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGQUIT)  # nothing of it is kept
             self.process.wait(30)
+        if self.mounted:
+            subprocess.run(["umount", "-l", self.folder], check=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def conninfo(self, database="ledger"):

@@ -1,4 +1,6 @@
 """The ledger's rules on a real PostgreSQL server: what is charged, refused, kept and never given back."""
+import os
+import subprocess
 import threading
 import time
 import uuid
@@ -488,6 +490,42 @@ def test_kill_9_of_the_ledger_server_loses_no_confirmed_charge():
                 assert ledger.charge(1000, request=request)["outcome"] == "ok"
                 confirmed.append(request)
             assert ledger.spend() == 1000 * len(confirmed)
+        ledger.close()
+    finally:
+        server.remove()
+
+
+def test_a_full_disk_refuses_charges_and_loses_none():
+    try:
+        server = LedgerServer(megabytes=100)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no right to mount a small file system")
+    try:
+        ledger = server.fresh_ledger()
+        ledger.analyst()
+        confirmed = []
+        ballast = os.path.join(server.folder, "ballast")
+        with open(ballast, "wb") as file:
+            try:
+                while True:
+                    file.write(b"x" * 65536)
+                    file.flush()
+            except OSError:
+                pass
+        with pytest.raises(psycopg2.Error):
+            for _ in range(20000):
+                request = str(uuid.uuid4())
+                if ledger.charge(1000, request=request, detail="[[]]" + " " * 2000)["outcome"] == "ok":
+                    confirmed.append(request)
+        os.unlink(ballast)
+        server.restart()
+        ledger.reconnect()
+        kept = {row[0] for row in ledger.rows(
+            "SELECT request::text FROM pgveil.journal WHERE kind = 'charge'")}
+        assert confirmed and set(confirmed) <= kept and len(kept) <= len(confirmed) + 1
+        assert ledger.spend() == 1000 * len(kept)
+        assert ledger.charge(1000)["outcome"] == "ok"
+        ledger.ctl("ledger", "verify")
         ledger.close()
     finally:
         server.remove()
