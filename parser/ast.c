@@ -8,39 +8,87 @@
 
 #include <pg_query.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "parser/walk.h"
 
 enum { STACK_BYTES = 64 << 20 };
 
-struct run {
-    void (*work)(void *context);
+/*
+ * The thread with the large stack: started when first needed, and kept. libpg_query sets up memory
+ * and takes one of the process's few pthread keys for every thread that calls it, and gives neither
+ * back reliably, so that there must be one thread and not one for every statement.
+ */
+struct worker {
+    pthread_mutex_t calls; /* one caller at a time */
+    pthread_mutex_t mutex; /* of what follows */
+    pthread_cond_t changed;
+    void (*work)(void *context); /* NULL: idle */
     void *context;
+    pid_t process; /* whose thread it is: a child of fork has none */
 };
 
-static void *run_work(void *argument)
+static struct worker worker = {.calls = PTHREAD_MUTEX_INITIALIZER};
+
+static void *run_worker(void *argument)
 {
-    struct run *run = argument;
-    run->work(run->context);
+    (void)argument;
+    pthread_mutex_lock(&worker.mutex);
+    for (;;) {
+        while (worker.work == NULL)
+            pthread_cond_wait(&worker.changed, &worker.mutex);
+        void (*work)(void *context) = worker.work;
+        void *context = worker.context;
+        pthread_mutex_unlock(&worker.mutex);
+        work(context);
+        pthread_mutex_lock(&worker.mutex);
+        worker.work = NULL;
+        pthread_cond_broadcast(&worker.changed);
+    }
     return NULL;
+}
+
+static bool start_worker(void)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    if (pthread_mutex_init(&worker.mutex, NULL) != 0 ||
+        pthread_cond_init(&worker.changed, NULL) != 0 || pthread_attr_init(&attributes) != 0)
+        return false;
+    /* Signals are the main thread's. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    worker.work = NULL;
+    bool started = pthread_attr_setstacksize(&attributes, STACK_BYTES) == 0 &&
+                   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0 &&
+                   pthread_create(&thread, &attributes, run_worker, NULL) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (started)
+        worker.process = getpid();
+    return started;
 }
 
 bool ast_run(void (*work)(void *context), void *context)
 {
-    struct run run = {work, context};
-    pthread_attr_t attributes;
-    pthread_t thread;
-    if (pthread_attr_init(&attributes) != 0)
-        return false;
-    bool started = pthread_attr_setstacksize(&attributes, STACK_BYTES) == 0 &&
-                   pthread_create(&thread, &attributes, run_work, &run) == 0;
-    pthread_attr_destroy(&attributes);
-    if (started)
-        pthread_join(thread, NULL);
-    return started;
+    pthread_mutex_lock(&worker.calls);
+    bool running = worker.process == getpid() || start_worker();
+    if (running) {
+        pthread_mutex_lock(&worker.mutex);
+        worker.context = context;
+        worker.work = work;
+        pthread_cond_broadcast(&worker.changed);
+        while (worker.work != NULL)
+            pthread_cond_wait(&worker.changed, &worker.mutex);
+        pthread_mutex_unlock(&worker.mutex);
+    }
+    pthread_mutex_unlock(&worker.calls);
+    return running;
 }
 
 static void *arena_allocate(void *arena, size_t size)

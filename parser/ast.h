@@ -13,7 +13,8 @@
 #include "parser/arena.h"
 #include "parser/parser.h"
 
-/* Runs work(context) on a stack of 64 MB and waits for it. False where no thread could be had. */
+/* Runs work(context) on the thread with a stack of 64 MB and waits for it; not from within such
+ * work. False where the thread could not be had. */
 bool ast_run(void (*work)(void *context), void *context);
 
 enum ast_result { AST_PARSED, AST_UNPARSABLE, AST_TOO_LARGE };

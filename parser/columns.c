@@ -166,7 +166,9 @@ static bool set_location(void *context, const ProtobufCFieldDescriptor *field,
 {
     const ProtobufCMessageDescriptor *type = (*child)->descriptor;
     (void)field;
-    for (unsigned i = 0; i < type->n_fields; i++)
+    bool is_node =
+        type == &pg_query__node__descriptor; /* has hundreds of fields, and no location */
+    for (unsigned i = 0; i < type->n_fields && !is_node; i++)
         if (strcmp(type->fields[i].name, "location") == 0)
             memcpy((char *)*child + type->fields[i].offset, context, sizeof(int32_t));
     return walk_children(*child, set_location, context);

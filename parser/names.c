@@ -34,6 +34,8 @@ int names_find(const struct statement_name *names, size_t n, const PgQuery__Rang
 
 PgQuery__WithClause *names_with_clause(ProtobufCMessage *message)
 {
+    if (message->descriptor == &pg_query__node__descriptor)
+        return NULL;
     for (unsigned i = 0; i < message->descriptor->n_fields; i++) {
         const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
         if (field->descriptor != &pg_query__with_clause__descriptor ||

@@ -52,7 +52,9 @@ static bool find_location(void *context, const ProtobufCFieldDescriptor *field,
     (void)field;
     int *found = context;
     const ProtobufCMessageDescriptor *type = (*child)->descriptor;
-    for (unsigned i = 0; i < type->n_fields; i++) {
+    bool is_node =
+        type == &pg_query__node__descriptor; /* has hundreds of fields, and no location */
+    for (unsigned i = 0; i < type->n_fields && !is_node; i++) {
         if (strcmp(type->fields[i].name, "location") != 0)
             continue;
         int32_t location;

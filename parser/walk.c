@@ -25,6 +25,19 @@ static bool oneof_unset(const ProtobufCMessage *message, const ProtobufCFieldDes
     return set != field->id;
 }
 
+/* The fields to look at. A Node is one union of hundreds: only its set member. */
+static void field_range(const ProtobufCMessage *message, unsigned *first, unsigned *end)
+{
+    *first = 0;
+    *end = message->descriptor->n_fields;
+    if (message->descriptor != &pg_query__node__descriptor)
+        return;
+    const ProtobufCFieldDescriptor *set = protobuf_c_message_descriptor_get_field(
+        message->descriptor, (unsigned)((const PgQuery__Node *)message)->node_case);
+    *first = set == NULL ? 0 : (unsigned)(set - message->descriptor->fields);
+    *end = set == NULL ? 0 : *first + 1;
+}
+
 static size_t scalar_size(const ProtobufCFieldDescriptor *field)
 {
     switch (field->type) {
@@ -56,9 +69,10 @@ static size_t scalar_size(const ProtobufCFieldDescriptor *field)
 
 bool walk_children(ProtobufCMessage *message, walk_child *call, void *context)
 {
-    const ProtobufCMessageDescriptor *type = message->descriptor;
-    for (unsigned i = 0; i < type->n_fields; i++) {
-        const ProtobufCFieldDescriptor *field = &type->fields[i];
+    unsigned first, end;
+    field_range(message, &first, &end);
+    for (unsigned i = first; i < end; i++) {
+        const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
         if (field->type != PROTOBUF_C_TYPE_MESSAGE || oneof_unset(message, field))
             continue;
         void *place = (char *)message + field->offset;
@@ -84,8 +98,9 @@ bool walk_children(ProtobufCMessage *message, walk_child *call, void *context)
 /* Where a node stood in the text says nothing about what it means. */
 static bool is_position(const ProtobufCFieldDescriptor *field)
 {
-    return strcmp(field->name, "location") == 0 || strcmp(field->name, "stmt_location") == 0 ||
-           strcmp(field->name, "stmt_len") == 0;
+    return field->type == PROTOBUF_C_TYPE_INT32 &&
+           (strcmp(field->name, "location") == 0 || strcmp(field->name, "stmt_location") == 0 ||
+            strcmp(field->name, "stmt_len") == 0);
 }
 
 static bool equal_strings(const char *a, const char *b)
@@ -123,7 +138,12 @@ bool walk_equal(const ProtobufCMessage *a, const ProtobufCMessage *b)
         return a == b;
     if (a->descriptor != b->descriptor)
         return false;
-    for (unsigned i = 0; i < a->descriptor->n_fields; i++) {
+    unsigned first, end, other_first, other_end;
+    field_range(a, &first, &end);
+    field_range(b, &other_first, &other_end);
+    if (first != other_first || end != other_end)
+        return false;
+    for (unsigned i = first; i < end; i++) {
         const ProtobufCFieldDescriptor *field = &a->descriptor->fields[i];
         if (is_position(field))
             continue;
@@ -202,7 +222,9 @@ ProtobufCMessage *walk_copy(struct arena *arena, const ProtobufCMessage *message
 {
     ProtobufCMessage *copy = arena_alloc(arena, message->descriptor->sizeof_message);
     memcpy(copy, message, message->descriptor->sizeof_message);
-    for (unsigned i = 0; i < message->descriptor->n_fields; i++) {
+    unsigned first, end;
+    field_range(message, &first, &end);
+    for (unsigned i = first; i < end; i++) {
         const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
         if (oneof_unset(message, field))
             continue;

@@ -1,8 +1,11 @@
 #include "parser/ast.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "parser/walk.h"
 
@@ -206,4 +209,35 @@ Test(ast, a_difference_is_seen_wherever_it_is)
     const PgQuery__ParseResult *b = ast_parse_own(arena, "  SELECT  a , b\nFROM t");
     cr_expect(walk_equal(&a->base, &b->base), "blanks do not count");
     arena_free(arena);
+}
+
+static void parse_something(void *context)
+{
+    const char *limit;
+    *(int *)context += parse("SELECT 1", &limit) == AST_PARSED;
+}
+
+Test(ast, thousands_of_calls_take_no_more_keys_and_threads_than_one)
+{
+    int done = 0;
+    pthread_key_t before, after;
+    cr_assert(ast_run(parse_something, &done));
+    cr_assert_eq(pthread_key_create(&before, NULL), 0);
+    for (int i = 0; i < 3000; i++)
+        cr_assert(ast_run(parse_something, &done));
+    cr_expect_eq(done, 3001);
+    cr_assert_eq(pthread_key_create(&after, NULL), 0);
+    cr_expect_eq(after, before + 1);
+}
+
+Test(ast, a_child_of_fork_gets_a_thread_of_its_own)
+{
+    int done = 0, status = -1;
+    cr_assert(ast_run(parse_something, &done));
+    pid_t child = fork();
+    if (child == 0)
+        _exit(ast_run(parse_something, &done) && done == 2 ? 7 : 8);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect(WIFEXITED(status));
+    cr_expect_eq(WEXITSTATUS(status), 7);
 }
