@@ -62,8 +62,8 @@ static pid_t spawn(const char *name, const char *const *arguments)
     pid_t pid = fork();
     if (pid != 0)
         return pid;
-    prctl(PR_SET_PDEATHSIG, SIGINT);
     drop_root();
+    prctl(PR_SET_PDEATHSIG, SIGINT); /* after the change of user, which clears it */
     if (chdir("/") != 0 || freopen("/dev/null", "w", stdout) == NULL ||
         (strcmp(name, "postgres") == 0 && freopen("/dev/null", "w", stderr) == NULL))
         _exit(126);
