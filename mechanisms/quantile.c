@@ -230,7 +230,14 @@ bool dp_best_bin(const struct dp_quantile_plan *plan, const uint64_t *weights, s
         return false;
     }
     struct draw draw = whole(plan, below, n_bins, rank);
-    *bin = (uint32_t)best_bin(&draw);
+    size_t best = best_bin(&draw);
+    *bin = (uint32_t)best;
+    for (size_t i = best; i < n_bins && score(&draw, i) == score(&draw, best); i++) {
+        if (weights[i] > 0) {
+            *bin = (uint32_t)i;
+            break;
+        }
+    }
     free_below(below, n_bins);
     return true;
 }

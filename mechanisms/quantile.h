@@ -63,7 +63,8 @@ bool dp_draw_quantiles(const struct dp_rng *rng, const struct dp_quantile_plan *
                        const uint64_t *weights, size_t n_bins, const struct dp_rank *ranks,
                        uint32_t *bins);
 
-/* The bin of the best score, exactly and without noise: for tests. False without memory. */
+/* The bin of the best score, exactly and without noise, and among equals the first that holds any
+ * weight: for tests. False without memory. */
 bool dp_best_bin(const struct dp_quantile_plan *plan, const uint64_t *weights, size_t n_bins,
                  const struct dp_rank *rank, uint32_t *bin);
 

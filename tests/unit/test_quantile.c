@@ -260,5 +260,9 @@ Test(quantile, the_best_bin_is_the_exact_quantile)
     const struct dp_rank last = {.numerator = 1, .denominator = 1, .units_offset = -1};
     cr_assert(dp_best_bin(&plan, weights, 5, &last, &bin));
     cr_expect_eq(bin, 4);
+    const uint64_t apart[6] = {1, 0, 0, 1, 0, 1};
+    const struct dp_rank median = {.numerator = 1, .denominator = 2};
+    cr_assert(dp_best_bin(&plan, apart, 6, &median, &bin));
+    cr_expect_eq(bin, 3, "a bin of the data where empty ones are as good");
     cr_expect(dp_extreme_offset(&plan, 4096) > 0);
 }
