@@ -7,9 +7,10 @@ start_protected_server() {
     as_server_user mkdir -p -m 700 "$RUN/protected" || die "cannot write to $RUN"
     as_server_user "$bin/initdb" -D "$RUN/protected/data" -U postgres -A trust -E UTF8 \
         --locale=C.UTF-8 --no-sync >"$RUN/initdb.log" 2>&1 || show_log "$RUN/initdb.log"
-    as_server_user setsid "$bin/postgres" -D "$RUN/protected/data" -k "$RUN/protected" \
-        -c listen_addresses= -c fsync=off -c shared_buffers=64MB -c max_connections=40 \
-        -c logging_collector=off 9>&- </dev/null >"$RUN/protected.log" 2>&1 &
+    (cd / && exec "${AS_SERVER_USER[@]}" setsid "$bin/postgres" -D "$RUN/protected/data" \
+        -k "$RUN/protected" -c listen_addresses= -c fsync=off -c shared_buffers=64MB \
+        -c max_connections=40 -c logging_collector=off) \
+        9>&- </dev/null >"$RUN/protected.log" 2>&1 &
     wait_for protected_answers "$RUN/protected.log" "the protected server"
 }
 
@@ -76,7 +77,8 @@ END
 pgveil_listens() { grep -q 'listening on ' "$RUN/pgveil.log" 2>/dev/null; }
 
 start_pgveil() {
-    as_server_user setsid "$RUN/bin/pgveil" -c "$RUN/pgveil.json" 9>&- </dev/null >"$RUN/pgveil.log" 2>&1 &
+    (cd / && exec "${AS_SERVER_USER[@]}" setsid "$RUN/bin/pgveil" -c "$RUN/pgveil.json") \
+        9>&- </dev/null >"$RUN/pgveil.log" 2>&1 &
     wait_for pgveil_listens "$RUN/pgveil.log" pgveil
     PORT=$(sed -n 's/.*listening on .*:\([0-9][0-9]*\).*/\1/p' "$RUN/pgveil.log" | head -1)
     [ -n "$PORT" ] || show_log "$RUN/pgveil.log"

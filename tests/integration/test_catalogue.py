@@ -84,6 +84,7 @@ def test_completion_finds_tables_and_columns(analyst):
 
 def test_tab_completion_in_a_terminal(analyst):
     """psql itself, on a terminal, completes a table's name."""
+    processes.skip_without_terminals()
     script = ("import os,pty,sys,time\n"
               "pid, fd = pty.fork()\n"
               "if pid == 0: os.execvp('psql', ['psql', '-X', sys.argv[1]])\n"

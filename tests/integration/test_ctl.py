@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from harness.processes import skip_without_terminals
 from ledger_server import LedgerServer, program
 
 
@@ -147,6 +148,7 @@ def test_without_a_terminal_a_password_must_come_from_somewhere(ledger):
 
 def on_terminal(ledger, arguments, answers):
     """Runs pgveilctl with a terminal of its own; what it showed and its exit code."""
+    skip_without_terminals()
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(program("pgveilctl"), [program("pgveilctl"), *arguments, "--server",

@@ -8,7 +8,7 @@ PACKAGES_BUILD=(gcc libc6-dev make pkg-config libevent-dev libjansson-dev libpq-
     libprotobuf-c-dev libpg-query-dev)
 PACKAGES_RUN=(postgresql-15 util-linux)
 PACKAGES_TEST=(libcriterion-dev python3-pytest python3-psycopg2 python3-psycopg openssl binutils
-    clang-format)
+    procps clang-format)
 
 say() { printf '%s\n' "$*" >&2; }
 die() {
@@ -69,16 +69,16 @@ install_packages() {
 
 # PostgreSQL refuses to run as root. As root, servers run as the user that Debian's package makes.
 SERVER_USER=$(id -un)
-[ "$(id -u)" = 0 ] && SERVER_USER=postgres
+AS_SERVER_USER=(env)
+if [ "$(id -u)" = 0 ]; then
+    SERVER_USER=postgres
+    AS_SERVER_USER=(setpriv --reuid=postgres --regid=postgres --init-groups
+        env HOME=/ USER=postgres LOGNAME=postgres)
+fi
 
 # Runs a command as the servers' user, in a folder that this user can read.
 as_server_user() (
-    cd / || exit 1
-    if [ "$(id -u)" = 0 ]; then
-        exec setpriv --reuid="$SERVER_USER" --regid="$SERVER_USER" --init-groups \
-            env HOME=/ USER="$SERVER_USER" LOGNAME="$SERVER_USER" "$@"
-    fi
-    exec "$@"
+    cd / && exec "${AS_SERVER_USER[@]}" "$@"
 )
 
 # The newest installed server whose twin pgveil can be; POSTGRES_BIN chooses another.

@@ -8,6 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[3]
 BUILD = ROOT / os.environ.get("PGVEIL_BUILD", "build/sanitize")
 
@@ -115,6 +117,15 @@ def pids_below(folder, word=""):
         if f"{folder}/" in command and word in command:
             found.append(int(entry.name))
     return found
+
+
+def skip_without_terminals():
+    """A bare root without /dev/pts has none."""
+    try:
+        for terminal in os.openpty():
+            os.close(terminal)
+    except OSError as error:
+        pytest.skip(f"no terminals here: {error}")
 
 
 def end_all_below(folder):
