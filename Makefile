@@ -54,7 +54,7 @@ $(OUT)/pgveilctl: $(OUT)/budget/ctl_main.o $(patsubst %,$(OUT)/lib%.a,budget con
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
-	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS_ALL) -MD -MP -c -o $@ $<
 
 # A file of SQL text as a C string, so that the program needs no file beside it.
 build/include/%.sql.h: %.sql

@@ -4,102 +4,153 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PICO_SCALE = 12 };
+enum { PICO_SCALE = 12, NANO_SCALE = 9 };
 
 static double share(uint64_t part, uint64_t whole)
 {
     return whole > 0 ? (double)part / (double)whole : 1;
 }
 
-static uint64_t price_of(const struct dp_charge *charge, const struct ledger_account *account)
+static bool counts_epsilon(const struct ledger_account *account)
 {
-    return charge->mu2_pico > account->minimum_mu2_pico ? charge->mu2_pico
-                                                        : account->minimum_mu2_pico;
+    return strcmp(account->cap_mode, "pure") == 0;
 }
 
-static const char *mu2_text(struct arena *arena, uint64_t pico)
+static const char *units_text(struct arena *arena, uint64_t units, int scale)
 {
-    struct dp_decimal value = {.digits = (__int128)pico, .scale = PICO_SCALE};
+    struct dp_decimal value = {.digits = (__int128)units, .scale = scale};
     char text[DP_DECIMAL_TEXT_MAX];
     value = dp_decimal_normalize(&value);
     dp_decimal_print(&value, text);
     return arena_strdup(arena, text);
 }
 
-/* What is left of the own grant: by the Gaussian-DP filter, or by summing epsilon where that leaves
+/* A price in the account's own currency: mu^2, or the sum of epsilons. */
+struct price {
+    double share;
+    const char *text;
+};
+
+static struct price price_text(struct arena *arena, const struct ledger_account *account,
+                               uint64_t mu2_pico, dp_nano epsilon)
+{
+    struct price price;
+    if (counts_epsilon(account)) {
+        price.share = share(epsilon, account->epsilon_cap);
+        price.text = arena_printf(arena, "epsilon %s", units_text(arena, epsilon, NANO_SCALE));
+    } else {
+        price.share = share(mu2_pico, account->mu2_cap_pico);
+        price.text = arena_printf(arena, "mu^2 %s", units_text(arena, mu2_pico, PICO_SCALE));
+    }
+    return price;
+}
+
+static uint64_t least_mu2(const struct dp_charge *charge, const struct ledger_account *account)
+{
+    if (charge->mu2_pico == 0)
+        return 0;
+    return charge->mu2_pico > account->minimum_mu2_pico ? charge->mu2_pico
+                                                        : account->minimum_mu2_pico;
+}
+
+/* What is left of the own grant: by the filter of its mode, or by summing epsilon where that leaves
  * more and every charge so far was pure. */
 static double remaining_share(const struct ledger_account *account)
 {
+    double pure = 1 - share(account->epsilon_spent, account->epsilon_cap);
     double left = 1 - share(account->mu2_spent_pico, account->mu2_cap_pico);
-    if (account->all_pure && account->epsilon_cap > 0) {
-        double pure = 1 - share(account->epsilon_spent, account->epsilon_cap);
-        left = pure > left ? pure : left;
-    }
+    if (counts_epsilon(account) || (account->all_pure && account->epsilon_cap > 0 && pure > left))
+        left = pure;
     return left < 0 ? 0 : left;
 }
 
-const char *budget_notice(struct arena *arena, const struct ledger_account *after)
+const char *budget_notice(struct arena *arena, const struct dp_charge *charge,
+                          const struct ledger_account *after)
 {
-    return arena_printf(arena,
-                        "this statement cost %.4g %% of your budget (mu^2 %s); %.4g %% remains",
-                        100 * share(after->booked_mu2_pico, after->mu2_cap_pico),
-                        mu2_text(arena, after->booked_mu2_pico), 100 * remaining_share(after));
+    struct price price = price_text(arena, after, after->booked_mu2_pico, charge->epsilon);
+    return arena_printf(arena, "this statement cost %.4g %% of your budget (%s); %.4g %% remains",
+                        100 * price.share, price.text, 100 * remaining_share(after));
 }
 
-void budget_refusal(const struct dp_charge *charge, const struct ledger_account *account,
-                    enum ledger_outcome outcome, struct refusal *refusal)
+static void refuse_account(const struct ledger_account *account, enum ledger_outcome outcome,
+                           struct refusal *refusal)
 {
-    memset(refusal, 0, sizeof *refusal);
-    bool shared = strcmp(account->refused_by, "dataset") == 0;
     if (outcome == LEDGER_FROZEN) {
-        strcpy(refusal->sqlstate, "53400");
-        snprintf(refusal->message, sizeof refusal->message, "%s is frozen",
-                 shared ? "the dataset's account" : "your account");
-        strcpy(refusal->hint, "Ask the DBA to look at it (pgveilctl).");
-        return;
-    }
-    if (outcome == LEDGER_NO_ACCOUNT) {
-        strcpy(refusal->sqlstate, "53400");
+        snprintf(refusal->message, sizeof refusal->message, "%s account is frozen",
+                 account->refused_by[0] == '\0' || strcmp(account->refused_by, "analyst") == 0
+                     ? "your"
+                     : "the shared");
+        strcpy(refusal->hint, "Ask the DBA to look at it (pgveilctl budget show).");
+    } else {
         strcpy(refusal->message, "no privacy budget was granted to you on this dataset");
         strcpy(refusal->hint, "Ask the DBA for one (pgveilctl budget grant).");
-        return;
     }
+}
+
+static const char *whose_budget(const struct ledger_account *account)
+{
+    if (strcmp(account->refused_by, "dataset") == 0)
+        return "the budget that all analysts of this dataset share does not suffice for this "
+               "statement";
+    if (strcmp(account->refused_by, "group") == 0)
+        return "the budget that your group of analysts shares does not suffice for this statement";
+    return "the privacy budget does not suffice for this statement";
+}
+
+/* Only the accounts that the ledger shows to this analyst have numbers: the own one and the
+ * dataset's. */
+static void tell_remainder(struct arena *arena, const struct dp_charge *charge,
+                           const struct ledger_account *account, struct refusal *refusal)
+{
     struct ledger_account of = *account;
-    if (shared) {
+    if (strcmp(account->refused_by, "dataset") == 0) {
         of.mu2_cap_pico = account->dataset_mu2_cap_pico;
         of.mu2_spent_pico = account->dataset_mu2_spent_pico;
         of.all_pure = false;
     }
-    strcpy(refusal->sqlstate, "53400");
-    strcpy(refusal->message, shared ? "the budget that all analysts of this dataset share does not "
-                                      "suffice for this statement"
-                                    : "the privacy budget does not suffice for this statement");
-    char price[DP_DECIMAL_TEXT_MAX], left[DP_DECIMAL_TEXT_MAX];
-    struct dp_decimal value = {.digits = (__int128)price_of(charge, account), .scale = PICO_SCALE};
-    dp_decimal_print(&value, price);
-    value.digits =
-        of.mu2_cap_pico > of.mu2_spent_pico ? (__int128)(of.mu2_cap_pico - of.mu2_spent_pico) : 0;
-    dp_decimal_print(&value, left);
+    struct price price = price_text(arena, &of, least_mu2(charge, account), charge->epsilon);
+    if (strcmp(account->refused_by, "group") == 0) {
+        snprintf(refusal->detail, sizeof refusal->detail,
+                 "The statement costs %s. Nothing was charged.", price.text);
+        return;
+    }
+    uint64_t mu2 = of.mu2_cap_pico > of.mu2_spent_pico ? of.mu2_cap_pico - of.mu2_spent_pico : 0;
+    dp_nano epsilon = of.epsilon_cap > of.epsilon_spent ? of.epsilon_cap - of.epsilon_spent : 0;
+    struct price left = price_text(arena, &of, mu2, epsilon);
     snprintf(refusal->detail, sizeof refusal->detail,
-             "The statement costs %.4g %% of the budget (mu^2 %s), %.4g %% remains (mu^2 %s). "
-             "Nothing was charged.",
-             100 * share(price_of(charge, account), of.mu2_cap_pico), price,
-             100 * remaining_share(&of), left);
+             "The statement costs %.4g %% of the budget (%s), %.4g %% remains (%s). Nothing was "
+             "charged.",
+             100 * price.share, price.text, 100 * remaining_share(&of), left.text);
+}
+
+void budget_refusal(struct arena *arena, const struct dp_charge *charge,
+                    const struct ledger_account *account, enum ledger_outcome outcome,
+                    struct refusal *refusal)
+{
+    memset(refusal, 0, sizeof *refusal);
+    strcpy(refusal->sqlstate, "53400");
+    if (outcome != LEDGER_EXCEEDED) {
+        refuse_account(account, outcome, refusal);
+        return;
+    }
+    snprintf(refusal->message, sizeof refusal->message, "%s", whose_budget(account));
+    tell_remainder(arena, charge, account, refusal);
     snprintf(refusal->hint, sizeof refusal->hint,
              "SET dp.epsilon to a smaller value, or ask for less at once%s%s.",
-             of.window_ends[0] ? "; the budget's window ends at " : "", of.window_ends);
+             account->window_ends[0] ? "; the budget's window ends at " : "", account->window_ends);
 }
 
 void budget_explain(struct arena *arena, const struct dp_charge *charge,
                     const struct ledger_account *account, const char *lines[2])
 {
-    uint64_t price = charge->mu2_pico > 0 ? price_of(charge, account) : 0;
+    uint64_t booked = least_mu2(charge, account);
+    struct price price = price_text(arena, account, booked, charge->epsilon);
     struct ledger_account after = *account;
-    after.mu2_spent_pico += price;
+    after.mu2_spent_pico += booked;
     after.epsilon_spent += charge->pure ? charge->epsilon : 0;
-    after.all_pure = account->all_pure && (charge->pure || price == 0);
-    lines[0] = arena_printf(arena, "Price: %.4g %% of the budget (mu^2 %s)",
-                            100 * share(price, account->mu2_cap_pico), mu2_text(arena, price));
+    after.all_pure = account->all_pure && (charge->pure || booked == 0);
+    lines[0] =
+        arena_printf(arena, "Price: %.4g %% of the budget (%s)", 100 * price.share, price.text);
     lines[1] = arena_printf(arena, "Budget: %.4g %% remains before, %.4g %% after",
                             100 * remaining_share(account), 100 * remaining_share(&after));
 }
@@ -107,19 +158,29 @@ void budget_explain(struct arena *arena, const struct dp_charge *charge,
 const char *budget_explain_json(struct arena *arena, const struct dp_charge *charge,
                                 const struct ledger_account *account)
 {
-    uint64_t price = charge->mu2_pico > 0 ? price_of(charge, account) : 0;
     return arena_printf(arena,
                         "{\"price_mu2_pico\": %" PRIu64 ", \"spent_mu2_pico\": %" PRIu64
                         ", \"cap_mu2_pico\": %" PRIu64 "}",
-                        price, account->mu2_spent_pico, account->mu2_cap_pico);
+                        least_mu2(charge, account), account->mu2_spent_pico, account->mu2_cap_pico);
+}
+
+/* How many ungrouped counts at this epsilon are left. */
+static const char *queries_left(struct arena *arena, const struct ledger_account *account,
+                                dp_nano epsilon)
+{
+    uint64_t remaining = ledger_account_remaining_mu2(account), each = 0;
+    if (counts_epsilon(account)) {
+        remaining = account->epsilon_cap - account->epsilon_spent;
+        each = account->epsilon_cap > account->epsilon_spent ? epsilon : 0;
+    } else if (!dp_mu2_cap(epsilon, account->delta_conv, &each)) {
+        each = 0;
+    }
+    return each > 0 ? arena_printf(arena, "%" PRIu64, remaining / each) : NULL;
 }
 
 void budget_row(struct arena *arena, const struct ledger_account *account, dp_nano epsilon,
                 const char *cells[BUDGET_COLUMNS])
 {
-    uint64_t remaining = ledger_account_remaining_mu2(account);
-    uint64_t each = 0;
-    bool priced = dp_mu2_cap(epsilon, account->delta_conv, &each) && each > 0;
     double left = remaining_share(account);
     cells[0] = arena_strdup(arena, account->dataset);
     cells[1] = arena_strdup(arena, account->epsilon);
@@ -129,5 +190,5 @@ void budget_row(struct arena *arena, const struct ledger_account *account, dp_na
     cells[5] = arena_printf(arena, "%" PRIu64, account->mu2_spent_pico);
     cells[6] = arena_printf(arena, "%" PRIu64, account->mu2_cap_pico);
     cells[7] = account->window_ends[0] ? arena_strdup(arena, account->window_ends) : NULL;
-    cells[8] = priced ? arena_printf(arena, "%" PRIu64, remaining / each) : NULL;
+    cells[8] = queries_left(arena, account, epsilon);
 }

@@ -12,10 +12,12 @@
 enum { BUDGET_COLUMNS = 9, HISTORY_COLUMNS = 7 };
 
 /* "cost 0.53 % of the budget (mu^2 0.000299); 98.20 % remains": after a charge. */
-const char *budget_notice(struct arena *arena, const struct ledger_account *after);
+const char *budget_notice(struct arena *arena, const struct dp_charge *charge,
+                          const struct ledger_account *after);
 /* 53400, with the price and what remains. */
-void budget_refusal(const struct dp_charge *charge, const struct ledger_account *account,
-                    enum ledger_outcome outcome, struct refusal *refusal);
+void budget_refusal(struct arena *arena, const struct dp_charge *charge,
+                    const struct ledger_account *account, enum ledger_outcome outcome,
+                    struct refusal *refusal);
 /* Two lines for EXPLAIN: the price as a share, and the budget before and after. */
 void budget_explain(struct arena *arena, const struct dp_charge *charge,
                     const struct ledger_account *account, const char *lines[2]);

@@ -317,9 +317,10 @@ static void notice(struct statement_run *run)
     if (run->plan->charge.mu2_pico == 0 || run->plan->shape == PLAN_EXPLAIN || run->plan->probe ||
         !settings_want_notice(&run->flight))
         return;
-    struct wire_report report = {.severity = "NOTICE",
-                                 .sqlstate = "00000",
-                                 .message = budget_notice(run->arena, &run->session->account)};
+    struct wire_report report = {
+        .severity = "NOTICE",
+        .sqlstate = "00000",
+        .message = budget_notice(run->arena, &run->plan->charge, &run->session->account)};
     wire_report(session_to_client(run->session), &report);
 }
 
@@ -470,7 +471,7 @@ static void on_charged(struct statement_run *run, const PGresult *result)
     case LEDGER_EXCEEDED:
     case LEDGER_NO_ACCOUNT:
     case LEDGER_FROZEN:
-        budget_refusal(&run->plan->charge, &session->account, outcome, &refusal);
+        budget_refusal(run->arena, &run->plan->charge, &session->account, outcome, &refusal);
         fail(run, &refusal);
         return;
     case LEDGER_FAILED: /* perhaps charged: asked again under the same identity, charged once */
