@@ -13,6 +13,8 @@
  *   aggregate.c    aggregates -> measures that share
  *   bounding.c     which bounds the measurement enforces, and the sensitivity that they give
  *   price.c        shares of the budget, grids, noise
+ *   mechanism.c    Laplace or Gaussian; accuracy.c: the noise that an error allows
+ *   interval.c     how far an answer may be off
  *   measurement.c  the SQL of a release
  *   final.c        the relation of a release in the final statement
  *   explain.c      the plan in words; fingerprint.c: its identity
@@ -109,10 +111,12 @@ struct join {
     named_node_list columns; /* JOIN_DERIVED: its columns; else those merged by USING */
 };
 
-/* Two columns that are equal in every row that is kept. */
+/* Two columns that are equal in every row that is kept and in which a relation of the set (a bit
+ * each) is not null-extended: the condition of an outer join says nothing about its preserved side. */
 struct equality {
     size_t relation[2];
     int column[2];
+    unsigned holds_for;
 };
 typedef VECTOR(struct equality) equality_list;
 
@@ -186,6 +190,12 @@ struct level_aggregate {
     size_t uses; /* places in the statement */
 };
 
+/* A column about an aggregate's error (interval.h). */
+struct level_interval {
+    size_t aggregate;
+    int what; /* enum interval_kind */
+};
+
 /* What the measurement enforces. */
 struct bounding {
     uint64_t cut;         /* rows of a unit that are kept; 0: not cut */
@@ -210,7 +220,10 @@ struct level {
     size_t n_measures;
     struct level_measure measures[MEASURES_MAX];
     VECTOR(struct level_aggregate) aggregates;
+    VECTOR(struct level_interval) intervals;
     struct bounding bounding;
+    bool laplace;      /* its mechanism */
+    dp_nano epsilon;   /* what it costs; with Gaussian noise by mu_max(epsilon, delta_conv) */
     const char *alias; /* of the release in the final statement */
     struct release *release;
     unsigned first_param;

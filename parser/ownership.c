@@ -10,6 +10,15 @@
 #include "parser/compile_internal.h"
 #include "parser/node.h"
 
+#define ALL_RELATIONS (~0u)
+
+static unsigned relations_of(const struct join *join)
+{
+    if (join->kind == JOIN_NONE)
+        return 1u << join->relation;
+    return relations_of(join->left) | (join->right == NULL ? 0 : relations_of(join->right));
+}
+
 static const struct catalog_table *table_of(const struct level *level, size_t relation)
 {
     return level->source.relations[relation].table;
@@ -20,7 +29,8 @@ static bool is_private(const struct level *level, size_t relation)
     return !table_of(level, relation)->is_public;
 }
 
-static void add_equalities(const struct level *level, const node_list *nodes, equality_list *out)
+static void add_equalities(const struct level *level, const node_list *nodes, unsigned holds_for,
+                           equality_list *out)
 {
     for (size_t i = 0; i < nodes->n; i++) {
         const PgQuery__Node *node = nodes->items[i];
@@ -28,7 +38,7 @@ static void add_equalities(const struct level *level, const node_list *nodes, eq
             node->a_expr->kind != PG_QUERY__A__EXPR__KIND__AEXPR_OP)
             continue;
         const char *name = node_operator(node->a_expr);
-        struct equality equality;
+        struct equality equality = {.holds_for = holds_for};
         if (name != NULL && strcmp(name, "=") == 0 && node->a_expr->lexpr != NULL &&
             node->a_expr->rexpr != NULL &&
             from_column(level, node->a_expr->lexpr, &equality.relation[0], &equality.column[0]) &&
@@ -77,7 +87,7 @@ static void gather(const struct level *level, const struct join *join, struct bl
     }
     gather(level, join->left, block);
     gather(level, join->right, block);
-    add_equalities(level, &join->on, &block->equalities);
+    add_equalities(level, &join->on, ALL_RELATIONS, &block->equalities);
 }
 
 static bool refuse_untied(struct level *level, size_t a, size_t b, int location)
@@ -106,7 +116,7 @@ static bool outer_owner(struct level *level, const struct join *join, const equa
 {
     unsigned left = private_of(level, join->left), right = private_of(level, join->right);
     equality_list on = {0};
-    add_equalities(level, &join->on, &on);
+    add_equalities(level, &join->on, relations_of(join->right), &on);
     if (right == 0)
         return one_owner(level, join->left, above);
     if (left == 0)
@@ -219,7 +229,8 @@ static void all_equalities(const struct level *level, const struct join *join, e
     all_equalities(level, join->left, out);
     if (join->right != NULL)
         all_equalities(level, join->right, out);
-    add_equalities(level, &join->on, out);
+    unsigned holds_for = join->kind == JOIN_LEFT ? relations_of(join->right) : ALL_RELATIONS;
+    add_equalities(level, &join->on, holds_for, out);
 }
 
 /* Columns of the relation that equal columns of relations in the set. */
@@ -230,7 +241,8 @@ static bool covered(const struct catalog_unique *unique, const equality_list *eq
         bool found = false;
         for (size_t e = 0; e < equalities->n && !found; e++)
             for (int side = 0; side < 2; side++)
-                found |= equalities->items[e].relation[side] == relation &&
+                found |= (equalities->items[e].holds_for & (1u << relation)) != 0 &&
+                         equalities->items[e].relation[side] == relation &&
                          equalities->items[e].column[side] == unique->columns[k] &&
                          (known & (1u << equalities->items[e].relation[1 - side])) != 0;
         if (!found)
@@ -243,7 +255,8 @@ static bool touches(const equality_list *equalities, size_t relation, unsigned k
 {
     for (size_t e = 0; e < equalities->n; e++)
         for (int side = 0; side < 2; side++)
-            if (equalities->items[e].relation[side] == relation &&
+            if ((equalities->items[e].holds_for & (1u << relation)) != 0 &&
+                equalities->items[e].relation[side] == relation &&
                 (known & (1u << equalities->items[e].relation[1 - side])) != 0)
                 return true;
     return false;
@@ -266,10 +279,10 @@ static bool refuse_work(struct level *level, size_t relation)
     return compile_refuse(
         c, level->source.ranges[relation]->location, "0A000", "the join may repeat rows too often",
         arena_printf(c->arena,
-                     "Public table \"%s\" can repeat one person's rows more often than the "
-                     "limit allows.",
+                     "Joined with \"%s\", one person's rows can be more than the limit allows.",
                      level->source.relations[relation].alias),
-        "Join the public table on all columns of a unique key.");
+        "Join public tables on all columns of a unique key, and private tables on more columns than "
+        "the unit.");
 }
 
 /* How often public tables may repeat a row, and whether the conditions tie them to the rest. */
@@ -279,9 +292,11 @@ static bool find_fan_out(struct level *level)
     struct compile *c = level->compile;
     equality_list equalities = {0};
     all_equalities(level, source->root, &equalities);
-    add_equalities(level, &source->where_nodes, &equalities);
+    add_equalities(level, &source->where_nodes, ALL_RELATIONS, &equalities);
     unsigned known = private_of(level, source->root), all = (1u << source->n_relations) - 1;
     uint64_t work = source->rows == 0 ? 1 : source->rows;
+    if (work > c->request->settings->work_max && (known & (known - 1)) != 0)
+        return refuse_work(level, source->unit_relation);
     while (known != all) {
         size_t next = RELATIONS_MAX;
         const struct catalog_unique *unique = NULL;
@@ -366,7 +381,7 @@ static bool find_root(struct level *level)
 bool ownership_find(struct level *level)
 {
     equality_list where = {0};
-    add_equalities(level, &level->source.where_nodes, &where);
+    add_equalities(level, &level->source.where_nodes, ALL_RELATIONS, &where);
     return find_root(level) && one_owner(level, level->source.root, &where) && find_rows(level) &&
            find_fan_out(level);
 }

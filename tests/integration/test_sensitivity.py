@@ -32,6 +32,9 @@ STATEMENTS["clinic"] += [
     "SELECT sum(cost - 2500) FILTER (WHERE minutes > 30), count(DISTINCT patient_id) FILTER (WHERE"
     " minutes > 30) FROM visits",
     "SELECT sum(least(greatest(id, -3), -1)) FROM visits",
+    "SELECT c.chapter, count(*), sum(p.age) FROM patients p JOIN icd_codes c ON c.code <> p.city AND"
+    " c.chapter = p.sex LEFT JOIN icd_codes d ON c.code = p.sex AND d.code = p.sex GROUP BY 1",
+    "SELECT d.chapter, count(*) FROM visits v LEFT JOIN icd_codes d ON d.code = v.code GROUP BY 1",
     "SELECT DISTINCT note FROM visits",
     "SELECT \"Ward No\", sex, sum(minutes) FROM visits JOIN patients ON patient_id = patients.id"
     " GROUP BY 1, 2",
@@ -78,7 +81,7 @@ def fill_clinic(cursor, source, proper):
     if not proper:
         patients += [None, None]
     insert(cursor, "patients", [
-        (unit, chance(source, [-5, 0, 17, 40, 40, 300]), chance(source, ["f", "m", "x"]),
+        (unit, chance(source, [-5, 0, 17, 40, 40, 300]), chance(source, ["f", "m", "x", "y"]),
          chance(source, ["Aachen", "Bremen", "Celle"]),
          chance(source, ["NaN", "Infinity", "-1e300", 0.5, 70.25, 1e-300]),
          chance(source, [True, False]))
