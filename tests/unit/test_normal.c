@@ -1,5 +1,6 @@
 /* References with 25 digits, computed with arbitrary precision. */
 #include <criterion/criterion.h>
+#include <math.h>
 
 #include "mechanisms/normal.h"
 
@@ -106,6 +107,27 @@ Test(normal, the_inverse_tail_undoes_the_tail)
     }
     long double low = dp_normal_tail_inverse(1.0L - 0x1p-20L);
     cr_expect(low + dp_normal_tail_inverse(0x1p-20L) == 0.0L);
+}
+
+/* The C library's functions, good to a few units of 2^-64, on dense grids: no seam between the
+ * methods. */
+Test(normal, dense_grids_agree_with_the_c_library)
+{
+    const long double scale = 0.70710678118654752440084436210484903928L;
+    for (int i = 1; i < 40000; i++) {
+        long double x = (long double)i / 4096.0L * 1.00001L;
+        is("exp", dp_exp(x), expl(x));
+        is("exp", dp_exp(-x), expl(-x));
+        is("expm1", dp_expm1(x / 8), expm1l(x / 8));
+        is("expm1", dp_expm1(-x / 8), expm1l(-x / 8));
+        is("log", dp_log(x), logl(x));
+        is("log1p", dp_log1p(x / 32), log1pl(x / 32));
+        is("log1p", dp_log1p(-x / 32), log1pl(-x / 32));
+        is("sqrt", dp_sqrt(x), sqrtl(x));
+        is("tail", dp_normal_tail(x), erfcl(x * scale) / 2);
+        is("tail", dp_normal_tail(-x), erfcl(-x * scale) / 2);
+        is("central", dp_normal_central(x), erfl(x * scale) / 2);
+    }
 }
 
 Test(normal, tails_fall_and_join_without_a_step)
