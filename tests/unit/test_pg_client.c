@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,11 +242,16 @@ Test(pg_client, the_server_may_go_and_come_back)
     cr_assert_str_eq(back.value, "back");
 }
 
+static atomic_bool answered;
+
+/* Stays until the answer is there: the server ends with the thread that started it. */
 static void *resume_soon(void *context)
 {
     (void)context;
     sleep(1);
     pg_server_resume(&server);
+    while (!answered)
+        usleep(1000);
     return NULL;
 }
 
@@ -267,8 +273,9 @@ Test(pg_client, a_restart_of_the_server_is_waited_for)
         send_plain("SELECT 'came back'", 0, &waits);
     }
     wait_for(&waits);
-    cr_assert_str_eq(waits.value, "came back");
+    answered = true;
     pthread_join(thread, NULL);
+    cr_assert_str_eq(waits.value, "came back");
 }
 
 Test(pg_client, an_idle_connection_that_the_server_closed_costs_no_statement)
