@@ -9,7 +9,8 @@
 #include <sys/types.h>
 
 /* Starts a program with standard output and error appended to the file log. memory_bytes: limit of
- * the address space, 0 for none. The process gets SIGINT when pgveil ends. -1 on failure. */
+ * the address space, 0 for none. The process gets SIGINT when the calling thread ends, so call it
+ * from the one that lives as long as pgveil. -1 on failure. */
 pid_t process_start(const char *path, const char *const *arguments, const char *log,
                     uint64_t memory_bytes);
 
