@@ -7,6 +7,7 @@ import random
 import pytest
 from harness.cases import accepted
 from harness.plans import Measurement, plans
+from harness.random_sql import Generator
 
 STATEMENTS = {}
 for _id, _dataset, _sql, _parameters, _ in accepted():
@@ -226,3 +227,22 @@ def test_the_order_of_rows_does_not_change_a_measurement(database):
                            "DROP TABLE kept")
         assert run() == before
         cursor.execute("ROLLBACK")
+
+
+GENERATED = 80
+
+
+def test_generated_statements_keep_their_word(database):
+    dataset, proper, connection = database
+    if dataset != "clinic":
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_database()")
+        source = random.Random(cursor.fetchone()[0])
+        generator = Generator(source)
+        statements = [generator.statement() for _ in range(GENERATED)]
+        answered = [(sql, plan) for sql, plan in zip(statements, plans(dataset, statements))
+                    if plan["result"] == "ready"]
+        assert len(answered) > GENERATED / 4, "the generator writes what is refused"
+        for sql, plan in answered:
+            check_statement(cursor, dataset, proper, sql, plan)
