@@ -22,7 +22,13 @@
 #define PGVEIL_VERSION "0.1.0"
 #endif
 
-enum { NOISE_BUSY_MS = 1, NOISE_IDLE_MS = 100, LEDGER_LOGIN_MS = 10000, FAREWELL_MS = 500 };
+enum {
+    NOISE_BUSY_MS = 1,
+    NOISE_IDLE_MS = 100,
+    LEDGER_LOGIN_MS = 10000,
+    FAREWELL_MS = 500,
+    NOTE_SECONDS = 5
+};
 
 /* --- logins ------------------------------------------------------------------------------------
  */
@@ -83,7 +89,7 @@ static void on_accepted(void *context, int fd)
 struct program {
     struct server server;
     struct server_managed managed;
-    struct event *noise_timer, *terminate, *interrupt;
+    struct event *noise_timer, *note_timer, *terminate, *interrupt;
     bool stopping;
 };
 
@@ -97,6 +103,24 @@ static void on_noise_timer(evutil_socket_t fd, short what, void *context)
     long wait_ms = dp_noise_wants_refill(noise) ? NOISE_BUSY_MS : NOISE_IDLE_MS;
     struct timeval wait = {0, wait_ms * 1000};
     event_add(program->noise_timer, &wait);
+}
+
+static void on_ledger_head(void *context, const PGresult *result)
+{
+    struct program *program = context;
+    struct ledger_head head;
+    if (result != NULL && ledger_head_result(result, &head) == LEDGER_OK)
+        ledger_note_update(&program->server.note, &head);
+}
+
+static void on_note_timer(evutil_socket_t fd, short what, void *context)
+{
+    struct program *program = context;
+    struct ledger_call call;
+    (void)fd, (void)what;
+    ledger_head_call(&call);
+    pg_client_send(server_ledger(&program->server), call.sql, call.n_params, NULL, call.values,
+                   LEDGER_LOGIN_MS, on_ledger_head, program);
 }
 
 static void on_signal(evutil_socket_t signal_number, short what, void *context)
@@ -120,9 +144,10 @@ static bool start_events(struct program *program)
     struct event_base *base = program->server.base;
     struct timeval soon = {0, 0};
     program->noise_timer = evtimer_new(base, on_noise_timer, program);
+    program->note_timer = event_new(base, -1, EV_PERSIST, on_note_timer, program);
     program->terminate = evsignal_new(base, SIGTERM, on_signal, program);
     program->interrupt = evsignal_new(base, SIGINT, on_signal, program);
-    if (!program->noise_timer || !program->terminate || !program->interrupt)
+    if (!program->noise_timer || !program->note_timer || !program->terminate || !program->interrupt)
         return false;
     return event_add(program->noise_timer, &soon) == 0 &&
            event_add(program->terminate, NULL) == 0 && event_add(program->interrupt, NULL) == 0;
@@ -132,6 +157,8 @@ static void free_events(struct program *program)
 {
     if (program->noise_timer)
         event_free(program->noise_timer);
+    if (program->note_timer)
+        event_free(program->note_timer);
     if (program->terminate)
         event_free(program->terminate);
     if (program->interrupt)
@@ -158,8 +185,9 @@ static int run(struct config *config)
                                     config->connections_max, on_accepted, server, error);
     if (server->listener == NULL)
         goto cleanup;
-    struct timeval soon = {0, 0};
+    struct timeval soon = {0, 0}, often = {NOTE_SECONDS, 0};
     event_add(program.noise_timer, &soon);
+    event_add(program.note_timer, &often);
     log_info("listening on %s:%u", config->listen_address,
              (unsigned)listener_port(server->listener));
     event_base_dispatch(server->base);

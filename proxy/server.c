@@ -67,7 +67,7 @@ static bool open_ledger(struct server *server, const char *conninfo, int64_t *se
         }
         seeds[i] = dataset.hash_seed;
     }
-    ok = true;
+    ok = ledger_note_open(&server->note, server->config->state_directory, connection, error);
 cleanup:
     PQclear(result);
     PQfinish(connection);
@@ -205,6 +205,7 @@ void server_close(struct server *server, struct server_managed *managed)
     tls_free(server->tls);
     dp_noise_free(server->noise);
     free(server->twin_socket);
+    ledger_note_clear(&server->note);
     managed_stop(managed->twins);
     managed_stop(managed->ledger);
 }

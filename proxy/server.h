@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "mechanisms/noise.h"
 #include "parser/catalog.h"
+#include "proxy/ledger_head.h"
 #include "proxy/measure.h"
 #include "proxy/pg_client.h"
 
@@ -34,6 +35,7 @@ struct server {
     struct ssl_ctx_st *tls; /* NULL: off */
     struct dp_noise *noise;
     struct pg_client *ledger[LEDGER_CONNECTIONS];
+    struct ledger_note note; /* of the ledger's newest entry */
     struct pg_client *twin_admin;
     char *twin_socket; /* path of the twin server's socket */
     size_t n_datasets;
