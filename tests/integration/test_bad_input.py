@@ -308,28 +308,3 @@ def test_a_protected_server_killed_in_the_middle_of_a_measurement(own_pgveil, ow
     own_protected.start()
     assert session.kinds(raw.query("SELECT 1")) == "TDCZ"
     assert len(journal(own_pgveil, analyst)) == 1
-
-
-def test_a_wrong_configuration_is_named_and_pgveil_does_not_start(protected):
-
-    pgveil = Pgveil(protected, datasets=("census",), settings={"no_such_key": 1})
-    try:
-        result = processes.run([pgveil.program, "-c", pgveil.file], timeout=30)
-        assert result.returncode != 0
-        assert "no_such_key" in result.stderr and "accepted" in result.stderr
-        assert str(pgveil.file) in result.stderr
-    finally:
-        pgveil.stop()
-
-
-def test_a_policy_that_does_not_fit_the_database_is_named(protected):
-
-    policy = {"tables": {"public.people": {"unit": "id", "max_rows": 1,
-                                           "columns": {"id": {}, "no_such_column": {}}}}}
-    pgveil = Pgveil(protected, datasets=("census",), policies={"census": policy})
-    try:
-        result = processes.run([pgveil.program, "-c", pgveil.file], timeout=60)
-        assert result.returncode != 0
-        assert "no_such_column" in result.stderr, result.stderr
-    finally:
-        pgveil.stop()
