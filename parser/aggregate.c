@@ -9,6 +9,7 @@
 
 #include "parser/compile_internal.h"
 #include "parser/node.h"
+#include "parser/price.h"
 #include "parser/walk.h"
 
 /* Digits kept of values that have no exact decimal scale of their own. */
@@ -372,7 +373,8 @@ static int sum_measure(struct level *level, const struct level_aggregate *aggreg
 static bool sum_aggregate(struct level *level, struct level_aggregate *aggregate)
 {
     bool counted_too = false;
-    bool paired = is_paired(level, aggregate, &counted_too);
+    /* Where the error is fixed, a sum of its own costs least. */
+    bool paired = is_paired(level, aggregate, &counted_too) && !accuracy_decides(level);
     bool constant = dp_decimal_compare(&aggregate->low, &aggregate->high) == 0;
     if (!paired && !constant)
         aggregate->middle = dp_decimal_from_int(0);

@@ -266,10 +266,10 @@ static bool wants_json(const PgQuery__ExplainStmt *explain)
 
 static bool sum_charges(struct compile *c, struct plan *plan)
 {
-    bool pure = c->request->settings->laplace;
-    struct dp_charge total = {.pure = pure};
+    struct dp_charge total = {.pure = c->levels.n > 0};
     for (size_t i = 0; i < c->levels.n; i++) {
         const struct dp_charge *charge = &c->levels.items[i]->release->charge;
+        total.pure = total.pure && charge->pure;
         if (__builtin_add_overflow(total.mu2_pico, charge->mu2_pico, &total.mu2_pico) ||
             __builtin_add_overflow(total.delta_atto, charge->delta_atto, &total.delta_atto) ||
             __builtin_add_overflow(total.epsilon, charge->epsilon, &total.epsilon))

@@ -9,9 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "parser/compile_internal.h"
-
-#define BETA 0.05 /* the expected error is met with probability 1 - BETA */
+#include "parser/interval.h"
 
 struct lines {
     struct arena *arena;
@@ -37,41 +35,6 @@ static double grid_size(const struct dp_grid *grid)
     return size;
 }
 
-static double measure_error(const struct level *level, int measure)
-{
-    const struct dp_calibration *calibration = &level->measures[measure].calibration;
-    return dp_calibration_halfwidth(calibration, BETA) * grid_size(&calibration->grid);
-}
-
-static double as_double(const struct dp_decimal *value)
-{
-    double result = (double)value->digits;
-    for (int i = 0; i < value->scale; i++)
-        result /= 10;
-    return result;
-}
-
-/* Half-width of the column's error; for an average at the assumed count. */
-enum { ASSUMED_COUNT = 1000 };
-static double aggregate_error(const struct level *level, const struct level_aggregate *aggregate)
-{
-    double sum = aggregate->sum >= 0 ? measure_error(level, aggregate->sum) : 0;
-    double count = aggregate->count >= 0 ? measure_error(level, aggregate->count) : 0;
-    switch (aggregate->kind) {
-    case AGGREGATE_COUNT:
-    case AGGREGATE_UNITS:
-        return count;
-    case AGGREGATE_SUM:
-        /* Independent noises of the same shape: half-widths add like standard deviations. */
-        return hypot(sum, fabs(as_double(&aggregate->middle)) * count);
-    case AGGREGATE_AVG: {
-        double half = (as_double(&aggregate->high) - as_double(&aggregate->low)) / 2;
-        return fmin(2 * half, hypot(sum, half / 2 * count) / ASSUMED_COUNT);
-    }
-    }
-    return 0;
-}
-
 static const char *print_decimal(struct arena *arena, const struct dp_decimal *value)
 {
     char text[DP_DECIMAL_TEXT_MAX];
@@ -94,14 +57,19 @@ static double share(const struct level *level, int measure)
 
 static double column_epsilon(const struct level *level, const struct level_aggregate *aggregate)
 {
-    double epsilon = (double)level->compile->request->settings->epsilon / 1e9;
+    double epsilon = (double)level->epsilon / 1e9;
     double part = share(level, aggregate->sum) + share(level, aggregate->count);
     return epsilon * (level->release->charge.pure ? part : sqrt(part));
 }
 
+static double confidence(const struct level *level)
+{
+    return 1 - level->compile->request->settings->beta;
+}
+
 static const char *mechanism_name(const struct level *level)
 {
-    return level->compile->request->settings->laplace ? "discrete Laplace" : "discrete Gaussian";
+    return level->laplace ? "discrete Laplace" : "discrete Gaussian";
 }
 
 static const char *sensitivity(const struct level *level, int measure)
@@ -123,9 +91,9 @@ static void explain_aggregate(struct lines *lines, const struct level *level,
                               const struct level_aggregate *aggregate)
 {
     const char *about = aggregate->kind == AGGREGATE_AVG ? " at a count of 1000" : "";
-    add_line(lines, "  Column %s: %s noise, epsilon %.4g, expected error %.4g (95 %%%s)",
+    add_line(lines, "  Column %s: %s noise, epsilon %.4g, expected error %.4g (%.9g %%%s)",
              aggregate->described, mechanism_name(level), column_epsilon(level, aggregate),
-             aggregate_error(level, aggregate), about);
+             interval_halfwidth(level, aggregate), confidence(level) * 100, about);
     if (aggregate->kind == AGGREGATE_SUM || aggregate->kind == AGGREGATE_AVG)
         add_line(lines, "    Bounds: %s to %s%s%s", print_decimal(lines->arena, &aggregate->low),
                  print_decimal(lines->arena, &aggregate->high),
@@ -174,8 +142,7 @@ static void explain_level(struct lines *lines, const struct level *level, size_t
         explain_keys(lines, level);
         return;
     }
-    add_line(lines, "Release %zu: epsilon %.4g", number,
-             (double)level->compile->request->settings->epsilon / 1e9);
+    add_line(lines, "Release %zu: epsilon %.4g", number, (double)level->epsilon / 1e9);
     for (size_t i = 0; i < level->aggregates.n; i++)
         explain_aggregate(lines, level, &level->aggregates.items[i]);
     explain_keys(lines, level);
@@ -230,10 +197,11 @@ static void json_aggregate(struct text *out, const struct level *level,
     text_add(out, "{\"Column\": ");
     json_string(out, aggregate->described);
     json_member(out, "Mechanism", mechanism_name(level));
-    text_printf(out, ", \"Epsilon\": %.9g, \"Expected Error\": %.9g",
-                column_epsilon(level, aggregate), aggregate_error(level, aggregate));
+    text_printf(out, ", \"Epsilon\": %.9g, \"Expected Error\": %.9g, \"Confidence\": %.9g",
+                column_epsilon(level, aggregate), interval_halfwidth(level, aggregate),
+                confidence(level));
     if (aggregate->kind == AGGREGATE_AVG)
-        text_printf(out, ", \"Assumed Count\": %d", (int)ASSUMED_COUNT);
+        text_printf(out, ", \"Assumed Count\": %d", (int)INTERVAL_ASSUMED_COUNT);
     if (range) {
         json_member(out, "Low", print_decimal(out->arena, &aggregate->low));
         json_member(out, "High", print_decimal(out->arena, &aggregate->high));

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "parser/ast.h"
-#include "parser/compile_internal.h"
+#include "parser/interval.h"
 #include "parser/node.h"
 
 struct ledger_column {
@@ -161,6 +161,9 @@ void final_release(struct level *level, PgQuery__RangeSubselect *place)
     for (size_t i = 0; i < level->aggregates.n; i++, separator = ", ")
         text_printf(&out, "%s%s AS a%zu", separator,
                     final_aggregate(c->arena, &level->aggregates.items[i]), i + 1);
+    for (size_t i = 0; i < level->intervals.n; i++, separator = ", ")
+        text_printf(&out, "%s%s AS i%zu", separator,
+                    interval_sql(level, &level->intervals.items[i]), i + 1);
     if (level->n_keys == 0 && level->aggregates.n == 0)
         text_add(&out, "SELECT 1 AS one");
     write_unnest(&out, n_columns);

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "parser/compile_internal.h"
+#include "parser/interval.h"
 #include "parser/node.h"
 #include "parser/walk.h"
 
@@ -261,6 +261,15 @@ static bool replace_node(struct level *level, PgQuery__Node **slot)
         if (!walk_equal(&level->keys[i].node->base, &node->base))
             continue;
         *slot = node_new_column(c->arena, level->alias, arena_printf(c->arena, "k%zu", i + 1), -1);
+        return true;
+    }
+    enum interval_kind what;
+    if (interval_is(node, &what)) {
+        int index = interval_add(level, node, what);
+        if (index < 0)
+            return c->pending && c->refusal.sqlstate[0] == '\0';
+        *slot =
+            node_new_column(c->arena, level->alias, arena_printf(c->arena, "i%d", index + 1), -1);
         return true;
     }
     if (aggregate_is(node)) {

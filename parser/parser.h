@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mechanisms/sharing.h"
 #include "parser/catalog.h"
 #include "parser/plan.h"
 #include "parser/refusal.h"
@@ -55,12 +56,17 @@ const struct statement *parsed_statement(const struct parsed *parsed, size_t ind
 bool parsed_is_unparsable(const struct parsed *parsed);
 
 struct plan_settings {
-    dp_nano epsilon;     /* per release */
-    dp_atto delta;       /* per release with private keys */
-    dp_atto delta_conv;  /* the account's; epsilon stands for mu_max(epsilon, delta_conv) */
-    bool laplace;        /* dp.mechanism */
-    uint64_t groups_max; /* most rows of a domain */
-    uint64_t work_max;   /* most joined rows per unit (rows times fan-out) */
+    dp_nano epsilon;    /* per release */
+    dp_atto delta;      /* per release with private keys */
+    dp_atto delta_conv; /* the account's; epsilon stands for mu_max(epsilon, delta_conv) */
+    bool laplace; /* dp.mechanism, unless automatic: then what the account has spent decides */
+    bool automatic;
+    struct dp_account_state account;
+    struct dp_decimal max_error; /* half-width of counts and sums that replaces epsilon; 0: none */
+    dp_nano epsilon_max;         /* the most that max_error may stand for */
+    double beta;                 /* 1 - dp.confidence */
+    uint64_t groups_max;         /* most rows of a domain */
+    uint64_t work_max;           /* most joined rows per unit (rows times fan-out) */
 };
 
 struct plan_request {

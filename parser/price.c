@@ -2,11 +2,11 @@
  * From the budget of a release to the noise of its measures: shares, grids, sensitivities, charges.
  * Everything here follows from the statement, the policy and the settings.
  */
+#include "parser/price.h"
+
 #include <string.h>
 
-#include "parser/compile_internal.h"
-
-static bool refuse_noise(struct level *level, const struct level_measure *measure)
+bool price_refuse_noise(struct level *level, const struct level_measure *measure)
 {
     struct compile *c = level->compile;
     return compile_refuse(
@@ -71,28 +71,45 @@ static bool find_steps(struct level_measure *measure)
     return true;
 }
 
-static bool calibrate(struct level *level, struct level_measure *measure, uint64_t total,
-                      unsigned weights)
+bool price_sensitivity(const struct level *level, const struct level_measure *measure,
+                       struct price_sensitivity *out)
+{
+    const struct bounding *bounding = &level->bounding;
+    *out = (struct price_sensitivity){
+        .delta = dp_decimal_from_int(1),
+        .groups = measure->kind == MEASURE_UNITS ? bounding->unit_groups : bounding->groups,
+        .floating = measure->floating,
+    };
+    if (measure->kind == MEASURE_COUNT)
+        out->delta.digits = (__int128)bounding->delta;
+    if (measure->kind != MEASURE_SUM)
+        return true;
+    out->natural.scale10 = measure->scale;
+    return sum_sensitivity(level, measure, &out->delta);
+}
+
+/* Each measure by its weight. */
+static bool share_out(struct level *level)
 {
     const struct plan_settings *settings = level->compile->request->settings;
-    struct dp_decimal delta = dp_decimal_from_int(1);
-    struct dp_grid natural = {0, 0};
-    uint64_t groups =
-        measure->kind == MEASURE_UNITS ? level->bounding.unit_groups : level->bounding.groups;
-    if (measure->kind == MEASURE_COUNT)
-        delta.digits = (__int128)level->bounding.delta;
-    if (measure->kind == MEASURE_SUM) {
-        natural.scale10 = measure->scale;
-        if (!sum_sensitivity(level, measure, &delta))
-            return refuse_noise(level, measure);
+    uint64_t total = settings->epsilon;
+    unsigned weights = 0;
+    level->epsilon = settings->epsilon;
+    level->laplace = mechanism_choose(level, settings->epsilon) == DP_LAPLACE;
+    if (!level->laplace && !dp_mu2_cap(settings->epsilon, settings->delta_conv, &total))
+        return compile_refuse(level->compile, -1, "22023", "dp.epsilon is out of range", NULL,
+                              NULL);
+    for (size_t i = 0; i < level->n_measures; i++)
+        weights += level->measures[i].weight;
+    for (size_t i = 0; i < level->n_measures; i++) {
+        struct level_measure *measure = &level->measures[i];
+        struct price_sensitivity s;
+        uint64_t share = (uint64_t)((unsigned __int128)total * measure->weight / weights);
+        if (!price_sensitivity(level, measure, &s) ||
+            !(level->laplace ? dp_calibrate_laplace : dp_calibrate_gaussian)(
+                &s.delta, s.floating ? NULL : &s.natural, s.groups, share, &measure->calibration))
+            return price_refuse_noise(level, measure);
     }
-    uint64_t share = (uint64_t)((unsigned __int128)total * measure->weight / weights);
-    const struct dp_grid *grid = measure->floating ? NULL : &natural;
-    bool done = settings->laplace
-                    ? dp_calibrate_laplace(&delta, grid, groups, share, &measure->calibration)
-                    : dp_calibrate_gaussian(&delta, grid, groups, share, &measure->calibration);
-    if (!done || (measure->kind == MEASURE_SUM && !find_steps(measure)))
-        return refuse_noise(level, measure);
     return true;
 }
 
@@ -100,15 +117,15 @@ static bool calibrate(struct level *level, struct level_measure *measure, uint64
 static bool add_up(struct level *level)
 {
     const struct plan_settings *settings = level->compile->request->settings;
-    struct dp_charge charge = {.pure = settings->laplace};
+    struct dp_charge charge = {.pure = level->laplace || level->n_measures == 0};
     for (size_t i = 0; i < level->n_measures; i++) {
         const struct dp_charge *part = &level->measures[i].calibration.charge;
         if (__builtin_add_overflow(charge.mu2_pico, part->mu2_pico, &charge.mu2_pico) ||
             (charge.pure && __builtin_add_overflow(charge.epsilon, part->epsilon, &charge.epsilon)))
-            return refuse_noise(level, &level->measures[i]);
+            return price_refuse_noise(level, &level->measures[i]);
     }
     if (charge.pure && charge.epsilon > 0 && !dp_mu2_of_pure(charge.epsilon, &charge.mu2_pico))
-        return refuse_noise(level, &level->measures[0]);
+        return price_refuse_noise(level, &level->measures[0]);
     if (level->n_keys > 0 && !level->public_keys)
         charge.delta_atto = settings->delta;
     level->release->charge = charge;
@@ -131,20 +148,10 @@ static bool find_threshold(struct level *level)
 
 bool price_release(struct level *level)
 {
-    struct compile *c = level->compile;
-    const struct plan_settings *settings = c->request->settings;
-    unsigned weights = 0;
-    uint64_t total = settings->epsilon;
+    if (!(accuracy_decides(level) ? accuracy_release(level) : share_out(level)))
+        return false;
     for (size_t i = 0; i < level->n_measures; i++)
-        weights += level->measures[i].weight;
-    if (settings->laplace && level->n_keys > 0 && !level->public_keys)
-        return compile_refuse(c, -1, "0A000", "private keys are not supported with Laplace noise",
-                              "The group keys have no declared domain.",
-                              "SET dp.mechanism = 'auto', or group by columns with a domain.");
-    if (!settings->laplace && !dp_mu2_cap(settings->epsilon, settings->delta_conv, &total))
-        return compile_refuse(c, -1, "22023", "dp.epsilon is out of range", NULL, NULL);
-    for (size_t i = 0; i < level->n_measures; i++)
-        if (!calibrate(level, &level->measures[i], total, weights))
-            return false;
+        if (level->measures[i].kind == MEASURE_SUM && !find_steps(&level->measures[i]))
+            return price_refuse_noise(level, &level->measures[i]);
     return find_threshold(level) && add_up(level);
 }

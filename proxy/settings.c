@@ -81,10 +81,53 @@ static bool read_mechanism(const char *text, struct plan_settings *settings,
                            struct refusal *refusal)
 {
     settings->laplace = strcasecmp(text, "laplace") == 0;
-    if (settings->laplace || text[0] == '\0' || strcasecmp(text, "auto") == 0 ||
-        strcasecmp(text, "gaussian") == 0)
+    settings->automatic = text[0] == '\0' || strcasecmp(text, "auto") == 0;
+    if (settings->laplace || settings->automatic || strcasecmp(text, "gaussian") == 0)
         return true;
     return refuse_value(refusal, "dp.mechanism", text, "One of auto, gaussian, laplace.");
+}
+
+static bool read_max_error(const char *text, const struct config_dataset *dataset,
+                           struct plan_settings *settings, struct refusal *refusal)
+{
+    struct dp_decimal value;
+    settings->epsilon_max = dataset->epsilon_max;
+    if (text[0] == '\0')
+        return true;
+    if (!dp_decimal_parse(text, strlen(text), &value) || value.digits <= 0)
+        return refuse_value(refusal, "dp.max_error", text,
+                            "The largest error of counts and sums that you accept, a number above "
+                            "0, or '' to let dp.epsilon decide.");
+    settings->max_error = dp_decimal_normalize(&value);
+    return true;
+}
+
+static bool read_confidence(const char *text, struct plan_settings *settings,
+                            struct refusal *refusal)
+{
+    const uint64_t one = 1000000000;
+    uint64_t confidence = one / 100 * 95;
+    if (text[0] != '\0' &&
+        (!read_units(text, NANO_SCALE, &confidence) || confidence < one / 2 || confidence >= one))
+        return refuse_value(refusal, "dp.confidence", text,
+                            "A number from 0.5 to 0.999999999 with at most 9 decimal places, or "
+                            "'' for 0.95.");
+    settings->beta = (double)(one - confidence) / (double)one;
+    return true;
+}
+
+/* The account as dp.mechanism = auto looks at it. The dataset's cap counts in mu^2 once anybody
+ * spent otherwise than in plain epsilon; as it is not known whether somebody did, plain epsilon is
+ * out of the question where anybody else spent. */
+static void read_account(const struct ledger_account *account, struct plan_settings *settings)
+{
+    bool alone =
+        !account->dataset_capped || account->dataset_mu2_spent_pico <= account->mu2_spent_pico;
+    settings->account = (struct dp_account_state){.mu2_cap_pico = account->mu2_cap_pico,
+                                                  .mu2_spent_pico = account->mu2_spent_pico,
+                                                  .epsilon_cap = account->epsilon_cap,
+                                                  .epsilon_spent = account->epsilon_spent,
+                                                  .all_pure = account->all_pure && alone};
 }
 
 bool settings_read(const struct flight *flight, const struct config *config,
@@ -96,16 +139,12 @@ bool settings_read(const struct flight *flight, const struct config *config,
     settings->delta_conv = account->delta_conv;
     settings->groups_max = config->domain_groups_max;
     settings->work_max = config->unit_work_max;
-    if (flight->settings[FLIGHT_MAX_ERROR][0] || flight->settings[FLIGHT_CONFIDENCE][0]) {
-        strcpy(refusal->sqlstate, "0A000");
-        strcpy(refusal->message, "dp.max_error and dp.confidence are not supported");
-        strcpy(refusal->hint, "RESET dp.max_error; RESET dp.confidence; EXPLAIN shows the error "
-                              "that a value of dp.epsilon buys.");
-        return false;
-    }
+    read_account(account, settings);
     return read_epsilon(flight->settings[FLIGHT_EPSILON], dataset, settings, refusal) &&
            read_delta(flight->settings[FLIGHT_DELTA], dataset, account, settings, refusal) &&
-           read_mechanism(flight->settings[FLIGHT_MECHANISM], settings, refusal);
+           read_mechanism(flight->settings[FLIGHT_MECHANISM], settings, refusal) &&
+           read_max_error(flight->settings[FLIGHT_MAX_ERROR], dataset, settings, refusal) &&
+           read_confidence(flight->settings[FLIGHT_CONFIDENCE], settings, refusal);
 }
 
 bool settings_want_notice(const struct flight *flight)

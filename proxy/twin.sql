@@ -36,6 +36,36 @@ $guard$;
 REVOKE ALL ON FUNCTION dp.private_rows(text), dp.answered_by_pgveil(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dp.private_rows(text), dp.answered_by_pgveil(text) TO pgveil_analyst;
 
+-- Error statements about the aggregates of a release. pgveil puts columns in their place; they are here
+-- so that a statement with them can be prepared and described. Each returns what double precision is.
+CREATE FUNCTION dp.not_of_a_release(function text) RETURNS double precision
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog
+    AS $guard$
+BEGIN
+    RAISE EXCEPTION USING
+        ERRCODE = '0A000',
+        MESSAGE = pg_catalog.format('this use of %s is not supported', function),
+        DETAIL = 'It tells the error of an aggregate over private tables.',
+        HINT = pg_catalog.format('Write %s(count(*)) in the SELECT that reads the private table.', function);
+END
+$guard$;
+CREATE FUNCTION dp.interval_low(aggregate double precision) RETURNS double precision
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog
+    AS $guard$ BEGIN RETURN dp.not_of_a_release('dp.interval_low'); END $guard$;
+CREATE FUNCTION dp.interval_high(aggregate double precision) RETURNS double precision
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog
+    AS $guard$ BEGIN RETURN dp.not_of_a_release('dp.interval_high'); END $guard$;
+CREATE FUNCTION dp.stddev(aggregate double precision) RETURNS double precision
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog
+    AS $guard$ BEGIN RETURN dp.not_of_a_release('dp.stddev'); END $guard$;
+COMMENT ON FUNCTION dp.interval_low(double precision) IS 'Lower end of the interval in which the aggregate without noise lies with probability dp.confidence';
+COMMENT ON FUNCTION dp.interval_high(double precision) IS 'Upper end of the interval in which the aggregate without noise lies with probability dp.confidence';
+COMMENT ON FUNCTION dp.stddev(double precision) IS 'Standard deviation of the noise of an aggregate';
+REVOKE ALL ON FUNCTION dp.not_of_a_release(text), dp.interval_low(double precision),
+    dp.interval_high(double precision), dp.stddev(double precision) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION dp.not_of_a_release(text), dp.interval_low(double precision),
+    dp.interval_high(double precision), dp.stddev(double precision) TO pgveil_analyst;
+
 -- The column order is that of the arrays which pgveil puts in their place.
 CREATE TABLE dp.budget (
     dataset text,

@@ -13,6 +13,8 @@ struct plan_settings planning_settings(void)
     return (struct plan_settings){.epsilon = 1000000000,
                                   .delta = 1000000,
                                   .delta_conv = 1000000000000,
+                                  .epsilon_max = 20000000000,
+                                  .beta = 0.05,
                                   .groups_max = 10000,
                                   .work_max = 100000};
 }

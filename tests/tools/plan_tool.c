@@ -2,7 +2,8 @@
  * Prints what the compiler makes of statements, as JSON, one line each: for the golden plans and
  * for oracles that run measurement SQL on a server of their own.
  *
- *   plan_tool DATASET [--laplace] [--epsilon NANO] < statements separated by lines of "--;"
+ *   plan_tool DATASET [--laplace] [--epsilon NANO] [--max-error ERROR] < statements separated by
+ * lines of "--;"
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,11 +182,15 @@ int main(int argc, char **argv)
     struct plan_settings settings = {.epsilon = 1000000000,
                                      .delta = 1000000,
                                      .delta_conv = 1000000000000,
+                                     .epsilon_max = 20000000000,
+                                     .beta = 0.05,
                                      .groups_max = 10000,
                                      .work_max = 100000};
     const struct catalog *catalog = argc > 1 ? catalogs_get(argv[1]) : NULL;
     if (catalog == NULL) {
-        fprintf(stderr, "usage: plan_tool DATASET [--laplace] [--epsilon NANO] < statements\n");
+        fprintf(
+            stderr,
+            "usage: plan_tool DATASET [--laplace] [--epsilon NANO] [--max-error E] < statements\n");
         return 2;
     }
     for (int i = 2; i < argc; i++) {
@@ -193,6 +198,9 @@ int main(int argc, char **argv)
             settings.laplace = true;
         else if (strcmp(argv[i], "--epsilon") == 0 && i + 1 < argc)
             settings.epsilon = strtoull(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--max-error") == 0 && i + 1 < argc && ++i &&
+                 !dp_decimal_parse(argv[i], strlen(argv[i]), &settings.max_error))
+            return 2;
     }
     static char text[1 << 22];
     size_t length = 0;

@@ -1,0 +1,247 @@
+/*
+ * Counts and sums have the half-width of their own noise, exactly; a sum that is measured about the
+ * middle of its range adds the noise of its count. Averages have Fieller's interval, the whole
+ * range where the count is not clearly above zero.
+ */
+#include "parser/interval.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "mechanisms/accuracy.h"
+#include "parser/node.h"
+#include "parser/walk.h"
+
+static double as_double(const struct dp_decimal *value)
+{
+    double result = (double)value->digits;
+    for (int i = 0; i < value->scale; i++)
+        result /= 10;
+    return result;
+}
+
+static double beta_of(const struct level *level)
+{
+    return level->compile->request->settings->beta;
+}
+
+/* Standard deviation and half-width of a measure's noise; zero where there is no such measure. */
+static double deviation(const struct level *level, int measure)
+{
+    if (measure < 0)
+        return 0;
+    const struct dp_calibration *calibration = &level->measures[measure].calibration;
+    return dp_calibration_stddev(calibration) * dp_grid_unit(&calibration->grid);
+}
+
+static double width(const struct level *level, int measure)
+{
+    if (measure < 0)
+        return 0;
+    const struct dp_calibration *calibration = &level->measures[measure].calibration;
+    return dp_calibration_halfwidth(calibration, beta_of(level)) * dp_grid_unit(&calibration->grid);
+}
+
+/* P(|X + Y| > t) for independent Laplace variables of scales a >= b > 0. */
+static double laplace_pair_tail(double a, double b, double t)
+{
+    if (a - b < 1e-6 * a)
+        return (1 + t / (2 * a)) * exp(-t / a);
+    return (a * a * exp(-t / a) - b * b * exp(-t / b)) / (a * a - b * b);
+}
+
+/* Half-width of the sum of two noises of the level's mechanism, from their standard deviations. */
+static double pair_width(const struct level *level, double first, double second)
+{
+    double beta = beta_of(level);
+    if (!level->laplace)
+        return dp_two_sided_z(beta) * hypot(first, second);
+    double a = fmax(first, second) / sqrt(2), b = fmin(first, second) / sqrt(2);
+    double low = 0, high = 2 * a * (1 - log(beta)) + 2 * a;
+    for (int i = 0; i < 100; i++) {
+        double middle = low + (high - low) / 2;
+        *(laplace_pair_tail(a, b, middle) > beta ? &low : &high) = middle;
+    }
+    return high;
+}
+
+/* By how much an error of the count moves the sum. */
+static double count_factor(const struct level_aggregate *aggregate)
+{
+    return fabs(as_double(aggregate->sum < 0 ? &aggregate->low : &aggregate->middle));
+}
+
+static double sum_width(const struct level *level, const struct level_aggregate *aggregate)
+{
+    double factor = count_factor(aggregate);
+    if (aggregate->count < 0 || factor == 0)
+        return width(level, aggregate->sum);
+    if (aggregate->sum < 0)
+        return factor * width(level, aggregate->count);
+    return pair_width(level, deviation(level, aggregate->sum),
+                      factor * deviation(level, aggregate->count));
+}
+
+/* Standard deviations that keep a ratio's noise within with probability 1 - beta. A sum of Laplace
+ * noises has tails between a Gaussian's and a Laplace's. */
+static double ratio_z(const struct level *level)
+{
+    double z = dp_two_sided_z(beta_of(level));
+    return level->laplace ? fmax(z, -log(beta_of(level)) / sqrt(2)) : z;
+}
+
+static double average_width(const struct level *level, const struct level_aggregate *aggregate)
+{
+    double low = as_double(&aggregate->low), high = as_double(&aggregate->high);
+    double sum = deviation(level, aggregate->sum), count = deviation(level, aggregate->count);
+    double assumed = INTERVAL_ASSUMED_COUNT, limit = ratio_z(level) * count;
+    if (aggregate->sum < 0)
+        return 0;
+    if (assumed <= limit)
+        return high - low;
+    return fmin(high - low, ratio_z(level) * sum / sqrt(assumed * assumed - limit * limit));
+}
+
+double interval_halfwidth(const struct level *level, const struct level_aggregate *aggregate)
+{
+    switch (aggregate->kind) {
+    case AGGREGATE_COUNT:
+    case AGGREGATE_UNITS:
+        return width(level, aggregate->count);
+    case AGGREGATE_SUM:
+        return sum_width(level, aggregate);
+    case AGGREGATE_AVG:
+        return average_width(level, aggregate);
+    }
+    return 0;
+}
+
+/* --- after the answer ---------------------------------------------------------------------------
+ */
+
+bool interval_is(const PgQuery__Node *node, enum interval_kind *what)
+{
+    static const char *const names[] = {"interval_low", "interval_high", "stddev"};
+    if (node->node_case != PG_QUERY__NODE__NODE_FUNC_CALL)
+        return false;
+    const PgQuery__FuncCall *call = node->func_call;
+    bool own = node_function_in_schema(call, "dp");
+    const char *name = node_string(call->funcname[call->n_funcname - 1]);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0 &&
+            (own || (call->n_funcname == 1 && i != INTERVAL_STDDEV))) {
+            *what = (enum interval_kind)i;
+            return true;
+        }
+    return false;
+}
+
+int interval_add(struct level *level, const PgQuery__Node *node, enum interval_kind what)
+{
+    static const char *const fields[] = {"funcname", "args", "funcformat", NULL};
+    struct compile *c = level->compile;
+    PgQuery__FuncCall *call = node->func_call;
+    if (walk_unexpected_field(&call->base, fields) != NULL || call->n_args != 1 ||
+        !aggregate_is(call->args[0])) {
+        compile_refuse(c, call->location, "0A000",
+                       "an interval of such an argument is not supported",
+                       "dp.interval_low, dp.interval_high and dp.stddev take an aggregate of the "
+                       "same query level.",
+                       "Write, for example, dp.interval_low(sum(x)), and compute with the result.");
+        return -1;
+    }
+    int aggregate = aggregate_add(level, call->args[0]);
+    if (aggregate < 0)
+        return -1;
+    for (size_t i = 0; i < level->intervals.n; i++)
+        if (level->intervals.items[i].aggregate == (size_t)aggregate &&
+            level->intervals.items[i].what == (int)what)
+            return (int)i;
+    struct level_interval interval = {(size_t)aggregate, (int)what};
+    VECTOR_PUSH(c->arena, &level->intervals, interval);
+    return (int)level->intervals.n - 1;
+}
+
+static const char *number(struct arena *arena, double value)
+{
+    return arena_printf(arena, "'%.17g'::pg_catalog.float8", value);
+}
+
+/* Bracketed: qualified operators all have one precedence. */
+static const char *op(struct arena *arena, const char *left, const char *name, const char *right)
+{
+    return arena_printf(arena, "(%s OPERATOR(pg_catalog.%s) %s)", left, name, right);
+}
+
+static const char *measure(struct arena *arena, int index)
+{
+    return arena_printf(arena, "u.m%d::pg_catalog.float8", index + 1);
+}
+
+/* The released value of a count or sum. */
+static const char *value_sql(struct arena *arena, const struct level_aggregate *aggregate)
+{
+    if (aggregate->kind == AGGREGATE_COUNT || aggregate->kind == AGGREGATE_UNITS)
+        return measure(arena, aggregate->count);
+    if (aggregate->sum >= 0 && aggregate->count < 0)
+        return measure(arena, aggregate->sum);
+    const struct dp_decimal *factor = aggregate->sum < 0 ? &aggregate->low : &aggregate->middle;
+    const char *counted =
+        op(arena, number(arena, as_double(factor)), "*", measure(arena, aggregate->count));
+    return aggregate->sum < 0 ? counted : op(arena, counted, "+", measure(arena, aggregate->sum));
+}
+
+/* Fieller: with S, C and variances v, a = C^2 - z^2 vC, the ends are
+ * (S C -+ z sqrt(vS a + vC S^2)) / a about the middle; a is clearly positive, or the range is all
+ * that can be said. */
+static const char *average_sql(const struct level *level, const struct level_aggregate *aggregate,
+                               enum interval_kind what)
+{
+    struct arena *arena = level->compile->arena;
+    double low = as_double(&aggregate->low), high = as_double(&aggregate->high);
+    double sum = deviation(level, aggregate->sum), count = deviation(level, aggregate->count);
+    double z = ratio_z(level), middle = as_double(&aggregate->middle);
+    const char *s = measure(arena, aggregate->sum), *c = measure(arena, aggregate->count);
+    const char *a = op(arena, op(arena, c, "*", c), "-", number(arena, z * z * count * count));
+    const char *spread = op(arena, number(arena, count * count), "*", op(arena, s, "*", s));
+    const char *inside;
+    if (what == INTERVAL_STDDEV) {
+        spread = op(arena, spread, "/", op(arena, c, "*", c));
+        spread = op(arena, number(arena, sum * sum), "+", spread);
+        inside = arena_printf(arena, "LEAST(%s, %s)",
+                              op(arena, arena_printf(arena, "pg_catalog.sqrt%s", spread), "/", c),
+                              number(arena, (high - low) / 2));
+    } else {
+        spread = op(arena, op(arena, number(arena, sum * sum), "*", a), "+", spread);
+        const char *root =
+            op(arena, number(arena, z), "*", arena_printf(arena, "pg_catalog.sqrt%s", spread));
+        const char *end = op(arena, op(arena, s, "*", c), what == INTERVAL_LOW ? "-" : "+", root);
+        end = op(arena, number(arena, middle), "+", op(arena, end, "/", a));
+        inside = arena_printf(arena, "LEAST(GREATEST(%s, %s), %s)", end, number(arena, low),
+                              number(arena, high));
+    }
+    const char *otherwise = number(arena, what == INTERVAL_STDDEV ? (high - low) / 2
+                                          : what == INTERVAL_LOW  ? low
+                                                                  : high);
+    return arena_printf(arena, "CASE WHEN %s THEN %s ELSE %s END",
+                        op(arena, c, ">", number(arena, 1.000001 * z * count)), inside, otherwise);
+}
+
+const char *interval_sql(const struct level *level, const struct level_interval *interval)
+{
+    struct arena *arena = level->compile->arena;
+    const struct level_aggregate *aggregate = &level->aggregates.items[interval->aggregate];
+    enum interval_kind what = (enum interval_kind)interval->what;
+    bool average = aggregate->kind == AGGREGATE_AVG;
+    if (average && aggregate->sum < 0) /* all values are the same */
+        return number(arena, what == INTERVAL_STDDEV ? 0 : as_double(&aggregate->low));
+    if (average)
+        return average_sql(level, aggregate, what);
+    if (what != INTERVAL_STDDEV)
+        return op(arena, value_sql(arena, aggregate), what == INTERVAL_LOW ? "-" : "+",
+                  number(arena, interval_halfwidth(level, aggregate)));
+    if (aggregate->kind != AGGREGATE_SUM)
+        return number(arena, deviation(level, aggregate->count));
+    return number(arena, hypot(deviation(level, aggregate->sum),
+                               count_factor(aggregate) * deviation(level, aggregate->count)));
+}

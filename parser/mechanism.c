@@ -1,0 +1,50 @@
+/*
+ * Laplace or Gaussian. Explicit settings decide; with dp.mechanism = auto it is what the account
+ * has spent and what the release needs. An earlier release of the same statement counts as spent.
+ */
+#include "mechanisms/sharing.h"
+#include "parser/price.h"
+
+/* What the account will have spent when this release is charged. */
+static struct dp_account_state account_before(const struct level *level)
+{
+    const struct compile *c = level->compile;
+    struct dp_account_state account = c->request->settings->account;
+    for (size_t i = 0; i < c->levels.n && c->levels.items[i] != level; i++) {
+        const struct release *release = c->levels.items[i]->release;
+        if (release->n_measures == 0)
+            continue;
+        account.all_pure = account.all_pure && release->charge.pure;
+        if (__builtin_add_overflow(account.mu2_spent_pico, release->charge.mu2_pico,
+                                   &account.mu2_spent_pico) ||
+            __builtin_add_overflow(account.epsilon_spent, release->charge.epsilon,
+                                   &account.epsilon_spent))
+            account.all_pure = false;
+    }
+    return account;
+}
+
+/* Numbers that one unit can move. */
+static uint64_t coordinates(const struct level *level)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < level->n_measures; i++) {
+        const struct level_measure *measure = &level->measures[i];
+        uint64_t groups =
+            measure->kind == MEASURE_UNITS ? level->bounding.unit_groups : level->bounding.groups;
+        if (__builtin_add_overflow(sum, groups, &sum))
+            return UINT64_MAX;
+    }
+    return sum > 0 ? sum : 1;
+}
+
+enum dp_mechanism mechanism_choose(const struct level *level, dp_nano epsilon)
+{
+    const struct plan_settings *settings = level->compile->request->settings;
+    if (!settings->automatic)
+        return settings->laplace ? DP_LAPLACE : DP_GAUSSIAN;
+    const struct dp_account_state account = account_before(level);
+    if (account.mu2_cap_pico == 0) /* an account that counts in plain epsilon alone */
+        return DP_LAPLACE;
+    return dp_choose_mechanism(&account, epsilon, coordinates(level));
+}

@@ -1,0 +1,32 @@
+#ifndef PARSER_PRICE_H
+#define PARSER_PRICE_H
+
+/*
+ * Between the measures of a level and their noise. Everything here follows from the statement, the
+ * policy, the settings and what the account has spent: from public facts.
+ */
+#include "parser/compile_internal.h"
+
+/* What one unit moves of a measure, and the grid on which its values lie. */
+struct price_sensitivity {
+    struct dp_decimal delta;
+    uint64_t groups;
+    struct dp_grid natural;
+    bool floating; /* the calibration chooses the grid */
+};
+bool price_sensitivity(const struct level *level, const struct level_measure *measure,
+                       struct price_sensitivity *out);
+
+/* Refuses: no noise fits the measure. */
+bool price_refuse_noise(struct level *level, const struct level_measure *measure);
+
+/* mechanism.c: the mechanism of a release that is to cost epsilon in all. */
+enum dp_mechanism mechanism_choose(const struct level *level, dp_nano epsilon);
+
+/* accuracy.c: does dp.max_error, and not dp.epsilon, fix the noise of this release? */
+bool accuracy_decides(const struct level *level);
+/* The cheapest noise that keeps every count and sum within dp.max_error; sets the level's mechanism
+ * and the epsilon that it stands for. */
+bool accuracy_release(struct level *level);
+
+#endif
