@@ -15,7 +15,7 @@
  *   price.c        shares of the budget, grids, noise
  *   mechanism.c    Laplace or Gaussian; accuracy.c: the noise that an error allows
  *   interval.c     how far an answer may be off
- *   measurement.c  the SQL of a release
+ *   measurement.c  the SQL of a release; proof.c: what its shorter form relies on
  *   final.c        the relation of a release in the final statement
  *   explain.c      the plan in words; fingerprint.c: its identity
  */
@@ -308,6 +308,9 @@ bool price_release(struct level *level);
 
 /* measurement.c */
 bool measurement_write(struct level *level);
+
+/* proof.c: of the foreign keys of the level's proofs, and of the unique indexes too where asked. */
+const char *proof_write(const struct level *level, bool unique);
 
 /* final.c */
 void final_release(struct level *level, PgQuery__RangeSubselect *place);

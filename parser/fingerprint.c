@@ -35,7 +35,8 @@ static void add_measure(struct text *out, const struct measure *measure)
     add_number(out, measure->calibration.m);
 }
 
-/* Does the SQL use parameter number? A constant of an aggregate that counts every row is not used. */
+/* Does the SQL use parameter number? A constant of an aggregate that counts every row is not used.
+ */
 static bool uses_param(const char *sql, size_t number)
 {
     char name[24];
