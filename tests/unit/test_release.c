@@ -112,7 +112,7 @@ Test(release, private_groups_below_the_threshold_are_withheld_whole)
 
 Test(release, a_probe_gets_empty_arrays)
 {
-    struct measure measures[] = {{.kind = MEASURE_COUNT, .calibration = quiet}};
+    struct measure measures[] = {{.kind = MEASURE_UNITS, .calibration = quiet}};
     struct release release = {.n_keys = 1, .n_measures = 1, .measures = measures};
     struct array_params params = {0};
     cr_assert(release_all(&release, 0, NULL, NULL, true, &params));
