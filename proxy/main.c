@@ -253,7 +253,8 @@ int main(int argc, char **argv)
     struct config_error error;
     struct config *config = config_read(file, &error);
     if (config == NULL) {
-        fprintf(stderr, "pgveil: %s: %s: %s\n", error.file, error.key, error.text);
+        fprintf(stderr, "pgveil: %s: %s%s%s\n", error.file, error.key, error.key[0] ? ": " : "",
+                error.text);
         return EXIT_FAILURE;
     }
     signal(SIGPIPE, SIG_IGN);

@@ -11,12 +11,10 @@
 #include <string.h>
 
 #include "budget/ledger.h"
-#include "proxy/log.h"
 #include "proxy/managed.h"
 #include "proxy/scram_server.h"
 #include "proxy/server_open.h"
 #include "proxy/tls.h"
-#include "proxy/twin.h"
 
 const struct dataset *server_find_dataset(const struct server *server, const char *name)
 {
@@ -84,29 +82,6 @@ static void set_mock_secret(const int64_t *seeds, size_t count)
     explicit_bzero(secret, sizeof secret);
 }
 
-static bool open_dataset(struct server *server, struct dataset *dataset, const char *twin_admin,
-                         int64_t seed, char error[512])
-{
-    struct config_error wrong;
-    dataset->policy = policy_read(dataset->config->policy, &wrong);
-    if (dataset->policy == NULL) {
-        snprintf(error, 512, "%.150s: %.100s: %.250s", wrong.file, wrong.key, wrong.text);
-        return false;
-    }
-    dataset->catalog = catalog_read(dataset->config, dataset->policy, seed, error);
-    if (dataset->catalog == NULL)
-        return false;
-    if (!twin_build(twin_admin, dataset->config, dataset->catalog, error))
-        return false;
-    dataset->pool = measure_pool_new(server->base, server->config, dataset->config);
-    if (dataset->pool == NULL) {
-        snprintf(error, 512, "dataset %s: out of memory", dataset->config->name);
-        return false;
-    }
-    log_info("dataset %s is ready", dataset->config->name);
-    return true;
-}
-
 static bool open_managed(struct server *server, struct server_managed *managed, char error[512])
 {
     const struct config *config = server->config;
@@ -138,7 +113,8 @@ static bool open_datasets(struct server *server, const char *twin_admin, const i
     for (size_t i = 0; i < server->n_datasets; i++)
         server->datasets[i].config = &server->config->datasets[i];
     for (size_t i = 0; i < server->n_datasets; i++)
-        if (!open_dataset(server, &server->datasets[i], twin_admin, seeds[i], error))
+        if (!dataset_open(&server->datasets[i], server->base, server->config, twin_admin, seeds[i],
+                          error))
             return false;
     return true;
 }
@@ -193,11 +169,8 @@ cleanup:
 
 void server_close(struct server *server, struct server_managed *managed)
 {
-    for (size_t i = 0; i < server->n_datasets; i++) {
-        measure_pool_free(server->datasets[i].pool);
-        catalog_free(server->datasets[i].catalog);
-        policy_free(server->datasets[i].policy);
-    }
+    for (size_t i = 0; i < server->n_datasets; i++)
+        dataset_close(&server->datasets[i]);
     free(server->datasets);
     for (size_t i = 0; i < LEDGER_CONNECTIONS; i++)
         pg_client_free(server->ledger[i]);

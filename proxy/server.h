@@ -11,20 +11,12 @@
 
 #include "config/config.h"
 #include "mechanisms/noise.h"
-#include "parser/catalog.h"
+#include "proxy/dataset.h"
 #include "proxy/ledger_head.h"
-#include "proxy/measure.h"
 #include "proxy/pg_client.h"
 
 struct listener;
 struct session;
-
-struct dataset {
-    const struct config_dataset *config;
-    struct policy *policy;
-    struct catalog *catalog;
-    struct measure_pool *pool;
-};
 
 /* Connections to the ledger: charges on several of them share the wait for the disk. */
 enum { LEDGER_CONNECTIONS = 8 };

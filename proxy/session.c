@@ -712,6 +712,11 @@ void session_start(struct server *server, struct stream *stream, struct startup 
     if (session->dataset == NULL) {
         snprintf(text, sizeof text, "database \"%.63s\" does not exist", startup->database);
         session_end(session, "3D000", text);
+    } else if (session->dataset->catalog == NULL) {
+        snprintf(text, sizeof text,
+                 "the protected server of database \"%.63s\" cannot be reached now",
+                 startup->database);
+        session_end(session, "57P03", text);
     } else if (others >= server->config->connections_per_analyst_max) {
         snprintf(text, sizeof text, "too many connections for role \"%.63s\"", startup->user);
         session_end(session, "53300", text);
