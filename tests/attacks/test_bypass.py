@@ -301,3 +301,42 @@ def test_no_shape_of_a_statement_ends_the_server(pgveil, analyst, shape):
         finally:
             connection.close()
         assert pgveil.alive() and time.monotonic() - begin < 12, (shape, size, time.monotonic() - begin)
+
+
+DOUBLING = {
+    "with": lambda n: "WITH c0 AS (SELECT id, salary AS s FROM people)" + "".join(
+        f", c{i} AS (SELECT id, s + s AS s FROM c{i - 1})" for i in range(1, n)) +
+    f" SELECT sum(least(greatest(s, 0), 10)) FROM c{n - 1}",
+    "subqueries": lambda n: "SELECT sum(least(greatest(s, 0), 10)) FROM " + "(SELECT id, s + s AS s FROM " * n +
+    "(SELECT id, salary AS s FROM people) x0" + "".join(f") x{i}" for i in range(1, n + 1)),
+    "joins": lambda n: "WITH c0 AS (SELECT id FROM people)" + "".join(
+        f", c{i} AS (SELECT a.id FROM c{i - 1} a JOIN c{i - 1} b ON a.id = b.id)" for i in range(1, n)) +
+    f" SELECT count(*) FROM c{n - 1}",
+    "stars": lambda n: "WITH c0 AS (SELECT id, salary AS s FROM people)" + "".join(
+        f", c{i} AS (SELECT *, c{i - 1}.* FROM c{i - 1})" for i in range(1, n)) + f" SELECT count(*) FROM c{n - 1}",
+    "texts": lambda n: "WITH c0 AS (SELECT id, name AS s FROM people)" + "".join(
+        f", c{i} AS (SELECT id, s || s AS s FROM c{i - 1})" for i in range(1, n)) +
+    f" SELECT s, count(*) FROM c{n - 1} GROUP BY s",
+    "conditions": lambda n: "WITH c0 AS (SELECT id, b AS s FROM people)" + "".join(
+        f", c{i} AS (SELECT id, s AND s AS s FROM c{i - 1})" for i in range(1, n)) +
+    f" SELECT count(*) FROM c{n - 1} WHERE s",
+    "releases": lambda n: "WITH c0 AS (SELECT count(*) AS s FROM people)" + "".join(
+        f", c{i} AS (SELECT a.s + b.s AS s FROM c{i - 1} a, c{i - 1} b)" for i in range(1, n)) + f" SELECT * FROM c{n - 1}",
+}
+
+
+@pytest.mark.parametrize("shape", DOUBLING)
+def test_no_doubling_of_names_ends_the_server(pgveil, analyst, shape):
+    """9, R2: every step writes what the step before was twice."""
+    for size in (6, 26, 60):
+        connection = analyst.connect("with_bob")
+        begin = time.monotonic()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET statement_timeout = '5s'")
+                cursor.execute("EXPLAIN " + DOUBLING[shape](size))
+        except psycopg2.Error as error:
+            assert error.pgcode, (shape, size, error)
+        finally:
+            connection.close()
+        assert pgveil.alive() and time.monotonic() - begin < 10, (shape, size)
