@@ -239,6 +239,11 @@ int aggregate_add(struct level *level, PgQuery__Node *node)
         level->aggregates.items[i].uses++;
         return (int)i;
     }
+    if (level->aggregates.n == AGGREGATES_MAX) {
+        compile_refuse(c, call->location, "54001", "too many aggregates in one query",
+                       "The query has more than 256 different ones.", "Split the query.");
+        return -1;
+    }
     bool builtin = false;
     const char *name = node_function_name(call, &builtin);
     if (!check_call(level, call, builtin ? name : NULL))
@@ -293,8 +298,8 @@ static int find_value(struct level *level, const struct expr *expr, const struct
 static int add_measure(struct level *level, enum measure_kind kind, int value, const char *text)
 {
     if (level->n_measures == MEASURES_MAX) {
-        compile_refuse(level->compile, -1, "0A000", "too many aggregates in one query", NULL,
-                       "Split the query.");
+        compile_refuse(level->compile, -1, "54001", "too many aggregates in one query",
+                       "More than 64 different values would be measured.", "Split the query.");
         return -1;
     }
     level->measures[level->n_measures] =

@@ -160,6 +160,29 @@ static bool refuse_column(struct level *level, const PgQuery__ColumnRef *ref, co
         "Aggregate the private table in a subquery of its own and join its result.");
 }
 
+static bool count_messages(void *context, const ProtobufCFieldDescriptor *field,
+                           ProtobufCMessage **child)
+{
+    size_t *count = context;
+    (void)field;
+    ++*count;
+    return walk_children(*child, count_messages, context);
+}
+
+/* Each column of a flattened subquery is its expression again, so that nested ones grow by powers.
+ */
+static bool may_copy(struct level *level, const PgQuery__ColumnRef *ref, PgQuery__Node *node)
+{
+    struct compile *c = level->compile;
+    ProtobufCMessage *message = &node->base;
+    count_messages(&c->copied, NULL, &message);
+    if (c->copied <= COPIED_MAX)
+        return true;
+    return compile_refuse(c, ref->location, "54001", "statement is too complex",
+                          "Columns of nested subqueries make its expressions too long.",
+                          "Aggregate in an inner subquery, or use fewer columns twice.");
+}
+
 /* Where the refused expression stands is where the analyst wrote the name. */
 static bool set_location(void *context, const ProtobufCFieldDescriptor *field,
                          ProtobufCMessage **child)
@@ -182,6 +205,8 @@ static bool qualify_column(struct level *level, const struct join *scope, PgQuer
     const struct join *within = ref->n_fields == 1 ? scope : from_named(level, scope, ref);
     if (name == NULL || within == NULL || from_lookup(level, within, name, &found) != 1)
         return refuse_column(level, ref, name);
+    if (!may_copy(level, ref, found))
+        return false;
     ProtobufCMessage *copy = walk_copy(level->compile->arena, &found->base);
     int32_t location = ref->location;
     set_location(&location, NULL, &copy);

@@ -286,6 +286,14 @@ static PgQuery__SelectStmt *top_query(PgQuery__Node *statement)
     return inner->node_case == PG_QUERY__NODE__NODE_SELECT_STMT ? inner->select_stmt : NULL;
 }
 
+/* CREATE TABLE AS ... WITH NO DATA. */
+static bool asks_for_no_data(const PgQuery__Node *statement)
+{
+    return statement->node_case == PG_QUERY__NODE__NODE_CREATE_TABLE_AS_STMT &&
+           statement->create_table_as_stmt->into != NULL &&
+           statement->create_table_as_stmt->into->skip_data;
+}
+
 static enum plan_shape shape_of(PgQuery__Node *statement)
 {
     int kind = (int)statement->node_case;
@@ -324,6 +332,9 @@ static bool make_plan(struct compile *c, PgQuery__RawStmt *raw, struct plan *pla
     plan->n_client_params = (unsigned)c->request->n_params;
     plan->fingerprint = fingerprint_releases(c);
     plan->mechanism_json = fingerprint_mechanisms(c);
+    if (plan->fingerprint == NULL)
+        return compile_refuse(c, -1, "53200", "the statement cannot be identified",
+                              "SHA-256 is not to be had.", "Try again later.");
     if (plan->shape == PLAN_EXPLAIN)
         explain_plan(c, plan, wants_json(statement->explain_stmt));
     return true;
@@ -368,7 +379,7 @@ void compile_statement(const struct compile_input *input, struct compile_output 
         return;
     PgQuery__Node *statement = input->statement->stmt;
     PgQuery__SelectStmt *top = top_query(statement);
-    c->probe = top != NULL && probe_is(top);
+    c->probe = top != NULL && (probe_is(top) || asks_for_no_data(statement));
     struct visit visit = {c, NULL};
     ProtobufCMessage *root = &statement->base;
     bool done = walk_statement(&visit, NULL, &root);

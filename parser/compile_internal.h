@@ -47,7 +47,13 @@
         (vector)->items[(vector)->n++] = (item);                                                   \
     } while (0)
 
-enum { KEYS_MAX = 32, MEASURES_MAX = 64, RELATIONS_MAX = 16 };
+enum {
+    KEYS_MAX = 32,
+    MEASURES_MAX = 64,
+    AGGREGATES_MAX = 256,
+    RELATIONS_MAX = 16,
+    COPIED_MAX = 200000 /* parts of expressions that stand for columns of subqueries */
+};
 
 /* What a name of the statement stands for. */
 enum name_kind {
@@ -87,6 +93,7 @@ struct compile {
     VECTOR(struct level *) levels; /* one per release, in order */
     VECTOR(struct fragment) fragments;
     unsigned next_param;
+    size_t copied;
     bool probe;
 };
 

@@ -523,3 +523,59 @@ Test(plan, a_self_join_that_could_be_too_much_work_is_refused)
     cr_expect_eq(planning.result, PLANNED);
     planning_clear(&planning);
 }
+
+/* before n times, core, after n times. */
+static char *nested(size_t n, const char *before, const char *core, const char *after)
+{
+    char *text = NULL;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+    cr_assert_not_null(out);
+    for (size_t i = 0; i < n; i++)
+        fputs(before, out);
+    fputs(core, out);
+    for (size_t i = 0; i < n; i++)
+        fputs(after, out);
+    fclose(out);
+    return text;
+}
+
+static void expect_too_complex(const char *dataset, char *sql)
+{
+    struct planning planning = plan_statement(catalogs_get(dataset), sql, NULL);
+    cr_expect_eq(planning.result, PLANNING_REFUSED, "%.60s", sql);
+    cr_expect_str_eq(planning.refusal.sqlstate, "54001", "%.60s: %s", sql,
+                     planning.refusal.message);
+    planning_clear(&planning);
+    free(sql);
+}
+
+Test(plan, statements_that_would_grow_by_powers_are_refused, .timeout = 20)
+{
+    char *doubled =
+        nested(40, "SELECT x + x AS x FROM (", "SELECT education AS x FROM people", ") AS t");
+    char *whole = NULL;
+    cr_assert_gt(asprintf(&whole, "SELECT sum(least(greatest(x, 0), 1)) FROM (%s) AS t", doubled),
+                 0);
+    free(doubled);
+    expect_too_complex("census", whole);
+    char *many = NULL;
+    size_t length;
+    FILE *out = open_memstream(&many, &length);
+    fputs("SELECT count(*)", out);
+    for (int i = 0; i < 600; i++)
+        fprintf(out, ", sum(education + %d)", i);
+    fputs(" FROM people", out);
+    fclose(out);
+    expect_too_complex("census", many);
+}
+
+Test(plan, a_table_without_data_asks_for_none)
+{
+    struct planning planning =
+        made("census",
+             "CREATE TEMP TABLE t AS SELECT region, count(*) FROM people GROUP BY 1 WITH NO DATA");
+    cr_expect(planning.plan->probe);
+    cr_expect_eq(planning.plan->charge.mu2_pico, 0u);
+    planning_clear(&planning);
+}
