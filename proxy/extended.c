@@ -87,6 +87,8 @@ enum handled extended_parse(struct session *session, const struct wire_message *
     struct refusal refusal;
     if (reader.failed) {
         handled = refuse_protocol(session, "invalid message format");
+    } else if (session_text_must_wait(session, sql)) {
+        handled = HANDLED_WAIT;
     } else if (!session_text_is_clear(session, sql, &refusal)) {
         handled = refusal.sqlstate[0] ? refuse(session, &refusal)
                                       : session_relay(session, message, NULL, NULL, NULL);

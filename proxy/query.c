@@ -202,16 +202,14 @@ static void on_part_described(void *context, const struct wire_message *message)
     statement_start(session, &request);
 }
 
-static void run_private(struct session *session, const struct statement *statement)
+static void run_private(struct session *session, const char *text)
 {
     struct query_run *run = session->query;
     struct evbuffer *twin = session_to_twin(session);
     free(run->prepared->row_description);
     run->prepared->row_description = NULL;
     run->prepared->n_columns = 0;
-    char *text = part_text(run, statement);
     wire_parse(twin, "", text, 0, NULL);
-    free(text);
     replies_push(&session->replies, 'P', on_part_parsed, session, NULL);
     wire_name(twin, 'D', 'S', "");
     replies_push(&session->replies, 'D', on_part_described, session, NULL);
@@ -220,17 +218,28 @@ static void run_private(struct session *session, const struct statement *stateme
 
 /* --- the run --------------------------------------------------------------------------------- */
 
+/* A part before this one may have changed how strings are read: what was classified must still be
+ * what the twin will read. */
+static bool refuse_unclear(struct session *session, const char *text)
+{
+    struct refusal refusal;
+    if (session_text_is_clear(session, text, &refusal) || refusal.sqlstate[0] == '\0')
+        return false;
+    session_fail(session, &refusal, fail_part);
+    return true;
+}
+
 static void run_part(struct session *session, const struct statement *statement)
 {
-    char *text;
+    char *text = part_text(session->query, statement);
     switch (statement->class) {
     case STATEMENT_RELAY:
-        text = part_text(session->query, statement);
-        send_query(session, text, on_relayed_part);
-        free(text);
+        if (!refuse_unclear(session, text))
+            send_query(session, text, on_relayed_part);
         break;
     case STATEMENT_CANDIDATE:
-        run_private(session, statement);
+        if (!refuse_unclear(session, text))
+            run_private(session, text);
         break;
     case STATEMENT_REFUSED:
         if (session->transaction == 'E') /* PostgreSQL's own 25P02 */
@@ -239,6 +248,7 @@ static void run_part(struct session *session, const struct statement *statement)
             session_fail(session, &statement->refusal, fail_part);
         break;
     }
+    free(text);
 }
 
 static bool needs_wrapping(const struct session *session)
@@ -309,6 +319,8 @@ enum handled query_start(struct session *session, const struct wire_message *mes
     const char *sql = wire_read_string(&reader);
     struct refusal refusal = {.sqlstate = "08P01", .message = "invalid string in message"};
     bool valid = wire_read_end(&reader);
+    if (valid && session_text_must_wait(session, sql))
+        return HANDLED_WAIT;
     bool clear = valid && session_text_is_clear(session, sql, &refusal);
     if (!clear && refusal.sqlstate[0]) {
         session_fail(session, &refusal, NULL);

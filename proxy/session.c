@@ -274,6 +274,12 @@ bool session_text_is_clear(const struct session *session, const char *text, stru
     return is_utf8(bytes);
 }
 
+bool session_text_must_wait(const struct session *session, const char *text)
+{
+    return session->replies.count > 0 &&
+           (strchr(text, '\\') != NULL || !is_ascii((const unsigned char *)text));
+}
+
 struct parsed *session_parse(const struct session *session, const char *text)
 {
     const struct config *config = session->server->config;

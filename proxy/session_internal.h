@@ -86,6 +86,9 @@ void session_report(struct session *session, const char *severity, const struct 
  */
 bool session_text_is_clear(const struct session *session, const char *text,
                            struct refusal *refusal);
+/* How a text is read may still change by what the twin has not answered yet: ask again when it owes
+ * nothing. */
+bool session_text_must_wait(const struct session *session, const char *text);
 struct parsed *session_parse(const struct session *session, const char *text);
 uint64_t session_now_ms(void);
 
