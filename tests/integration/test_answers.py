@@ -153,6 +153,24 @@ def test_rows_without_a_unit_are_not_measured(session, protected):
     assert stated > 0 and abs(answer - truth) < 30
 
 
+@pytest.mark.parametrize("confidence", ["0.5", "0.95"])
+def test_intervals_hold_the_truth_as_often_as_they_say(session, protected, confidence):
+    ask_settings(session["clinic"], f"SET dp.confidence = {confidence}")
+    truth = protected.query("clinic_owned", "SELECT count(*), avg(minutes) FROM visits")[0]
+    hits = [0, 0]
+    for number in range(1, RUNS + 1):
+        row = ask(session["clinic"],
+                  "SELECT dp.interval_low(count(*)), dp.interval_high(count(*)), "
+                  "dp.interval_low(avg(minutes)), dp.interval_high(avg(minutes)) "
+                  f"FROM visits WHERE minutes > -{number}")[0]
+        for column in (0, 1):
+            hits[column] += row[2 * column] <= float(truth[column]) <= row[2 * column + 1]
+    ask_settings(session["clinic"], "RESET dp.confidence")
+    share = float(confidence)
+    for hit in hits:
+        assert hit >= share * RUNS - Z * math.sqrt(RUNS * share * (1 - share)), (hit, confidence)
+
+
 def test_a_heavy_person_is_cut_to_the_bound(protected, pgveil):
     """max_rows is 60: somebody with 100,000 more rows moves the answer by no more than that."""
     analyst = pgveil.analyst(grants={"clinic": AMPLE})
