@@ -14,7 +14,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
   -Wundef -Wvla -Wcast-qual -Wwrite-strings -Wswitch-enum $(if $(filter 1,$(WERROR)),-Werror)
 HARDENING := $(if $(SANITIZE),-O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer,\
   -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong)
-CFLAGS_ALL := -std=c11 -D_GNU_SOURCE -g -fPIE -pthread $(WARNINGS) $(HARDENING) -I. -isystem build/include \
+CFLAGS_ALL := -std=c11 -D_GNU_SOURCE -g -fPIE -pthread $(WARNINGS) $(HARDENING) -I. -Ibuild/include \
   $(shell pkg-config --cflags $(PACKAGES) | sed 's/-I/-isystem /g') $(CFLAGS)
 LDFLAGS_ALL := -pie -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE),-Wl,-z,relro,-z,now) $(LDFLAGS)
 # libevent: core for the loop, openssl for TLS streams.
