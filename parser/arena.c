@@ -19,7 +19,8 @@ struct block {
 
 struct arena {
     struct block *blocks; /* the newest first; only it is filled further */
-    size_t total;
+    size_t total, limit;
+    jmp_buf *escape; /* NULL: the program ends at the limit */
 };
 
 static void fail(const char *why)
@@ -28,11 +29,26 @@ static void fail(const char *why)
     abort();
 }
 
+static void fail_limit(struct arena *arena)
+{
+    if (arena->escape != NULL)
+        longjmp(*arena->escape, 1);
+    fail("above the limit of one statement");
+}
+
+void arena_guard(struct arena *arena, size_t bytes, jmp_buf *escape)
+{
+    arena->escape = escape;
+    arena->limit = escape != NULL && bytes < ARENA_BYTES_MAX - arena->total ? arena->total + bytes
+                                                                            : ARENA_BYTES_MAX;
+}
+
 struct arena *arena_new(void)
 {
     struct arena *arena = calloc(1, sizeof *arena);
     if (!arena)
         fail("out of memory");
+    arena->limit = ARENA_BYTES_MAX;
     return arena;
 }
 
@@ -49,8 +65,8 @@ void arena_free(struct arena *arena)
 
 static struct block *block_new(struct arena *arena, size_t size)
 {
-    if (size > ARENA_BYTES_MAX - arena->total)
-        fail("above the limit of one statement");
+    if (size > arena->limit - arena->total)
+        fail_limit(arena);
     struct block *block = calloc(1, sizeof *block + size);
     if (!block)
         fail("out of memory");
@@ -64,7 +80,7 @@ void *arena_alloc(struct arena *arena, size_t size)
     const size_t unit = alignof(max_align_t);
 
     if (size > ARENA_BYTES_MAX)
-        fail("above the limit of one statement");
+        fail_limit(arena);
     size = (size + unit - 1) / unit * unit;
     struct block *head = arena->blocks;
     if (head && size <= head->size - head->used) {
@@ -91,7 +107,7 @@ char *arena_strndup(struct arena *arena, const char *text, size_t length)
 {
     length = strnlen(text, length);
     if (length >= ARENA_BYTES_MAX)
-        fail("above the limit of one statement");
+        fail_limit(arena);
     char *copy = arena_alloc(arena, length + 1);
     memcpy(copy, text, length);
     return copy;
@@ -141,7 +157,7 @@ struct text text_new(struct arena *arena)
 static void text_append(struct text *text, const char *piece, size_t length)
 {
     if (length >= ARENA_BYTES_MAX - text->length)
-        fail("above the limit of one statement");
+        fail_limit(text->arena);
     size_t needed = text->length + length + 1;
     if (needed > text->capacity) {
         size_t capacity = text->capacity ? text->capacity : 64;

@@ -2,8 +2,9 @@
 #define PARSER_ARENA_H
 
 /* Memory of one statement: allocated piece by piece, freed at once. Allocation never returns NULL:
- * out of memory, or above the arena's limit, the program aborts (limits on the statement's length
- * and tokens keep honest statements far below it). */
+ * out of memory the program ends; above the arena's limit too, unless arena_guard names a way out
+ * (limits on the statement's length and tokens keep honest statements far below it). */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 
@@ -11,6 +12,9 @@ struct arena;
 
 struct arena *arena_new(void);
 void arena_free(struct arena *arena);
+/* From here on, whoever asks for more than `bytes` further bytes is taken to the escape by longjmp
+ * with 1; what was allocated stays. NULL: back to the general limit. */
+void arena_guard(struct arena *arena, size_t bytes, jmp_buf *escape);
 void *arena_alloc(struct arena *arena, size_t size); /* zeroed, aligned for any type */
 char *arena_strdup(struct arena *arena, const char *text);
 char *arena_strndup(struct arena *arena, const char *text, size_t length);

@@ -71,11 +71,22 @@ static void split(struct parsed *parsed, const PgQuery__ParseResult *tree,
     }
 }
 
+/* Memory of one statement's tree, and of its plan. */
+enum { PARSE_BYTES_MAX = 256 << 20, PLAN_BYTES_MAX = 64 << 20 };
+
 static void parse_on_stack(void *context)
 {
     struct parse_work *work = context;
     struct parsed *parsed = work->parsed;
     const char *limit = NULL;
+    jmp_buf escape;
+    if (setjmp(escape) != 0) {
+        arena_guard(parsed->arena, 0, NULL);
+        too_large(parsed, "memory");
+        work->done = true;
+        return;
+    }
+    arena_guard(parsed->arena, PARSE_BYTES_MAX, &escape);
     enum ast_result result =
         ast_parse(parsed->arena, parsed->text, work->limits, &parsed->tree, &limit);
     const PgQuery__ParseResult *tree = NULL;
@@ -89,6 +100,7 @@ static void parse_on_stack(void *context)
     } else {
         split(parsed, tree, work->catalog);
     }
+    arena_guard(parsed->arena, 0, NULL);
     work->done = true;
 }
 
@@ -142,11 +154,26 @@ struct plan_work {
 static void plan_on_stack(void *context)
 {
     struct plan_work *work = context;
-    PgQuery__ParseResult *tree = ast_unpack(work->input.arena, &work->parsed->tree);
-    if (tree == NULL || work->index >= tree->n_stmts)
+    jmp_buf escape;
+    if (setjmp(escape) != 0) {
+        const struct refusal_text text = {"the statement is too complex",
+                                          "Its plan needs too much memory.",
+                                          "Ask for less at once."};
+        arena_guard(work->input.arena, 0, NULL);
+        memset(work->output, 0, sizeof *work->output);
+        work->output->result = PLAN_REFUSED;
+        refuse(&work->output->refusal, NULL, -1, "54001", &text);
         return;
+    }
+    arena_guard(work->input.arena, PLAN_BYTES_MAX, &escape);
+    PgQuery__ParseResult *tree = ast_unpack(work->input.arena, &work->parsed->tree);
+    if (tree == NULL || work->index >= tree->n_stmts) {
+        arena_guard(work->input.arena, 0, NULL);
+        return;
+    }
     work->input.statement = tree->stmts[work->index];
     compile_statement(&work->input, work->output);
+    arena_guard(work->input.arena, 0, NULL);
 }
 
 enum plan_result parser_plan(struct parsed *parsed, size_t index,

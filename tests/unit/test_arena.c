@@ -97,3 +97,22 @@ Test(arena, more_than_the_limit_of_a_statement_ends_the_program, .signal = SIGAB
         arena_alloc(arena, 100 << 20);
     arena_free(arena);
 }
+
+Test(arena, a_guarded_arena_jumps_at_its_limit_and_goes_on_afterwards)
+{
+    struct arena *arena = arena_new();
+    volatile int jumps = 0;
+    jmp_buf escape;
+    arena_alloc(arena, 100000);
+    if (setjmp(escape) != 0)
+        jumps++;
+    if (jumps == 0) {
+        arena_guard(arena, 1 << 20, &escape);
+        for (;;)
+            arena_alloc(arena, 1000);
+    }
+    cr_assert_eq(jumps, 1);
+    arena_guard(arena, 0, NULL);
+    cr_assert_not_null(arena_alloc(arena, 4 << 20));
+    arena_free(arena);
+}
