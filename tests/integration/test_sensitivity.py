@@ -37,6 +37,9 @@ STATEMENTS["clinic"] += [
     " c.chapter = p.sex LEFT JOIN icd_codes d ON c.code = p.sex AND d.code = p.sex GROUP BY 1",
     "SELECT d.chapter, count(*) FROM visits v LEFT JOIN icd_codes d ON d.code = v.code GROUP BY 1",
     "SELECT DISTINCT note FROM visits",
+    "SELECT note, stddev(cost), avg(cost), variance(minutes) FROM visits GROUP BY note",
+    "SELECT var_pop(weight), stddev(age), stddev_samp(least(greatest(weight, 0), 1e-9)) FROM patients",
+    "SELECT code, var_samp(cost - 2500.25) FILTER (WHERE minutes > 30) FROM visits GROUP BY code",
     "SELECT \"Ward No\", sex, sum(minutes) FROM visits JOIN patients ON patient_id = patients.id"
     " GROUP BY 1, 2",
 ]
