@@ -65,6 +65,7 @@ static bool find_limits(struct level *level, struct limits *limits)
                     &limit);
             break;
         case AGGREGATE_AVG:
+        case AGGREGATE_VARIANCE:
         default:
             return refuse_aggregate(level, aggregate);
         }

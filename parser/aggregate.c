@@ -10,15 +10,18 @@
 #include "parser/compile_internal.h"
 #include "parser/node.h"
 #include "parser/price.h"
+#include "parser/variance.h"
 #include "parser/walk.h"
 
 /* Digits kept of values that have no exact decimal scale of their own. */
 enum { NUMERIC_SCALE = 8, NUMERIC_SCALE_MAX = 15 };
 
 /* Shares of the budget: a column has six, however many measures it needs. */
-enum { SHARE_WHOLE = 6, SHARE_HALF = 3, SHARE_AVG_COUNT = 2, SHARE_AVG_SUM = 4 };
+enum { SHARE_WHOLE = 6, SHARE_HALF = 3, SHARE_THIRD = 2, SHARE_AVG_COUNT = 2, SHARE_AVG_SUM = 4 };
 
-static const char *const supported[] = {"count", "sum", "avg"};
+static const char *const supported[] = {
+    "count", "sum", "avg", "variance", "var_samp", "var_pop", "stddev", "stddev_pop", "stddev_samp",
+};
 static const char *const unsupported[] = {"array_agg",
                                           "bit_and",
                                           "bit_or",
@@ -53,13 +56,7 @@ static const char *const unsupported[] = {"array_agg",
                                           "regr_sxx",
                                           "regr_sxy",
                                           "regr_syy",
-                                          "stddev",
-                                          "stddev_pop",
-                                          "stddev_samp",
                                           "string_agg",
-                                          "var_pop",
-                                          "var_samp",
-                                          "variance",
                                           "xmlagg"};
 
 static bool listed(const char *const *list, size_t count, const char *name)
@@ -141,7 +138,8 @@ static bool check_call(struct level *level, const PgQuery__FuncCall *call, const
     if (name == NULL || !listed(supported, sizeof supported / sizeof supported[0], name))
         return refuse_aggregate(level, call,
                                 arena_printf(c->arena, "%s()", name == NULL ? "" : name),
-                                "count, sum and avg are supported, with FILTER and CASE.");
+                                "count, sum, avg, variances and standard deviations are supported, "
+                                "with FILTER and CASE.");
     if (walk_unexpected_field(&call->base, call_fields) != NULL)
         return refuse_aggregate(level, call, "ORDER BY or WITHIN GROUP in an aggregate",
                                 "Leave it out: the order does not change a count or a sum.");
@@ -152,7 +150,7 @@ static bool check_call(struct level *level, const PgQuery__FuncCall *call, const
                                 "count rows.");
     if (call->n_args != (call->agg_star ? 0 : 1))
         return refuse_aggregate(level, call, "an aggregate with such arguments",
-                                "count, sum and avg take one argument.");
+                                "count, sum, avg and variances take one argument.");
     return true;
 }
 
@@ -248,12 +246,14 @@ int aggregate_add(struct level *level, PgQuery__Node *node)
     const char *name = node_function_name(call, &builtin);
     if (!check_call(level, call, builtin ? name : NULL))
         return -1;
-    struct level_aggregate aggregate = {.node = node, .count = -1, .sum = -1, .uses = 1};
+    struct level_aggregate aggregate = {
+        .node = node, .count = -1, .sum = -1, .squares = -1, .uses = 1};
     aggregate.described = described(level, call, name);
     aggregate.kind = strcmp(name, "sum") == 0   ? AGGREGATE_SUM
                      : strcmp(name, "avg") == 0 ? AGGREGATE_AVG
                      : call->agg_distinct       ? AGGREGATE_UNITS
                                                 : AGGREGATE_COUNT;
+    variance_named(name, &aggregate);
     if (!compile_argument(level, call, &aggregate))
         return -1;
     VECTOR_PUSH(c->arena, &level->aggregates, aggregate);
@@ -339,7 +339,8 @@ static bool is_paired(struct level *level, const struct level_aggregate *sum, bo
     bool paired = false;
     for (size_t i = 0; i < level->aggregates.n; i++) {
         const struct level_aggregate *other = &level->aggregates.items[i];
-        if (other->kind == AGGREGATE_AVG && same_argument(other, sum->expr, sum->condition))
+        if ((other->kind == AGGREGATE_AVG || other->kind == AGGREGATE_VARIANCE) &&
+            same_argument(other, sum->expr, sum->condition))
             paired = true;
         if (other->kind == AGGREGATE_SUM && same_argument(other, sum->expr, sum->condition))
             *counted_too = true;
@@ -356,7 +357,7 @@ static int sum_measure(struct level *level, const struct level_aggregate *aggreg
 {
     for (size_t i = 0; i < level->n_measures; i++) {
         const struct level_measure *measure = &level->measures[i];
-        if (measure->kind == MEASURE_SUM &&
+        if (measure->kind == MEASURE_SUM && !measure->squared &&
             same_expr(level->values.items[measure->value].expr, aggregate->expr) &&
             same_expr(level->values.items[measure->value].condition, aggregate->condition))
             return (int)i;
@@ -374,7 +375,17 @@ static int sum_measure(struct level *level, const struct level_aggregate *aggreg
     return index;
 }
 
-/* SUM and AVG of one aggregate: its measures and their shares. */
+/* Is there a variance of the same rows? */
+static bool is_spread(const struct level *level, const struct level_aggregate *sum)
+{
+    for (size_t i = 0; i < level->aggregates.n; i++)
+        if (level->aggregates.items[i].kind == AGGREGATE_VARIANCE &&
+            same_argument(&level->aggregates.items[i], sum->expr, sum->condition))
+            return true;
+    return false;
+}
+
+/* SUM, AVG or a variance: its measures and their shares. */
 static bool sum_aggregate(struct level *level, struct level_aggregate *aggregate)
 {
     bool counted_too = false;
@@ -397,6 +408,16 @@ static bool sum_aggregate(struct level *level, struct level_aggregate *aggregate
     }
     if (constant)
         return true;
+    if (paired && is_spread(level, aggregate)) {
+        raise_weight(level, aggregate->sum, SHARE_THIRD);
+        raise_weight(level, aggregate->count, SHARE_THIRD);
+        if (aggregate->kind != AGGREGATE_VARIANCE)
+            return true;
+        if (!variance_squares(level, aggregate))
+            return false;
+        raise_weight(level, aggregate->squares, SHARE_THIRD);
+        return true;
+    }
     raise_weight(level, aggregate->sum,
                  !paired       ? SHARE_WHOLE
                  : counted_too ? SHARE_HALF
@@ -431,7 +452,7 @@ bool aggregate_measures(struct level *level)
         return false;
     for (size_t i = 0; i < level->aggregates.n; i++) {
         struct level_aggregate *aggregate = &level->aggregates.items[i];
-        if ((aggregate->kind == AGGREGATE_SUM || aggregate->kind == AGGREGATE_AVG) &&
+        if (aggregate->kind != AGGREGATE_COUNT && aggregate->kind != AGGREGATE_UNITS &&
             !sum_aggregate(level, aggregate))
             return false;
     }

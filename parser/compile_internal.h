@@ -11,6 +11,7 @@
  *   ownership.c    who owns a joined row: unit, path to the root, rows of a unit, fan-out
  *   level.c        a level's keys and aggregates, and what is left for the twin
  *   aggregate.c    aggregates -> measures that share
+ *   variance.c     variances: a third measure, of squares
  *   bounding.c     which bounds the measurement enforces, and the sensitivity that they give
  *   price.c        shares of the budget, grids, noise
  *   mechanism.c    Laplace or Gaussian; accuracy.c: the noise that an error allows
@@ -178,19 +179,28 @@ struct level_measure {
     unsigned weight; /* share of the budget */
     /* MEASURE_SUM */
     struct dp_decimal low, high, middle; /* middle: subtracted from every value */
+    bool squared; /* the values are squares of the argument's distances from a middle */
+    struct dp_decimal argument_low, argument_high, argument_middle;
     int scale;                           /* digits after the point; -1: none (floating point) */
     bool floating;
     __int128 most[2]; /* clamp of a row's grid integer, below and above */
     struct dp_calibration calibration;
 };
 
-enum aggregate_kind { AGGREGATE_COUNT, AGGREGATE_UNITS, AGGREGATE_SUM, AGGREGATE_AVG };
+enum aggregate_kind {
+    AGGREGATE_COUNT,
+    AGGREGATE_UNITS,
+    AGGREGATE_SUM,
+    AGGREGATE_AVG,
+    AGGREGATE_VARIANCE
+};
 struct level_aggregate {
     PgQuery__Node *node; /* as written, qualified: its identity */
     enum aggregate_kind kind;
     const struct expr *expr, *condition;
     uint32_t type;  /* of the argument */
-    int count, sum; /* measures; -1: not needed */
+    int count, sum, squares; /* measures; -1: not needed */
+    bool sample, root;       /* AGGREGATE_VARIANCE: divided by n - 1, a standard deviation */
     struct dp_decimal low, high, middle;
     int scale;
     const char *described;

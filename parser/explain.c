@@ -58,7 +58,8 @@ static double share(const struct level *level, int measure)
 static double column_epsilon(const struct level *level, const struct level_aggregate *aggregate)
 {
     double epsilon = (double)level->epsilon / 1e9;
-    double part = share(level, aggregate->sum) + share(level, aggregate->count);
+    double part = share(level, aggregate->sum) + share(level, aggregate->count) +
+                  share(level, aggregate->squares);
     return epsilon * (level->release->charge.pure ? part : sqrt(part));
 }
 
@@ -90,11 +91,12 @@ static const char *sensitivity(const struct level *level, int measure)
 static void explain_aggregate(struct lines *lines, const struct level *level,
                               const struct level_aggregate *aggregate)
 {
-    const char *about = aggregate->kind == AGGREGATE_AVG ? " at a count of 1000" : "";
+    bool ratio = aggregate->kind == AGGREGATE_AVG || aggregate->kind == AGGREGATE_VARIANCE;
+    const char *about = ratio ? " at a count of 1000" : "";
     add_line(lines, "  Column %s: %s noise, epsilon %.4g, expected error %.4g (%.9g %%%s)",
              aggregate->described, mechanism_name(level), column_epsilon(level, aggregate),
              interval_halfwidth(level, aggregate), confidence(level) * 100, about);
-    if (aggregate->kind == AGGREGATE_SUM || aggregate->kind == AGGREGATE_AVG)
+    if (ratio || aggregate->kind == AGGREGATE_SUM)
         add_line(lines, "    Bounds: %s to %s%s%s", print_decimal(lines->arena, &aggregate->low),
                  print_decimal(lines->arena, &aggregate->high),
                  aggregate->count >= 0 ? ", measured from " : "",
@@ -103,6 +105,9 @@ static void explain_aggregate(struct lines *lines, const struct level *level,
         add_line(lines, "    Sensitivity of the count: %s", sensitivity(level, aggregate->count));
     if (aggregate->sum >= 0)
         add_line(lines, "    Sensitivity of the sum: %s", sensitivity(level, aggregate->sum));
+    if (aggregate->squares >= 0)
+        add_line(lines, "    Sensitivity of the squares: %s",
+                 sensitivity(level, aggregate->squares));
 }
 
 static void explain_keys(struct lines *lines, const struct level *level)
@@ -193,14 +198,15 @@ static void json_number(struct text *out, const char *name, uint64_t value)
 static void json_aggregate(struct text *out, const struct level *level,
                            const struct level_aggregate *aggregate)
 {
-    bool range = aggregate->kind == AGGREGATE_SUM || aggregate->kind == AGGREGATE_AVG;
+    bool ratio = aggregate->kind == AGGREGATE_AVG || aggregate->kind == AGGREGATE_VARIANCE;
+    bool range = ratio || aggregate->kind == AGGREGATE_SUM;
     text_add(out, "{\"Column\": ");
     json_string(out, aggregate->described);
     json_member(out, "Mechanism", mechanism_name(level));
     text_printf(out, ", \"Epsilon\": %.9g, \"Expected Error\": %.9g, \"Confidence\": %.9g",
                 column_epsilon(level, aggregate), interval_halfwidth(level, aggregate),
                 confidence(level));
-    if (aggregate->kind == AGGREGATE_AVG)
+    if (ratio)
         text_printf(out, ", \"Assumed Count\": %d", (int)INTERVAL_ASSUMED_COUNT);
     if (range) {
         json_member(out, "Low", print_decimal(out->arena, &aggregate->low));
@@ -210,6 +216,8 @@ static void json_aggregate(struct text *out, const struct level *level,
         json_member(out, "Count Sensitivity", sensitivity(level, aggregate->count));
     if (aggregate->sum >= 0)
         json_member(out, "Sum Sensitivity", sensitivity(level, aggregate->sum));
+    if (aggregate->squares >= 0)
+        json_member(out, "Squares Sensitivity", sensitivity(level, aggregate->squares));
     text_add(out, "}");
 }
 

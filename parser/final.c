@@ -8,6 +8,7 @@
 #include "parser/ast.h"
 #include "parser/interval.h"
 #include "parser/node.h"
+#include "parser/variance.h"
 
 struct ledger_column {
     const char *name, *type;
@@ -113,13 +114,17 @@ static const char *final_avg(struct arena *arena, const struct level_aggregate *
     return out.data;
 }
 
-static const char *final_aggregate(struct arena *arena, const struct level_aggregate *aggregate)
+static const char *final_aggregate(const struct level *level,
+                                   const struct level_aggregate *aggregate)
 {
+    struct arena *arena = level->compile->arena;
     switch (aggregate->kind) {
     case AGGREGATE_SUM:
         return final_sum(arena, aggregate);
     case AGGREGATE_AVG:
         return final_avg(arena, aggregate);
+    case AGGREGATE_VARIANCE:
+        return variance_sql(level, aggregate);
     case AGGREGATE_COUNT:
     case AGGREGATE_UNITS:
         return as_int8(arena, arena_printf(arena, "u.m%d", aggregate->count + 1));
@@ -160,7 +165,7 @@ void final_release(struct level *level, PgQuery__RangeSubselect *place)
                     level->release->keys[i].type, i + 1);
     for (size_t i = 0; i < level->aggregates.n; i++, separator = ", ")
         text_printf(&out, "%s%s AS a%zu", separator,
-                    final_aggregate(c->arena, &level->aggregates.items[i]), i + 1);
+                    final_aggregate(level, &level->aggregates.items[i]), i + 1);
     for (size_t i = 0; i < level->intervals.n; i++, separator = ", ")
         text_printf(&out, "%s%s AS i%zu", separator,
                     interval_sql(level, &level->intervals.items[i]), i + 1);

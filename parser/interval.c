@@ -102,6 +102,18 @@ static double average_width(const struct level *level, const struct level_aggreg
     return fmin(high - low, ratio_z(level) * sum / sqrt(assumed * assumed - limit * limit));
 }
 
+/* Of a variance of a quarter of its range, and of its root: the first derivatives. */
+static double variance_width(const struct level *level, const struct level_aggregate *aggregate)
+{
+    if (aggregate->squares < 0)
+        return 0;
+    double range = as_double(&level->measures[aggregate->squares].high);
+    double moment =
+        hypot(deviation(level, aggregate->squares), range / 4 * deviation(level, aggregate->count));
+    double half = fmin(range, ratio_z(level) * moment / INTERVAL_ASSUMED_COUNT);
+    return aggregate->root ? fmin(sqrt(range), half / sqrt(range)) : half;
+}
+
 double interval_halfwidth(const struct level *level, const struct level_aggregate *aggregate)
 {
     switch (aggregate->kind) {
@@ -112,6 +124,8 @@ double interval_halfwidth(const struct level *level, const struct level_aggregat
         return sum_width(level, aggregate);
     case AGGREGATE_AVG:
         return average_width(level, aggregate);
+    case AGGREGATE_VARIANCE:
+        return variance_width(level, aggregate);
     }
     return 0;
 }
@@ -153,6 +167,12 @@ int interval_add(struct level *level, const PgQuery__Node *node, enum interval_k
     int aggregate = aggregate_add(level, call->args[0]);
     if (aggregate < 0)
         return -1;
+    if (level->aggregates.items[aggregate].kind == AGGREGATE_VARIANCE) {
+        compile_refuse(c, call->location, "0A000", "the error of a variance is not supported",
+                       "Counts, sums and averages have intervals.",
+                       "EXPLAIN shows the error of a variance at a count of 1000.");
+        return -1;
+    }
     for (size_t i = 0; i < level->intervals.n; i++)
         if (level->intervals.items[i].aggregate == (size_t)aggregate &&
             level->intervals.items[i].what == (int)what)

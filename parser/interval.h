@@ -12,7 +12,8 @@
 enum { INTERVAL_ASSUMED_COUNT = 1000 };
 
 /* Half-width of the aggregate's error; of an average: where the count is INTERVAL_ASSUMED_COUNT and
- * the mean in the middle of its range. */
+ * the mean in the middle of its range; of a variance: where it is besides a quarter of its range.
+ */
 double interval_halfwidth(const struct level *level, const struct level_aggregate *aggregate);
 
 /* A call of one of the three functions, *what then set. */

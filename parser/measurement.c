@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "parser/compile_internal.h"
+#include "parser/variance.h"
 
 #define EQUAL "OPERATOR(pg_catalog.=)"
 #define LESS_EQUAL "OPERATOR(pg_catalog.<=)"
@@ -173,12 +173,13 @@ static void write_sum_value(const struct level_measure *measure, uint32_t type, 
     if (nan != NULL)
         text_printf(out, " AND %s OPERATOR(pg_catalog.<>) 'NaN'::%s", x, nan);
     text_add(out, " THEN ");
-    if (plain_integer(measure, type)) {
+    if (!measure->squared && plain_integer(measure, type)) {
         write_plain_sum(measure, x, out);
     } else {
         const char *wide = measure->floating ? "pg_catalog.float8" : "pg_catalog.numeric";
         text_add(out, "LEAST(GREATEST(");
-        write_grid_steps(measure, arena_printf(out->arena, "%s::%s", x, wide), out);
+        (measure->squared ? variance_write_steps : write_grid_steps)(
+            measure, arena_printf(out->arena, "%s::%s", x, wide), out);
         text_add(out, "::pg_catalog.int8, ");
         write_big(out, measure->most[0]);
         text_add(out, "), ");

@@ -68,6 +68,38 @@ Test(plan, an_average_alone_gives_two_thirds_to_the_sum)
     planning_clear(&planning);
 }
 
+Test(plan, a_variance_has_thirds_for_count_sum_and_squares)
+{
+    static const char *const sqls[] = {
+        "SELECT variance(education) FROM people",
+        "SELECT stddev_pop(education), avg(education), count(education), sum(education) FROM people",
+    };
+    for (size_t n = 0; n < sizeof sqls / sizeof *sqls; n++) {
+        struct planning planning = made("census", sqls[n]);
+        const struct release *release = release_of(&planning, 0);
+        static const uint64_t deltas[] = {10, 1, 50};
+        cr_assert_eq(release->n_measures, 3, "%s", sqls[n]);
+        for (size_t i = 0; i < 3; i++) {
+            const struct dp_calibration *c = &release->measures[i].calibration;
+            cr_expect_eq(c->delta_grid, deltas[i], "0 to 20: w is 10, w^2 / 2 is 50");
+            cr_expect_float_eq((double)c->charge.mu2_pico / 56028963825, 1 / 3.0, 1e-4);
+        }
+        planning_clear(&planning);
+    }
+}
+
+Test(plan, a_variance_of_an_odd_range_covers_its_longer_half)
+{
+    struct planning planning =
+        made("census", "SELECT var_pop(least(greatest(education, 0), 5)) FROM people");
+    const struct release *release = release_of(&planning, 0);
+    cr_assert_eq(release->n_measures, 3);
+    /* The middle is 2: values lie within 3 of it, squares from 0 to 9 within 5 of 4. */
+    cr_expect_eq(release->measures[0].calibration.delta_grid, 3);
+    cr_expect_eq(release->measures[2].calibration.delta_grid, 5);
+    planning_clear(&planning);
+}
+
 Test(plan, a_sum_alone_is_not_centred)
 {
     struct planning planning = made("census", "SELECT sum(education) FROM people");
