@@ -17,8 +17,8 @@ struct catalog *catalog_read(const struct config_dataset *dataset, const struct 
                              int64_t seed, char error[512]);
 void catalog_free(struct catalog *catalog);
 
-/* Builds the dataset's twin database anew (schema, public rows, dp schema, guard, revokes) and fills
- * in catalog->tables[].twin_oid. admin_conninfo: administrator of the twin server. */
+/* Builds the dataset's twin database anew (schema, public rows, dp schema, guard, revokes) and
+ * fills in catalog->tables[].twin_oid. admin_conninfo: administrator of the twin server. */
 bool twin_build(const char *admin_conninfo, const struct config_dataset *dataset,
                 struct catalog *catalog, char error[512]);
 /* Creates the analyst's role on the twin server if it is missing, with CONNECT to the dataset. SQL
