@@ -157,3 +157,14 @@ def test_settings_of_messages_show_nothing_of_the_measurement(analyst):
         connection.close()
     assert len(seen[0]) == len(seen[1])
     assert not any("pg_catalog.count" in notice for notice in seen[0] + seen[1])
+
+
+@pytest.mark.parametrize("sql", [
+    "SELECT count(*), (SELECT count(*) FROM people) FROM zones WHERE false",
+    "SELECT (SELECT count(*) FROM people) FROM zones WHERE 1 = 0 UNION ALL SELECT 1",
+    "WITH c AS (SELECT count(*) AS n FROM people) SELECT sum(n) FROM c WHERE false"])
+def test_a_probe_hides_no_measurement(pair, sql):
+    """G5: what looks like a probe and shows a number of people is measured and charged, or refused."""
+    for seen in pair.run(sql):
+        if not seen.error and any(value == 0 for row in seen.rows for value in row):
+            assert any("cost" in notice for notice in seen.notices), (sql, seen.rows)
