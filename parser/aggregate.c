@@ -9,6 +9,7 @@
 
 #include "parser/compile_internal.h"
 #include "parser/node.h"
+#include "parser/ownership.h"
 #include "parser/price.h"
 #include "parser/variance.h"
 #include "parser/walk.h"
@@ -129,7 +130,8 @@ static bool is_unit(const struct level *level, const PgQuery__Node *node)
     if (!from_column(level, node, &relation, &column))
         return false;
     const struct scope_relation *found = &level->source.relations[relation];
-    return !found->table->is_public && !found->nullable && found->table->unit_column == column;
+    return !found->nullable && found->table->unit_column == column &&
+           ownership_is_direct(level->compile->catalog, found->table);
 }
 
 static bool check_call(struct level *level, const PgQuery__FuncCall *call, const char *name)

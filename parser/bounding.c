@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "parser/compile_internal.h"
+#include "parser/ownership.h"
 #include "parser/walk.h"
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -43,7 +44,8 @@ static bool depends(void *context, const ProtobufCFieldDescriptor *field, Protob
     if (!from_column(found->level, (const PgQuery__Node *)*child, &relation, &column))
         return walk_children(*child, depends, context);
     const struct scope_relation *source = &found->level->source.relations[relation];
-    if (source->table->is_public || source->nullable) {
+    if (source->table->is_public || source->nullable ||
+        !ownership_is_direct(found->level->compile->catalog, source->table)) {
         found->on_unit = false;
     } else if (source->table->unit_column != column) {
         bool unique = false;

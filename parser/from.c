@@ -7,6 +7,7 @@
 
 #include "parser/compile_internal.h"
 #include "parser/node.h"
+#include "parser/ownership.h"
 #include "parser/walk.h"
 
 static bool alias_taken(const struct source *source, const char *alias)
@@ -264,7 +265,7 @@ bool from_build(struct level *level)
         return false;
     level->scope.n_relations = source->n_relations;
     level->scope.relations = source->relations;
-    return compile_conditions(level, source->root) && compile_where(level);
+    return compile_conditions(level, source->root) && compile_where(level) && parents_join(level);
 }
 
 void from_write_table(const struct catalog_table *table, struct text *out)

@@ -7,6 +7,7 @@
 
 #include "parser/interval.h"
 #include "parser/node.h"
+#include "parser/ownership.h"
 #include "parser/walk.h"
 
 static const char *const select_fields[] = {
@@ -104,7 +105,8 @@ static bool is_unit_column(const struct level *level, size_t relation,
                            const struct catalog_column *column)
 {
     const struct catalog_table *table = level->source.relations[relation].table;
-    return !table->is_public && &table->columns[table->unit_column] == column;
+    return ownership_is_direct(level->compile->catalog, table) &&
+           &table->columns[table->unit_column] == column;
 }
 
 /* Every group would be one person: none could ever appear. */

@@ -1,14 +1,15 @@
 /*
- * Who owns a row of a join. Every private table's row belongs to the unit in its unit column; a
- * joined row must hold rows of one unit only, so all private tables must be tied together by
- * equalities of their unit columns. In an outer join the preserved side owns the row, and the
- * condition itself must tie the other side to it: whether a row is null-extended must not depend on
- * other units' rows.
+ * Who owns a row of a join. Every private table's row belongs to the unit in its unit column, or to
+ * the owner of the one row of another table that this column refers to; a joined row must hold rows
+ * of one unit only, so all private tables must be tied together by equalities of these columns. In
+ * an outer join the preserved side owns the row, and the condition itself must tie the other side
+ * to it: whether a row is null-extended must not depend on other units' rows.
  */
 #include <string.h>
 
 #include "parser/compile_internal.h"
 #include "parser/node.h"
+#include "parser/ownership.h"
 
 #define ALL_RELATIONS (~0u)
 
@@ -47,16 +48,49 @@ static void add_equalities(const struct level *level, const node_list *nodes, un
     }
 }
 
+bool ownership_is_direct(const struct catalog *catalog, const struct catalog_table *table)
+{
+    return table->unit_column >= 0 &&
+           (table->parent < 0 || catalog->tables[table->parent].parent < 0);
+}
+
+/* The column of which the table's unit column holds a value: two that hold one value of the same
+ * column have one owner. */
+static const struct catalog_column *referred(const struct catalog *catalog,
+                                             const struct catalog_table *table)
+{
+    if (table->parent < 0)
+        return &table->columns[table->unit_column];
+    const struct catalog_table *parent = &catalog->tables[table->parent];
+    int key = parent->parent < 0 ? parent->unit_column : table->parent_key;
+    return key < 0 ? NULL : &parent->columns[key];
+}
+
+/* Side 0 refers to the row that side 1 is. */
+static bool refers(const struct level *level, const struct equality *equality, int side)
+{
+    const struct catalog_table *table = table_of(level, equality->relation[side]);
+    const struct catalog_table *other = table_of(level, equality->relation[1 - side]);
+    if (table->is_public || other->is_public || table->unit_column != equality->column[side])
+        return false;
+    return referred(level->compile->catalog, table) == &other->columns[equality->column[1 - side]];
+}
+
 static bool ties_units(const struct level *level, const struct equality *equality)
 {
-    const struct catalog_column *column[2];
-    for (int side = 0; side < 2; side++) {
-        const struct catalog_table *table = table_of(level, equality->relation[side]);
-        if (table->is_public || table->unit_column != equality->column[side])
-            return false;
-        column[side] = &table->columns[table->unit_column];
-    }
-    return column[0]->type.oid == column[1]->type.oid;
+    const struct catalog *catalog = level->compile->catalog;
+    const struct catalog_table *table[2];
+    for (int side = 0; side < 2; side++)
+        table[side] = table_of(level, equality->relation[side]);
+    if (table[0]->is_public || table[1]->is_public ||
+        table[0]->columns[equality->column[0]].type.oid !=
+            table[1]->columns[equality->column[1]].type.oid)
+        return false;
+    if (refers(level, equality, 0) || refers(level, equality, 1))
+        return true;
+    return table[0]->unit_column == equality->column[0] &&
+           table[1]->unit_column == equality->column[1] && referred(catalog, table[0]) != NULL &&
+           referred(catalog, table[0]) == referred(catalog, table[1]);
 }
 
 static unsigned private_of(const struct level *level, const struct join *join)
@@ -186,20 +220,70 @@ static const struct catalog_unique *unique_on(const struct catalog_table *table,
     return NULL;
 }
 
+static void all_equalities(const struct level *level, const struct join *join, equality_list *out)
+{
+    if (join->kind == JOIN_NONE)
+        return;
+    all_equalities(level, join->left, out);
+    if (join->right != NULL)
+        all_equalities(level, join->right, out);
+    unsigned holds_for = join->kind == JOIN_LEFT ? relations_of(join->right) : ALL_RELATIONS;
+    add_equalities(level, &join->on, holds_for, out);
+}
+
+void ownership_equalities(const struct level *level, equality_list *out)
+{
+    all_equalities(level, level->source.root, out);
+    add_equalities(level, &level->source.where_nodes, ALL_RELATIONS, out);
+}
+
+bool ownership_has_parent(const struct level *level, size_t relation,
+                          const equality_list *equalities)
+{
+    for (size_t e = 0; e < equalities->n; e++)
+        for (int side = 0; side < 2; side++) {
+            const struct equality *equality = &equalities->items[e];
+            if (equality->relation[side] == relation &&
+                (equality->holds_for & (1u << relation)) != 0 && refers(level, equality, side))
+                return true;
+        }
+    return false;
+}
+
+/* Is every joined row the relation's one row that a row of a table below refers to? Then the rows
+ * below are the ones to count. What is counted here is enforced by the measurement all the same. */
+static bool is_counted_below(const struct level *level, size_t relation,
+                             const equality_list *equalities)
+{
+    for (size_t e = 0; e < equalities->n; e++)
+        for (int side = 0; side < 2; side++) {
+            const struct equality *equality = &equalities->items[e];
+            size_t below = equality->relation[side];
+            if (equality->holds_for == ALL_RELATIONS && equality->relation[1 - side] == relation &&
+                refers(level, equality, side) && !level->source.relations[below].nullable &&
+                !ownership_is_direct(level->compile->catalog, table_of(level, below)))
+                return true;
+        }
+    return false;
+}
+
 /* The rows of one unit in each private table, multiplied. */
 static bool find_rows(struct level *level)
 {
     struct source *source = &level->source;
     bool bounded = true;
+    equality_list equalities = {0};
+    ownership_equalities(level, &equalities);
     source->rows = 1;
     source->unit_unique = true;
     for (size_t i = 0; i < source->n_relations; i++) {
         const struct catalog_table *table = table_of(level, i);
         if (table->is_public)
             continue;
+        bool direct = ownership_is_direct(level->compile->catalog, table);
         const struct catalog_unique *unique =
-            table->has_children ? NULL : unique_on(table, table->unit_column);
-        uint64_t rows = table->max_rows;
+            table->has_children || !direct ? NULL : unique_on(table, table->unit_column);
+        uint64_t rows = is_counted_below(level, i, &equalities) ? 1 : table->max_rows;
         if (unique != NULL) {
             struct proof proof = {table, unique, NULL};
             VECTOR_PUSH(level->compile->arena, &source->proofs, proof);
@@ -222,20 +306,19 @@ static bool find_rows(struct level *level)
     return true;
 }
 
-static void all_equalities(const struct level *level, const struct join *join, equality_list *out)
+/* Values that are unique among themselves may still equal one value of another type. */
+static bool same_type(const struct level *level, const struct equality *equality)
 {
-    if (join->kind == JOIN_NONE)
-        return;
-    all_equalities(level, join->left, out);
-    if (join->right != NULL)
-        all_equalities(level, join->right, out);
-    unsigned holds_for = join->kind == JOIN_LEFT ? relations_of(join->right) : ALL_RELATIONS;
-    add_equalities(level, &join->on, holds_for, out);
+    const struct catalog_column *a =
+        &table_of(level, equality->relation[0])->columns[equality->column[0]];
+    const struct catalog_column *b =
+        &table_of(level, equality->relation[1])->columns[equality->column[1]];
+    return a->type.oid == b->type.oid && a->deterministic && b->deterministic;
 }
 
 /* Columns of the relation that equal columns of relations in the set. */
-static bool covered(const struct catalog_unique *unique, const equality_list *equalities,
-                    size_t relation, unsigned known)
+static bool covered(const struct level *level, const struct catalog_unique *unique,
+                    const equality_list *equalities, size_t relation, unsigned known)
 {
     for (size_t k = 0; k < unique->n_columns; k++) {
         bool found = false;
@@ -244,6 +327,7 @@ static bool covered(const struct catalog_unique *unique, const equality_list *eq
                 found |= (equalities->items[e].holds_for & (1u << relation)) != 0 &&
                          equalities->items[e].relation[side] == relation &&
                          equalities->items[e].column[side] == unique->columns[k] &&
+                         same_type(level, &equalities->items[e]) &&
                          (known & (1u << equalities->items[e].relation[1 - side])) != 0;
         if (!found)
             return false;
@@ -268,7 +352,7 @@ static const struct catalog_unique *single_row(const struct level *level, size_t
 {
     const struct catalog_table *table = table_of(level, relation);
     for (size_t i = 0; i < table->n_unique && !table->has_children; i++)
-        if (covered(&table->unique[i], equalities, relation, known))
+        if (covered(level, &table->unique[i], equalities, relation, known))
             return &table->unique[i];
     return NULL;
 }
@@ -291,8 +375,7 @@ static bool find_fan_out(struct level *level)
     struct source *source = &level->source;
     struct compile *c = level->compile;
     equality_list equalities = {0};
-    all_equalities(level, source->root, &equalities);
-    add_equalities(level, &source->where_nodes, ALL_RELATIONS, &equalities);
+    ownership_equalities(level, &equalities);
     unsigned known = private_of(level, source->root), all = (1u << source->n_relations) - 1;
     uint64_t work = source->rows == 0 ? 1 : source->rows;
     if (work > c->request->settings->work_max && (known & (known - 1)) != 0)
@@ -340,12 +423,8 @@ static bool find_root(struct level *level)
         const struct catalog_table *table = table_of(level, i);
         if (table->is_public)
             continue;
-        if (table->unit_column < 0 ||
-            (table->parent >= 0 && c->catalog->tables[table->parent].parent >= 0))
-            return compile_refuse(c, source->ranges[i]->location, "0A000",
-                                  "a reference of more than one step is not supported",
-                                  "The unit of the table is found over several tables.",
-                                  "Query a table that holds the unit or references its table.");
+        if (!ownership_is_direct(c->catalog, table))
+            continue;
         if (source->relations[i].nullable)
             continue;
         if (found == RELATIONS_MAX || (table->parent < 0 && table_of(level, found)->parent >= 0))

@@ -1,0 +1,20 @@
+#ifndef PARSER_OWNERSHIP_H
+#define PARSER_OWNERSHIP_H
+
+/* What other files of the compiler ask about owners; the rest is in compile_internal.h. */
+#include "parser/compile_internal.h"
+
+/* Does the table's unit column hold the unit itself? False: it refers to a row of another table
+ * that is not the root, and the row belongs to that row's owner. */
+bool ownership_is_direct(const struct catalog *catalog, const struct catalog_table *table);
+
+/* Equalities of columns in the conditions of the level. */
+void ownership_equalities(const struct level *level, equality_list *out);
+/* Is the relation joined to the row that its unit column refers to? */
+bool ownership_has_parent(const struct level *level, size_t relation,
+                          const equality_list *equalities);
+
+/* parents.c: joins the tables that lead from a row to its unit, where the statement does not. */
+bool parents_join(struct level *level);
+
+#endif
