@@ -7,6 +7,7 @@
 
 #include "parser/compile_internal.h"
 #include "parser/node.h"
+#include "parser/walk.h"
 
 static bool is_false_constant(const PgQuery__AConst *constant)
 {
@@ -49,10 +50,34 @@ static bool is_false(const PgQuery__Node *node)
     }
 }
 
+static bool finds_subquery(void *context, const ProtobufCFieldDescriptor *field,
+                           ProtobufCMessage **child)
+{
+    (void)field;
+    return (*child)->descriptor != &pg_query__sub_link__descriptor &&
+           walk_children(*child, finds_subquery, context);
+}
+
+static bool hold_subquery(PgQuery__Node **nodes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!walk_children(&nodes[i]->base, finds_subquery, NULL))
+            return true;
+    return false;
+}
+
+/* Where no row is selected, an aggregate still returns one; a subquery beside it would be asked. */
+static bool selects_nothing(const PgQuery__SelectStmt *top)
+{
+    return top->op == PG_QUERY__SET_OPERATION__SETOP_NONE && is_false(top->where_clause) &&
+           top->having_clause == NULL && !hold_subquery(top->target_list, top->n_target_list) &&
+           !hold_subquery(top->sort_clause, top->n_sort_clause);
+}
+
 bool probe_is(const PgQuery__SelectStmt *top)
 {
     int limit;
     if (node_integer(top->limit_count, &limit) && limit == 0)
         return true;
-    return top->op == PG_QUERY__SET_OPERATION__SETOP_NONE && is_false(top->where_clause);
+    return selects_nothing(top);
 }
