@@ -1,6 +1,6 @@
 # The parts of a test run, and the count of what passed and failed. Sourced by tests/run.
 
-PARTS=(checks unit stat integration attacks demo)
+PARTS=(checks unit stat integration attacks demo fuzz)
 PASSED=0
 FAILED=0
 FAILURES=()
@@ -118,6 +118,17 @@ END
 
 part_integration() { run_pytest tests/integration 1800; }
 part_attacks() { run_pytest tests/attacks 900; }
+
+# Takes long and wants clang: with --all or by name only. One test per fuzzer.
+part_fuzz() {
+    local source name
+    [ -n "$PGVEIL_TESTS_ALL" ] || [ "$only" = fuzz ] || return 0
+    install_packages "${PACKAGES_FUZZ[@]}"
+    for source in tests/fuzz/fuzz_*.c; do
+        name=$(basename "$source" .c)
+        check "fuzz/${name#fuzz_}" make_quietly "fuzz-${name#fuzz_}" FUZZ_SECONDS=60
+    done
+}
 
 # The demo in a folder with a space in its name: it must stop all that it started.
 part_demo() { check "demo" bash tests/demo.sh; }

@@ -9,6 +9,7 @@ PACKAGES_BUILD=(gcc libc6-dev make pkg-config libevent-dev libjansson-dev libpq-
 PACKAGES_RUN=(postgresql-15 util-linux)
 PACKAGES_TEST=(libcriterion-dev python3-pytest python3-psycopg2 python3-psycopg openssl binutils
     procps clang-format)
+PACKAGES_FUZZ=(clang libclang-rt-14-dev)
 
 say() { printf '%s\n' "$*" >&2; }
 die() {
