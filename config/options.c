@@ -70,7 +70,7 @@ const struct option options_server[] = {
     {"limits.unit_work_max", OPTION_COUNT, SERVER(unit_work_max), "100000", 1, 1000000000, NULL,
      "Joined rows that one privacy unit may cause in a measurement: rows times fan-out."},
     {"limits.answer_rows_max", OPTION_COUNT, SERVER(answer_rows_max), "100000", 1, 10000000, NULL,
-     "Groups that the measurement of one release may return."},
+     "Groups that one release with private keys may publish."},
     {"timeouts.login_ms", OPTION_COUNT, SERVER(login_timeout_ms), "30000", 100, MILLISECONDS_MAX,
      NULL, "From a client's connection to its first ready session."},
     {"timeouts.idle_ms", OPTION_COUNT, SERVER(idle_timeout_ms), "28800000", 100, MILLISECONDS_MAX,
