@@ -10,16 +10,30 @@
 
 #include "proxy/log.h"
 
+static bool parse_note(const char *line, struct ledger_head *head)
+{
+    char *colon = NULL;
+    errno = 0;
+    head->seq = strtoull(line, &colon, 10);
+    if (errno != 0 || colon == line || *colon != ':')
+        return false;
+    size_t digits = strspn(colon + 1, "0123456789abcdef");
+    if (digits != sizeof head->hash - 1 || (colon[1 + digits] != '\n' && colon[1 + digits] != '\0'))
+        return false;
+    memcpy(head->hash, colon + 1, digits);
+    head->hash[digits] = '\0';
+    return true;
+}
+
 /* False where there is a file that is no note. *found: there is one. */
 static bool read_note(const char *path, struct ledger_head *head, bool *found, char error[512])
 {
+    char line[128] = "";
     FILE *file = fopen(path, "re");
     *found = file != NULL;
     if (file == NULL && errno == ENOENT)
         return true;
-    bool ok = file != NULL &&
-              fscanf(file, "%" SCNu64 ":%64[0-9a-f]", &head->seq, head->hash) == 2 &&
-              strlen(head->hash) == 64;
+    bool ok = file != NULL && fgets(line, sizeof line, file) != NULL && parse_note(line, head);
     if (file != NULL)
         fclose(file);
     if (!ok)

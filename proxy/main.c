@@ -135,7 +135,7 @@ static void on_signal(evutil_socket_t signal_number, short what, void *context)
     log_info("stopping on signal %d", (int)signal_number);
     listener_stop(program->server.listener);
     session_shutdown_all(&program->server);
-    struct timeval farewell = {0, FAREWELL_MS * 1000};
+    struct timeval farewell = {0, FAREWELL_MS * 1000L};
     event_base_loopexit(program->server.base, &farewell);
 }
 
