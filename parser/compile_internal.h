@@ -15,6 +15,7 @@
  *   bounding.c     which bounds the measurement enforces, and the sensitivity that they give
  *   price.c        shares of the budget, grids, noise
  *   mechanism.c    Laplace or Gaussian; accuracy.c: the noise that an error allows
+ *   keys.c         which private keys appear where nothing else is wanted
  *   interval.c     how far an answer may be off
  *   measurement.c  the SQL of a release; proof.c: what its shorter form relies on
  *   final.c        the relation of a release in the final statement

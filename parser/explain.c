@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "parser/interval.h"
+#include "parser/price.h"
 
 struct lines {
     struct arena *arena;
@@ -118,6 +119,12 @@ static void explain_keys(struct lines *lines, const struct level *level)
     else if (level->public_keys)
         add_line(lines, "  Keys: declared domain, %zu groups, every one appears",
                  release->n_domain);
+    else if (release->keep != NULL)
+        add_line(
+            lines,
+            "  Keys: private, a group of %llu people appears every second time, of %llu always",
+            (unsigned long long)keys_even_chance(release->keep),
+            (unsigned long long)(release->keep->offset + release->keep->n_entries));
     else
         add_line(lines,
                  "  Keys: private, a group appears if its noisy number of people is at least %lld",
@@ -234,7 +241,10 @@ static void json_level(struct text *out, const struct level *level)
     json_member(out, "Keys", keys);
     if (level->public_keys)
         json_number(out, "Groups", release->n_domain);
-    if (level->n_keys > 0 && !level->public_keys)
+    if (release->keep != NULL)
+        text_printf(out, ", \"Key Even Chance\": %llu",
+                    (unsigned long long)keys_even_chance(release->keep));
+    else if (level->n_keys > 0 && !level->public_keys)
         text_printf(out, ", \"Key Threshold\": %lld", (long long)release->key_threshold);
     json_number(out, "Rows Kept", level->bounding.cut);
     json_number(out, "Groups Kept", level->bounding.window);

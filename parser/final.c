@@ -157,7 +157,8 @@ void final_release(struct level *level, PgQuery__RangeSubselect *place)
 {
     struct compile *c = level->compile;
     struct text out = text_new(c->arena);
-    size_t n_columns = level->n_keys + level->n_measures;
+    size_t n_measures = level->release->keep != NULL ? 0 : level->n_measures;
+    size_t n_columns = level->n_keys + n_measures;
     unsigned param = c->next_param;
     const char *separator = "SELECT ";
     for (size_t i = 0; i < level->n_keys; i++, separator = ", ")
@@ -174,13 +175,13 @@ void final_release(struct level *level, PgQuery__RangeSubselect *place)
     write_unnest(&out, n_columns);
     for (size_t i = 0; i < level->n_keys; i++)
         text_printf(&out, "%s$%u::pg_catalog.bytea[]", i == 0 ? "" : ", ", param++);
-    for (size_t i = 0; i < level->n_measures; i++)
+    for (size_t i = 0; i < n_measures; i++)
         text_printf(&out, "%s$%u::pg_catalog.%s[]", i + level->n_keys == 0 ? "" : ", ", param++,
                     level->measures[i].floating ? "float8" : "numeric");
     text_add(&out, ") AS u(");
     for (size_t i = 0; i < level->n_keys; i++)
         text_printf(&out, "%sk%zu", i == 0 ? "" : ", ", i + 1);
-    for (size_t i = 0; i < level->n_measures; i++)
+    for (size_t i = 0; i < n_measures; i++)
         text_printf(&out, "%sm%zu", i + level->n_keys == 0 ? "" : ", ", i + 1);
     text_add(&out, ")");
     level->first_param = c->next_param;

@@ -65,6 +65,8 @@ static void add_release(struct text *out, const struct level *level)
     for (size_t i = 0; i < release->n_domain * release->n_keys; i++)
         add(out, release->domain[i]);
     text_printf(out, "%lld;", (long long)release->key_threshold);
+    if (release->keep != NULL) /* by the measure's integers, delta and this */
+        text_printf(out, "keep %llu;", (unsigned long long)release->keep->offset);
     for (size_t i = 0; i < release->n_measures; i++)
         add_measure(out, &release->measures[i]);
 }
@@ -113,7 +115,8 @@ const char *fingerprint_mechanisms(const struct compile *c)
             text_printf(&out,
                         "%s{\"measure\":\"%s\",\"mechanism\":\"%s\",\"scale10\":%d,\"exp2\":%d,"
                         "\"delta\":%llu,\"groups\":%llu,\"m\":%llu}",
-                        n == 0 ? "" : ",", kind_name(release->measures[n].kind),
+                        n == 0 ? "" : ",",
+                        release->keep != NULL ? "keys" : kind_name(release->measures[n].kind),
                         calibration->mechanism == DP_LAPLACE ? "laplace" : "gaussian",
                         calibration->grid.scale10, calibration->grid.exp2,
                         (unsigned long long)calibration->delta_grid,

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "mechanisms/calibrate.h"
+#include "mechanisms/partition.h"
 #include "parser/arena.h"
 #include "parser/catalog.h"
 
@@ -57,6 +58,10 @@ struct release {
     /* Private keys: measure 0 is MEASURE_UNITS and a group is kept iff its noisy value reaches it.
      */
     int64_t key_threshold;
+    /* Private keys of which nothing but the keys is wanted; NULL: else. A group is kept by dp_keep
+     * of its exact number of units, the only measure, which gets no noise and is never handed over.
+     */
+    const struct dp_keep_table *keep;
 
     /* None: the domain alone is asked for; nothing is measured or charged. */
     size_t n_measures;
@@ -69,9 +74,9 @@ enum relation_kind { RELATION_RELEASE, RELATION_BUDGET, RELATION_HISTORY };
 /*
  * A relation of the final statement, fed as arrays from parameter first_param on.
  * RELATION_RELEASE: n_keys arrays of type bytea[] (UTF-8 text of the key, NULL: SQL NULL), then one
- * numeric[] or float8[] (measure.floating) per measure, values = noisy * grid.
- * RELATION_BUDGET, RELATION_HISTORY: text[] per column, in the order of the twin's dp.budget and
- * dp.history.
+ * numeric[] or float8[] (measure.floating) per measure, values = noisy * grid; with release.keep
+ * the keys alone. RELATION_BUDGET, RELATION_HISTORY: text[] per column, in the order of the twin's
+ * dp.budget and dp.history.
  */
 struct plan_relation {
     enum relation_kind kind;

@@ -124,8 +124,11 @@ static bool add_up(struct level *level)
             (charge.pure && __builtin_add_overflow(charge.epsilon, part->epsilon, &charge.epsilon)))
             return price_refuse_noise(level, &level->measures[i]);
     }
-    if (charge.pure && charge.epsilon > 0 && !dp_mu2_of_pure(charge.epsilon, &charge.mu2_pico))
+    /* Together they are epsilon-DP as well: the smaller of the two prices. */
+    uint64_t together = charge.mu2_pico;
+    if (charge.pure && charge.epsilon > 0 && !dp_mu2_of_pure(charge.epsilon, &together))
         return price_refuse_noise(level, &level->measures[0]);
+    charge.mu2_pico = together < charge.mu2_pico ? together : charge.mu2_pico;
     if (level->n_keys > 0 && !level->public_keys)
         charge.delta_atto = settings->delta;
     level->release->charge = charge;
@@ -153,5 +156,8 @@ bool price_release(struct level *level)
     for (size_t i = 0; i < level->n_measures; i++)
         if (level->measures[i].kind == MEASURE_SUM && !find_steps(&level->measures[i]))
             return price_refuse_noise(level, &level->measures[i]);
-    return find_threshold(level) && add_up(level);
+    if (!find_threshold(level) || !add_up(level))
+        return false;
+    keys_choose_rule(level);
+    return true;
 }

@@ -29,4 +29,11 @@ bool accuracy_decides(const struct level *level);
  * and the epsilon that it stands for. */
 bool accuracy_release(struct level *level);
 
+/* keys.c: the rule by which private keys appear where nothing else is wanted; a threshold
+ * otherwise.
+ */
+void keys_choose_rule(struct level *level);
+/* The smallest number of units that is kept at least every second time. */
+uint64_t keys_even_chance(const struct dp_keep_table *table);
+
 #endif

@@ -1,7 +1,8 @@
 /*
  * A group that is not released is withheld whole. Noise is drawn in the order units, then the other
  * measures, for every group of a domain and for every group that passed its threshold; nothing that
- * depends on a true value but the threshold's outcome decides what is drawn.
+ * depends on a true value but the threshold's outcome decides what is drawn. Where only the keys
+ * are released, each group has one coin instead, thrown with its exact number of units.
  */
 #include "proxy/release.h"
 
@@ -158,6 +159,7 @@ struct release_output *release_begin(struct dp_noise *noise, const struct releas
     output->rows_max = rows_max;
     if (has_private_keys(release)) {
         assert(release->n_measures > 0 && release->measures[0].kind == MEASURE_UNITS);
+        assert(release->keep == NULL || release->n_measures == 1);
         return output;
     }
     output->n_exact = release->n_keys > 0 ? release->n_domain : 1;
@@ -213,14 +215,34 @@ static bool draw(struct release_output *output, const __int128 *exact, size_t fi
     return true;
 }
 
+/* Does the private group appear? *units is its noisy number of units; zero where only the keys are
+ * released. False without entropy. */
+static bool choose_group(struct release_output *output, __int128 exact, __int128 *units,
+                         bool *appears)
+{
+    const struct release *release = output->release;
+    *units = 0;
+    if (release->keep != NULL)
+        return dp_noise_keep(output->noise, release->keep,
+                             exact < 0           ? 0
+                             : exact > INT64_MAX ? INT64_MAX
+                                                 : (uint64_t)exact,
+                             appears);
+    if (!dp_noise_add(output->noise, &release->measures[0].calibration, exact, units))
+        return false;
+    *appears = *units >= release->key_threshold;
+    return true;
+}
+
 static bool add_private_group(struct release_output *output, const char *const *keys,
                               const __int128 *values)
 {
     const struct release *release = output->release;
     __int128 units;
-    if (!dp_noise_add(output->noise, &release->measures[0].calibration, values[0], &units))
+    bool appears = false;
+    if (!choose_group(output, values[0], &units, &appears))
         return false;
-    if (units < release->key_threshold)
+    if (!appears)
         return true;
     if (output->n_rows == output->rows_max)
         return false;
@@ -311,7 +333,7 @@ bool release_finish(struct release_output *output, bool empty, struct array_para
     for (size_t i = 0; i < release->n_keys; i++)
         append_strings(params, OID_BYTEA_ARRAY, OID_BYTEA, output->n_rows,
                        (const char *const *)output->keys + i, release->n_keys);
-    for (size_t i = 0; i < release->n_measures; i++)
+    for (size_t i = 0; i < release->n_measures && release->keep == NULL; i++)
         append_values(params, output, i);
     return true;
 }

@@ -230,6 +230,22 @@ def test_the_account_decides_on_the_mechanism(own_pgveil):
     second.close()
 
 
+@pytest.mark.parametrize("mechanism", ["gaussian", "laplace"])
+def test_keys_alone_are_a_coin_each(session, mechanism):
+    """Four cities of hundreds; about eight villages of one person, which appear with delta."""
+    connection = session("clinic")
+    run(connection, f"SET dp.mechanism = {mechanism}")
+    price = explained(connection, "SELECT DISTINCT city FROM patients")
+    assert 1 < price[0]["Key Even Chance"] < 50 and "Key Threshold" not in price[0]
+    for number in range(10):
+        rows = run(connection, "SELECT DISTINCT city FROM patients "
+                   f"WHERE age > -{number + 1} OR age IS NULL ORDER BY city")
+        assert rows == [("Aachen",), ("Bremen",), ("Celle",), ("Dresden",)]
+    charge = run(connection, "SELECT mu2_pico, delta FROM dp.history ORDER BY at DESC LIMIT 1")[0]
+    assert int(charge[0]) == price[1] and charge[1] > 0
+    assert run(connection, "SELECT count(*) FROM (SELECT DISTINCT city FROM patients) c") == [(4,)]
+
+
 def test_private_keys_have_laplace_noise_too(session):
     connection = session("clinic")
     run(connection, "SET dp.mechanism = laplace; SET dp.epsilon = 1")

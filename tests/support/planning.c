@@ -111,7 +111,10 @@ static void print_release(const struct release *release, FILE *out)
             (unsigned long long)release->charge.epsilon);
     for (size_t i = 0; i < release->n_keys; i++)
         fprintf(out, "    key %s\n", release->keys[i].type);
-    if (release->n_keys > 0 && release->domain == NULL)
+    if (release->keep != NULL)
+        fprintf(out, "    coins, certain at %llu\n",
+                (unsigned long long)(release->keep->offset + release->keep->n_entries));
+    else if (release->n_keys > 0 && release->domain == NULL)
         fprintf(out, "    threshold %lld\n", (long long)release->key_threshold);
     else if (release->n_keys > 0)
         fprintf(out, "    domain of %zu groups\n", release->n_domain);

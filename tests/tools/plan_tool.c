@@ -68,11 +68,12 @@ static void print_release(const struct release *release)
     json("sql_proved", release->sql_proved);
     printf(", ");
     json("proof_sql", release->proof_sql);
-    printf(", \"n_keys\": %zu, \"n_domain\": %zu, \"key_threshold\": %lld, \"mu2\": %llu, "
-           "\"delta\": %llu, \"params\": [",
-           release->n_keys, release->n_domain, (long long)release->key_threshold,
-           (unsigned long long)release->charge.mu2_pico,
-           (unsigned long long)release->charge.delta_atto);
+    printf(
+        ", \"n_keys\": %zu, \"n_domain\": %zu, \"coins\": %s, \"key_threshold\": %lld, \"mu2\": %llu, "
+        "\"delta\": %llu, \"params\": [",
+        release->n_keys, release->n_domain, release->keep != NULL ? "true" : "false",
+        (long long)release->key_threshold, (unsigned long long)release->charge.mu2_pico,
+        (unsigned long long)release->charge.delta_atto);
     for (size_t i = 0; i < release->n_params; i++) {
         printf("%s{\"type\": %u, ", i == 0 ? "" : ", ", release->params[i].type);
         json("text", release->params[i].text);

@@ -180,13 +180,58 @@ Test(plan, the_minimum_of_units_raises_the_threshold)
     struct catalog *catalog = catalogs_copy("census");
     struct policy policy = *catalog->policy;
     catalog->policy = &policy;
-    const char *sql = "SELECT education FROM people GROUP BY 1";
+    const char *sql = "SELECT education, count(*) FROM people GROUP BY 1";
     struct planning planning = plan_statement(catalog, sql, NULL);
     int64_t low = release_of(&planning, 0)->key_threshold;
     planning_clear(&planning);
     policy.minimum_units = 101;
     planning = plan_statement(catalog, sql, NULL);
     cr_expect_eq(release_of(&planning, 0)->key_threshold, low + 100);
+    planning_clear(&planning);
+}
+
+Test(plan, keys_alone_are_kept_by_coins_at_the_price_of_a_threshold)
+{
+    struct catalog *catalog = catalogs_copy("census");
+    struct policy policy = *catalog->policy;
+    catalog->policy = &policy;
+    struct plan_settings settings = planning_settings();
+    for (int laplace = 0; laplace < 2; laplace++) {
+        const char *sql = "SELECT DISTINCT education FROM people";
+        settings.laplace = laplace != 0;
+        policy.minimum_units = 1;
+        struct planning planning = plan_statement(catalog, sql, &settings);
+        const struct release *release = release_of(&planning, 0);
+        cr_assert_not_null(release->keep);
+        cr_assert_eq(release->n_measures, 1);
+        cr_expect_eq(release->keep->offset, 0);
+        cr_expect_eq(release->keep->keep[0], 0, "what is not there does not appear");
+        /* One person: delta, 1e-12, in units of 2^-64. */
+        cr_expect_leq(release->keep->keep[1], 18446744u);
+        cr_expect_gt(release->keep->keep[1], 18446700u);
+        cr_expect_leq(release->keep->charge.mu2_pico, release->charge.mu2_pico);
+        cr_expect_eq(release->charge.delta_atto, settings.delta);
+        cr_expect_eq(release->charge.pure, laplace != 0);
+        cr_expect_eq(planning.plan->relations[0].n_columns, 1, "the keys and nothing else");
+        size_t n_entries = release->keep->n_entries;
+        planning_clear(&planning);
+        policy.minimum_units = 101;
+        planning = plan_statement(catalog, sql, &settings);
+        cr_expect_eq(release_of(&planning, 0)->keep->offset, 100);
+        cr_expect_eq(release_of(&planning, 0)->keep->n_entries, n_entries);
+        planning_clear(&planning);
+    }
+}
+
+Test(plan, a_table_of_coins_that_would_take_long_is_not_made)
+{
+    struct plan_settings settings = planning_settings();
+    settings.epsilon = 1000;
+    struct planning planning =
+        plan_statement(catalogs_get("census"), "SELECT DISTINCT education FROM people", &settings);
+    cr_assert_eq(planning.result, PLANNED);
+    cr_expect_null(release_of(&planning, 0)->keep);
+    cr_expect_gt(release_of(&planning, 0)->key_threshold, 500);
     planning_clear(&planning);
 }
 

@@ -110,6 +110,33 @@ Test(release, private_groups_below_the_threshold_are_withheld_whole)
     array_params_clear(&params);
 }
 
+Test(release, keys_alone_are_kept_by_coins_and_nothing_else_is_handed_over)
+{
+    /* Certain from four people on, as likely as not with three, impossible below. */
+    static uint64_t chances[] = {0, UINT64_C(1) << 63};
+    struct dp_keep_table keep = {.keep = chances, .n_entries = 2, .offset = 2};
+    struct measure measures[] = {{.kind = MEASURE_UNITS, .calibration = quiet}};
+    struct release release = {
+        .n_keys = 1, .n_measures = 1, .measures = measures, .keep = &keep, .key_threshold = 0};
+    const char *keys[] = {"certain", "half", "never", "negative"};
+    __int128 values[] = {(__int128)1 << 90, 3, 2, -1};
+    enum { N = 4, RUNS = 2000 };
+    size_t halves = 0;
+    for (size_t run = 0; run < RUNS; run++) {
+        struct array_params params = {0};
+        char buffer[64];
+        cr_assert(release_all(&release, N, keys, values, false, &params));
+        cr_assert_eq(params.count, 1);
+        uint32_t shown = int32_at(&params.items[0], 12);
+        cr_assert(shown == 1 || shown == 2);
+        cr_assert_str_eq(element(&params.items[0], 0, buffer), "certain");
+        halves += shown == 2;
+        array_params_clear(&params);
+    }
+    /* Six standard deviations of 2,000 fair coins: wrong once in 1e9. */
+    cr_expect(halves > 1000 - 135 && halves < 1000 + 135, "%zu", halves);
+}
+
 Test(release, a_probe_gets_empty_arrays)
 {
     struct measure measures[] = {{.kind = MEASURE_UNITS, .calibration = quiet}};
