@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "parser/ownership.h"
 #include "parser/variance.h"
 
 #define EQUAL "OPERATOR(pg_catalog.=)"
@@ -104,6 +105,7 @@ static void write_read(const struct form *form, struct text *out)
     }
     if (form->root)
         write_root(level, out);
+    ownership_write_single(level, out);
 }
 
 /* Integers whose clamps fit an int8 on the grid of ones need no numeric arithmetic. */

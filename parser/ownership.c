@@ -464,3 +464,42 @@ bool ownership_find(struct level *level)
     return find_root(level) && one_owner(level, level->source.root, &where) && find_rows(level) &&
            find_fan_out(level);
 }
+
+static bool is_way(const struct level *level, size_t relation, const equality_list *equalities,
+                   int *key)
+{
+    for (size_t e = 0; e < equalities->n; e++)
+        for (int side = 0; side < 2; side++) {
+            const struct equality *equality = &equalities->items[e];
+            size_t below = equality->relation[side];
+            *key = equality->column[1 - side];
+            if (equality->relation[1 - side] == relation && refers(level, equality, side) &&
+                !ownership_is_direct(level->compile->catalog, table_of(level, below)))
+                return true;
+        }
+    return false;
+}
+
+void ownership_write_single(const struct level *level, struct text *out)
+{
+    equality_list equalities = {0};
+    ownership_equalities(level, &equalities);
+    for (size_t i = 0; i < level->source.n_relations; i++) {
+        int key;
+        if (!is_way(level, i, &equalities, &key))
+            continue;
+        const struct catalog_table *table = table_of(level, i);
+        const char *alias = level->source.relations[i].sql_alias;
+        text_add(out, " AND NOT EXISTS (SELECT 1 FROM ");
+        from_write_table(table, out);
+        text_add(out, " AS \"other\" WHERE \"other\".");
+        text_identifier(out, table->columns[key].name);
+        text_printf(out, " OPERATOR(pg_catalog.=) \"%s\".", alias);
+        text_identifier(out, table->columns[key].name);
+        text_add(out, " AND \"other\".");
+        text_identifier(out, table->columns[table->unit_column].name);
+        text_printf(out, " IS DISTINCT FROM \"%s\".", alias);
+        text_identifier(out, table->columns[table->unit_column].name);
+        text_add(out, ")");
+    }
+}

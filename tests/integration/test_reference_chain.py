@@ -128,3 +128,20 @@ def test_an_order_is_not_taken_for_a_person(shop, sql):
     with pytest.raises(psycopg2.Error) as error:
         shop.owner.rows("shop", sql)
     assert error.value.pgcode in ("0A000", "42501")
+
+
+def test_a_row_that_leads_to_two_people_belongs_to_nobody(shop, protected):
+    """The key was unique when pgveil read the catalogue; it need not stay so."""
+    sql = "SELECT count(*) FROM items"
+    text = re.sub(r"\$\d+", "42", measurement(shop, sql)["Measurement"])
+    items = "SELECT count(*) FROM items WHERE order_number = 5"
+    before, of_five = int(protected.query("shop", text)[0][0]), protected.query("shop", items)[0][0]
+    protected.query("shop", "ALTER TABLE orders DROP CONSTRAINT orders_pkey")
+    try:
+        protected.query("shop", "INSERT INTO orders VALUES (5, 6, '2024-05-05')")
+        assert int(protected.query("shop", text)[0][0]) == before - of_five
+        protected.query("shop", "DELETE FROM orders WHERE number = 5 AND customer = 6")
+        assert int(protected.query("shop", text)[0][0]) == before
+    finally:
+        protected.query("shop", "DELETE FROM orders WHERE number = 5 AND customer = 6;"
+                                "ALTER TABLE orders ADD PRIMARY KEY (number)")
