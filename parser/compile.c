@@ -8,7 +8,7 @@
 
 #include "parser/ast.h"
 #include "parser/classify.h"
-#include "parser/compile_internal.h"
+#include "parser/interval.h"
 #include "parser/node.h"
 #include "parser/refuse.h"
 #include "parser/walk.h"
@@ -311,7 +311,7 @@ static bool make_plan(struct compile *c, PgQuery__RawStmt *raw, struct plan *pla
 {
     PgQuery__Node *statement = raw->stmt;
     plan->shape = shape_of(statement);
-    if (!final_graft(c) || !sum_charges(c, plan))
+    if (!interval_none_left(c, &raw->base) || !final_graft(c) || !sum_charges(c, plan))
         return false;
     raw->stmt_location = 0;
     raw->stmt_len = 0;

@@ -182,6 +182,28 @@ int interval_add(struct level *level, const PgQuery__Node *node, enum interval_k
     return (int)level->intervals.n - 1;
 }
 
+static bool check_left(void *context, const ProtobufCFieldDescriptor *field,
+                       ProtobufCMessage **child)
+{
+    struct compile *c = context;
+    enum interval_kind what;
+    (void)field;
+    if ((*child)->descriptor == &pg_query__node__descriptor &&
+        interval_is((const PgQuery__Node *)*child, &what))
+        return compile_refuse(c, ((const PgQuery__Node *)*child)->func_call->location, "0A000",
+                              "an interval of something else than a private aggregate is not "
+                              "supported",
+                              "dp.interval_low, dp.interval_high and dp.stddev stand in the SELECT "
+                              "that reads the private table.",
+                              "Put them beside the aggregate and use their columns here.");
+    return walk_children(*child, check_left, c);
+}
+
+bool interval_none_left(struct compile *c, ProtobufCMessage *statement)
+{
+    return c->probe || walk_children(statement, check_left, c);
+}
+
 static const char *number(struct arena *arena, double value)
 {
     return arena_printf(arena, "'%.17g'::pg_catalog.float8", value);

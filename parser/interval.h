@@ -21,6 +21,9 @@ enum interval_kind { INTERVAL_LOW, INTERVAL_HIGH, INTERVAL_STDDEV };
 bool interval_is(const PgQuery__Node *node, enum interval_kind *what);
 /* Index of the call's column in the release; -1: refused or pending. */
 int interval_add(struct level *level, const PgQuery__Node *node, enum interval_kind what);
+/* Refuses calls that are left in the statement once all releases are taken out: their argument is
+ * no aggregate of a release. */
+bool interval_none_left(struct compile *c, ProtobufCMessage *statement);
 /* The column as SQL over the released measures u.m1.., of type float8. */
 const char *interval_sql(const struct level *level, const struct level_interval *interval);
 

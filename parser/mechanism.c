@@ -44,6 +44,8 @@ enum dp_mechanism mechanism_choose(const struct level *level, dp_nano epsilon)
     if (!settings->automatic)
         return settings->laplace ? DP_LAPLACE : DP_GAUSSIAN;
     const struct dp_account_state account = account_before(level);
+    if (epsilon == 0) /* nothing to pay for */
+        return DP_GAUSSIAN;
     if (account.mu2_cap_pico == 0) /* an account that counts in plain epsilon alone */
         return DP_LAPLACE;
     return dp_choose_mechanism(&account, epsilon, coordinates(level));
