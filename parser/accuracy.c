@@ -34,6 +34,17 @@ static const char *print(struct arena *arena, const struct dp_decimal *value)
     return arena_strdup(arena, text);
 }
 
+static bool refuse_limit(struct level *level, const char *described)
+{
+    struct compile *c = level->compile;
+    return compile_refuse(
+        c, -1, "22023", arena_printf(c->arena, "no noise fits %s at this dp.max_error", described),
+        arena_printf(c->arena, "dp.max_error is %s.",
+                     print(c->arena, &c->request->settings->max_error)),
+        "EXPLAIN after RESET dp.max_error shows the error that dp.epsilon buys: ask for one nearer to "
+        "it.");
+}
+
 /* Per measure the half-width that it must keep; zero: none. */
 struct limits {
     struct dp_decimal measure[MEASURES_MAX];
@@ -60,7 +71,7 @@ static bool find_limits(struct level *level, struct limits *limits)
             /* The sum of a constant is that constant times the count. */
             if (aggregate->sum < 0 && size.digits != 0 &&
                 !dp_decimal_divide(wanted, &size, LIMIT_SCALE, false, &limit))
-                return refuse_aggregate(level, aggregate);
+                return refuse_limit(level, aggregate->described);
             tighten(&limits->measure[aggregate->sum < 0 ? aggregate->count : aggregate->sum],
                     &limit);
             break;
@@ -71,17 +82,6 @@ static bool find_limits(struct level *level, struct limits *limits)
         }
     }
     return true;
-}
-
-static bool refuse_limit(struct level *level, const struct level_measure *measure)
-{
-    struct compile *c = level->compile;
-    return compile_refuse(
-        c, -1, "22023",
-        arena_printf(c->arena, "no noise keeps %s within dp.max_error", measure->described),
-        arena_printf(c->arena, "dp.max_error is %s.",
-                     print(c->arena, &c->request->settings->max_error)),
-        "Allow a larger error.");
 }
 
 static bool add_amount(struct level *level, const struct dp_calibration *calibration,
@@ -126,7 +126,7 @@ static bool calibrate(struct level *level, const struct limits *limits, uint64_t
                 &s.delta, s.floating ? NULL : &s.natural, s.groups, &limits->measure[i], beta,
                 &measure->calibration) ||
             !add_amount(level, &measure->calibration, total))
-            return refuse_limit(level, measure);
+            return refuse_limit(level, measure->described);
     }
     return calibrate_rest(level, limits, total);
 }

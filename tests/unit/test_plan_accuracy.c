@@ -198,6 +198,11 @@ Test(plan_accuracy, what_costs_too_much_is_refused_with_what_it_would_need)
                    "dp.max_error");
     expect_refused(within("census", "SELECT avg(wage) FROM people", "5", false), "0A000",
                    "counts and sums");
+    expect_refused(within("census", sql, "99999999999999999999999999", false), "22023",
+                   "no noise fits count(*)");
+    expect_refused(
+        within("census", "SELECT sum(-3) FROM people", "99999999999999999999999999", true), "22023",
+        "no noise fits sum(-3)");
     struct planning keys = within("census", "SELECT DISTINCT education FROM people", "1", false);
     cr_expect_eq(keys.result, PLANNED, "keys have no error: dp.epsilon pays for them");
     planning_clear(&keys);
