@@ -58,11 +58,6 @@ def test_two_on_one_state_directory_are_one_too_many(made, pgveil):
     assert pgveil.alive()
 
 
-def test_a_protected_server_that_is_not_there_is_named(made):
-    said = refused_start(made(dataset_settings={"server": "host=/nonexistent dbname=census"}))
-    assert "census" in said and "protected server" in said
-
-
 def test_missing_server_programs_are_named(made):
     said = refused_start(made(settings={"postgres_bin": "/nonexistent"}))
     assert "/nonexistent" in said
