@@ -173,7 +173,7 @@ static bool walk_select(struct visit *visit, PgQuery__SelectStmt *select)
     if (select->with_clause != NULL && select->with_clause->n_ctes == 0)
         select->with_clause = NULL;
     for (size_t i = 0; i < select->n_from_clause && !visit->c->probe; i++)
-        private = private || from_is_private(visit->c, visit->ctes, select->from_clause[i]);
+    private = private || from_is_private(visit->c, visit->ctes, select->from_clause[i]);
     if (private)
         return level_compile_release(visit->c, select, visit->ctes) && walk_output(visit, select);
     return walk_children(&select->base, walk_statement, visit);

@@ -121,7 +121,8 @@ struct join {
 };
 
 /* Two columns that are equal in every row that is kept and in which a relation of the set (a bit
- * each) is not null-extended: the condition of an outer join says nothing about its preserved side. */
+ * each) is not null-extended: the condition of an outer join says nothing about its preserved side.
+ */
 struct equality {
     size_t relation[2];
     int column[2];
@@ -182,7 +183,7 @@ struct level_measure {
     struct dp_decimal low, high, middle; /* middle: subtracted from every value */
     bool squared; /* the values are squares of the argument's distances from a middle */
     struct dp_decimal argument_low, argument_high, argument_middle;
-    int scale;                           /* digits after the point; -1: none (floating point) */
+    int scale; /* digits after the point; -1: none (floating point) */
     bool floating;
     __int128 most[2]; /* clamp of a row's grid integer, below and above */
     struct dp_calibration calibration;
@@ -199,7 +200,7 @@ struct level_aggregate {
     PgQuery__Node *node; /* as written, qualified: its identity */
     enum aggregate_kind kind;
     const struct expr *expr, *condition;
-    uint32_t type;  /* of the argument */
+    uint32_t type;           /* of the argument */
     int count, sum, squares; /* measures; -1: not needed */
     bool sample, root;       /* AGGREGATE_VARIANCE: divided by n - 1, a standard deviation */
     struct dp_decimal low, high, middle;
