@@ -1,7 +1,13 @@
 # The scripted session: every query of demo/queries, asked of the protected server directly and of
 # pgveil as the analyst. Sourced.
 
-heading() { printf '\n\033[1m%s\033[0m\n' "$1"; }
+heading() {
+    if [ -t 1 ]; then
+        printf '\n\033[1m%s\033[0m\n' "$1"
+    else
+        printf '\n%s\n' "$1"
+    fi
+}
 
 analyst_psql() {
     local dataset=$1
