@@ -60,28 +60,28 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def shop(protected):
-    protected.query("postgres", "CREATE DATABASE shop")
-    protected.query("shop", SCHEMA)
-    pgveil = Pgveil(protected, program="tests/pgveil-zero-noise", datasets=("shop",),
-                    policies={"shop": POLICY})
+    protected.query("postgres", "CREATE DATABASE chain")
+    protected.query("chain", SCHEMA)
+    pgveil = Pgveil(protected, program="tests/pgveil-zero-noise", datasets=("chain",),
+                    policies={"chain": POLICY})
     try:
         pgveil.start()
-        pgveil.owner = pgveil.analyst(grants={"shop": AMPLE})
+        pgveil.owner = pgveil.analyst(grants={"chain": AMPLE})
         yield pgveil
         assert pgveil.end() == 0
     finally:
         pgveil.stop()
-        protected.query("postgres", "DROP DATABASE shop WITH (FORCE)")
+        protected.query("postgres", "DROP DATABASE chain WITH (FORCE)")
 
 
 @pytest.mark.parametrize("asked, meant", CASES)
 def test_the_way_to_the_unit_is_joined_and_nobodys_rows_are_dropped(shop, protected, asked, meant):
-    rows = shop.owner.rows("shop", asked, settings={"dp.epsilon": "20"})
-    assert rows == protected.query("shop", meant)
+    rows = shop.owner.rows("chain", asked, settings={"dp.epsilon": "20"})
+    assert rows == protected.query("chain", meant)
 
 
 def measurement(shop, sql):
-    lines = [row[0] for row in shop.owner.rows("shop", "EXPLAIN (FORMAT JSON) " + sql)]
+    lines = [row[0] for row in shop.owner.rows("chain", "EXPLAIN (FORMAT JSON) " + sql)]
     release = lines[0][0]["Plan"]["Releases"][0]
     return release
 
@@ -97,23 +97,23 @@ def test_one_customer_moves_a_count_by_no_more_than_declared(shop, protected, sq
     declared = float(release["Columns"][0]["Count Sensitivity"])
 
     def counts():
-        return {row[:-1]: int(row[-1]) for row in protected.query("shop", text)}
+        return {row[:-1]: int(row[-1]) for row in protected.query("chain", text)}
 
     whole = counts()
     for customer in (1, 7, 13, 40):
-        protected.query("shop", "CREATE TABLE kept_o AS SELECT * FROM orders WHERE customer = %s",
+        protected.query("chain", "CREATE TABLE kept_o AS SELECT * FROM orders WHERE customer = %s",
                         (customer,))
-        protected.query("shop", "CREATE TABLE kept_i AS SELECT i.* FROM items i JOIN kept_o o "
+        protected.query("chain", "CREATE TABLE kept_i AS SELECT i.* FROM items i JOIN kept_o o "
                                 "ON o.number = i.order_number")
-        protected.query("shop", "CREATE TABLE kept_r AS SELECT r.* FROM returns r JOIN kept_o o "
+        protected.query("chain", "CREATE TABLE kept_r AS SELECT r.* FROM returns r JOIN kept_o o "
                                 "ON o.number = r.order_number")
         for table, kept in (("items", "kept_i"), ("returns", "kept_r")):
-            protected.query("shop", f"DELETE FROM {table} WHERE order_number IN "
+            protected.query("chain", f"DELETE FROM {table} WHERE order_number IN "
                                     "(SELECT number FROM kept_o)")
-        protected.query("shop", "DELETE FROM orders WHERE number IN (SELECT number FROM kept_o)")
+        protected.query("chain", "DELETE FROM orders WHERE number IN (SELECT number FROM kept_o)")
         without = counts()
         for table, kept in (("items", "kept_i"), ("returns", "kept_r"), ("orders", "kept_o")):
-            protected.query("shop", f"INSERT INTO {table} SELECT * FROM {kept}; DROP TABLE {kept}")
+            protected.query("chain", f"INSERT INTO {table} SELECT * FROM {kept}; DROP TABLE {kept}")
         moved = [abs(whole.get(key, 0) - without.get(key, 0))
                  for key in itertools.chain(whole, without)]
         assert max(moved) <= declared
@@ -126,7 +126,7 @@ def test_one_customer_moves_a_count_by_no_more_than_declared(shop, protected, sq
 ])
 def test_an_order_is_not_taken_for_a_person(shop, sql):
     with pytest.raises(psycopg2.Error) as error:
-        shop.owner.rows("shop", sql)
+        shop.owner.rows("chain", sql)
     assert error.value.pgcode in ("0A000", "42501")
 
 
@@ -135,13 +135,13 @@ def test_a_row_that_leads_to_two_people_belongs_to_nobody(shop, protected):
     sql = "SELECT count(*) FROM items"
     text = re.sub(r"\$\d+", "42", measurement(shop, sql)["Measurement"])
     items = "SELECT count(*) FROM items WHERE order_number = 5"
-    before, of_five = int(protected.query("shop", text)[0][0]), protected.query("shop", items)[0][0]
-    protected.query("shop", "ALTER TABLE orders DROP CONSTRAINT orders_pkey")
+    before, of_five = int(protected.query("chain", text)[0][0]), protected.query("chain", items)[0][0]
+    protected.query("chain", "ALTER TABLE orders DROP CONSTRAINT orders_pkey")
     try:
-        protected.query("shop", "INSERT INTO orders VALUES (5, 6, '2024-05-05')")
-        assert int(protected.query("shop", text)[0][0]) == before - of_five
-        protected.query("shop", "DELETE FROM orders WHERE number = 5 AND customer = 6")
-        assert int(protected.query("shop", text)[0][0]) == before
+        protected.query("chain", "INSERT INTO orders VALUES (5, 6, '2024-05-05')")
+        assert int(protected.query("chain", text)[0][0]) == before - of_five
+        protected.query("chain", "DELETE FROM orders WHERE number = 5 AND customer = 6")
+        assert int(protected.query("chain", text)[0][0]) == before
     finally:
-        protected.query("shop", "DELETE FROM orders WHERE number = 5 AND customer = 6;"
+        protected.query("chain", "DELETE FROM orders WHERE number = 5 AND customer = 6;"
                                 "ALTER TABLE orders ADD PRIMARY KEY (number)")
