@@ -77,14 +77,18 @@ static bool read_delta(const char *text, const struct config_dataset *dataset,
     return refuse_value(refusal, "dp.delta", text, hint);
 }
 
-static bool read_mechanism(const char *text, struct plan_settings *settings,
-                           struct refusal *refusal)
+/* Unset: Gaussian, which an account that is asked more than a few questions lives longest with;
+ * where only plain epsilon counts, Laplace. */
+static bool read_mechanism(const char *text, const struct ledger_account *account,
+                           struct plan_settings *settings, struct refusal *refusal)
 {
-    settings->laplace = strcasecmp(text, "laplace") == 0;
-    settings->automatic = text[0] == '\0' || strcasecmp(text, "auto") == 0;
-    if (settings->laplace || settings->automatic || strcasecmp(text, "gaussian") == 0)
+    bool unset = text[0] == '\0';
+    settings->laplace = strcasecmp(text, "laplace") == 0 ||
+                        (unset && strcmp(account->cap_mode, "pure") == 0);
+    settings->automatic = strcasecmp(text, "auto") == 0;
+    if (unset || settings->laplace || settings->automatic || strcasecmp(text, "gaussian") == 0)
         return true;
-    return refuse_value(refusal, "dp.mechanism", text, "One of auto, gaussian, laplace.");
+    return refuse_value(refusal, "dp.mechanism", text, "One of gaussian, laplace, auto, or '' for the default.");
 }
 
 static bool read_max_error(const char *text, const struct config_dataset *dataset,
@@ -142,7 +146,7 @@ bool settings_read(const struct flight *flight, const struct config *config,
     read_account(account, settings);
     return read_epsilon(flight->settings[FLIGHT_EPSILON], dataset, settings, refusal) &&
            read_delta(flight->settings[FLIGHT_DELTA], dataset, account, settings, refusal) &&
-           read_mechanism(flight->settings[FLIGHT_MECHANISM], settings, refusal) &&
+           read_mechanism(flight->settings[FLIGHT_MECHANISM], account, settings, refusal) &&
            read_max_error(flight->settings[FLIGHT_MAX_ERROR], dataset, settings, refusal) &&
            read_confidence(flight->settings[FLIGHT_CONFIDENCE], settings, refusal);
 }

@@ -42,7 +42,7 @@ Test(settings, nothing_set_means_the_defaults)
     cr_assert(read_one(FLIGHT_EPSILON, "", &settings, &refusal));
     cr_expect_eq(settings.epsilon, 500000000);
     cr_expect_eq(settings.epsilon_max, 3000000000);
-    cr_expect(settings.automatic && !settings.laplace);
+    cr_expect(!settings.automatic && !settings.laplace);
     cr_expect_eq(settings.max_error.digits, 0);
     cr_expect_float_eq(settings.beta, 0.05, 1e-15);
     cr_expect_eq(settings.delta_conv, 77);
