@@ -37,13 +37,13 @@ QUESTIONS = [
 
 @pytest.fixture(scope="module")
 def asker(protected):
-    protected.query("postgres", "CREATE DATABASE shop")
-    protected.query("shop", shop.SCHEMA)
-    pgveil = Pgveil(protected, program="tests/pgveil-zero-noise", datasets=("shop",),
-                    policies={"shop": shop.POLICY})
+    protected.query("postgres", "CREATE DATABASE store")
+    protected.query("store", shop.SCHEMA)
+    pgveil = Pgveil(protected, program="tests/pgveil-zero-noise", datasets=("store",),
+                    policies={"store": shop.POLICY})
     try:
         pgveil.start()
-        yield pgveil.analyst(grants={"shop": AMPLE})
+        yield pgveil.analyst(grants={"store": AMPLE})
         assert pgveil.end() == 0, pgveil.log_text()[-5000:]
     finally:
         pgveil.stop()
@@ -53,7 +53,7 @@ def asker(protected):
 @pytest.mark.parametrize("sql", QUESTIONS, ids=range(len(QUESTIONS)))
 def test_answers_are_postgresqls(asker, protected, sql, zone):
     answers = []
-    for connection in (asker.connect("shop"), protected.connect("shop")):
+    for connection in (asker.connect("store"), protected.connect("store")):
         with connection.cursor() as cursor:
             cursor.execute(f"SET TimeZone = '{zone}'")
             cursor.execute(sql)
@@ -66,12 +66,12 @@ def test_answers_are_postgresqls(asker, protected, sql, zone):
 def test_columns_that_the_policy_leaves_out_do_not_exist(asker):
     for sql in (f"SELECT count(secret) FROM {CUSTOMERS}", "SELECT price FROM products"):
         with pytest.raises(psycopg2.Error) as caught:
-            asker.rows("shop", sql)
+            asker.rows("store", sql)
         assert caught.value.pgcode == "42703"
 
 
 def test_types_and_quoted_names_are_described(asker):
-    out, err = asker.psql("shop", '\\d "My Shop"."Customers"\n\\dT mood\n\\dt "My Shop".*\n')
+    out, err = asker.psql("store", '\\d "My Shop"."Customers"\n\\dT mood\n\\dt "My Shop".*\n')
     assert err == ""
     for piece in ("Full Name | text", "mood      | mood", "id        | uuid", "orders"):
         assert piece in out, out
