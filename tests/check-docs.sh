@@ -33,7 +33,7 @@ fi
 # Every option that a document names is one of docs/configuration.md.
 while read -r option; do
     grep -qF "| \`$option\` |" docs/configuration.md || complain "no such option: $option"
-done < <(grep -rhoE '\b(limits|timeouts)\.[a-z_]+' $documents | sort -u)
+done < <(grep -rhoE '\b(limits|timeouts)\.[a-z_]{2,}' $documents | sort -u)
 
 marks=$(grep -rnE '\b(TODO|FIXME|XXX|HACK)\b' --include='*.[ch]' --include='*.sql' --include='*.py' \
     --include='*.sh' --exclude=check-docs.sh mechanisms config parser budget proxy tests demo)
