@@ -496,9 +496,16 @@ static struct reply take_answered(struct session *session, char type)
     return going_on;
 }
 
+static bool is_fatal(const struct wire_message *message)
+{
+    const char *severity = message->type == 'E' ? wire_report_field(message, 'V') : NULL;
+    return severity != NULL && strcmp(severity, "ERROR") != 0;
+}
+
 static void on_twin_message(struct session *session, const struct wire_message *message)
 {
     struct evbuffer *input = stream_input(session->twin);
+    bool last_words = is_fatal(message);
     bool asynchronous = message->type == 'S' || message->type == 'N' || message->type == 'A';
     if (message->type == 'S')
         note_parameter(session, message);
@@ -520,6 +527,8 @@ static void on_twin_message(struct session *session, const struct wire_message *
     }
     if (reply.release)
         reply.release(reply.context);
+    if (last_words)
+        session_end(session, NULL, NULL);
     if (session->state != SESSION_CLOSING)
         send_local_replies(session);
 }
