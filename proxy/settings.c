@@ -83,12 +83,13 @@ static bool read_mechanism(const char *text, const struct ledger_account *accoun
                            struct plan_settings *settings, struct refusal *refusal)
 {
     bool unset = text[0] == '\0';
-    settings->laplace = strcasecmp(text, "laplace") == 0 ||
-                        (unset && strcmp(account->cap_mode, "pure") == 0);
+    settings->laplace =
+        strcasecmp(text, "laplace") == 0 || (unset && strcmp(account->cap_mode, "pure") == 0);
     settings->automatic = strcasecmp(text, "auto") == 0;
     if (unset || settings->laplace || settings->automatic || strcasecmp(text, "gaussian") == 0)
         return true;
-    return refuse_value(refusal, "dp.mechanism", text, "One of gaussian, laplace, auto, or '' for the default.");
+    return refuse_value(refusal, "dp.mechanism", text,
+                        "One of gaussian, laplace, auto, or '' for the default.");
 }
 
 static bool read_max_error(const char *text, const struct config_dataset *dataset,
