@@ -217,6 +217,8 @@ def test_the_account_decides_on_the_mechanism(own_pgveil):
         run(connection, f"SET dp.epsilon = {epsilon}")
         return explained(connection, question.format(1))[0]["Columns"][0]["Mechanism"]
     first = own_pgveil.analyst(grants={"panel": ("1", "1e-6")}).connect("panel")
+    assert mechanism(first, 0.4) == "discrete Gaussian", "unless asked to choose"
+    run(first, "SET dp.mechanism = auto")
     assert mechanism(first, 0.02) == "discrete Gaussian", "many small questions"
     assert mechanism(first, 0.4) == "discrete Laplace", "a few large ones"
     for number in (1, 2):
@@ -225,6 +227,7 @@ def test_the_account_decides_on_the_mechanism(own_pgveil):
         [pytest.approx(0.4, abs=1e-6)] * 2
     assert mechanism(first, 0.4) == "discrete Gaussian", "0.2 is left in plain epsilon"
     second = own_pgveil.analyst(grants={"panel": ("1", "1e-6")}).connect("panel")
+    run(second, "SET dp.mechanism = auto")
     assert mechanism(second, 0.4) == "discrete Gaussian", "the dataset's cap is not known to be pure"
     first.close()
     second.close()
