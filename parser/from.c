@@ -312,4 +312,6 @@ void from_write(const struct level *level, const struct join *join, struct text 
     }
     if (join->conditions.n == 0)
         text_add(out, "true");
+    if (join->kind == JOIN_LEFT)
+        ownership_write_single(level, join, out);
 }

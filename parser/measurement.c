@@ -105,7 +105,7 @@ static void write_read(const struct form *form, struct text *out)
     }
     if (form->root)
         write_root(level, out);
-    ownership_write_single(level, out);
+    ownership_write_single(level, NULL, out);
 }
 
 /* Integers whose clamps fit an int8 on the grid of ones need no numeric arithmetic. */

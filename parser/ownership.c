@@ -465,41 +465,39 @@ bool ownership_find(struct level *level)
            find_fan_out(level);
 }
 
-static bool is_way(const struct level *level, size_t relation, const equality_list *equalities,
-                   int *key)
+/* The relation's row has one owner: no other row of the same key has another. */
+static void write_one_owner(const struct level *level, size_t relation, int key, struct text *out)
 {
-    for (size_t e = 0; e < equalities->n; e++)
-        for (int side = 0; side < 2; side++) {
-            const struct equality *equality = &equalities->items[e];
-            size_t below = equality->relation[side];
-            *key = equality->column[1 - side];
-            if (equality->relation[1 - side] == relation && refers(level, equality, side) &&
-                !ownership_is_direct(level->compile->catalog, table_of(level, below)))
-                return true;
-        }
-    return false;
+    const struct catalog_table *table = table_of(level, relation);
+    const char *alias = level->source.relations[relation].sql_alias;
+    text_add(out, " AND NOT EXISTS (SELECT 1 FROM ");
+    from_write_table(table, out);
+    text_add(out, " AS \"other\" WHERE \"other\".");
+    text_identifier(out, table->columns[key].name);
+    text_printf(out, " OPERATOR(pg_catalog.=) \"%s\".", alias);
+    text_identifier(out, table->columns[key].name);
+    text_add(out, " AND \"other\".");
+    text_identifier(out, table->columns[table->unit_column].name);
+    text_printf(out, " IS DISTINCT FROM \"%s\".", alias);
+    text_identifier(out, table->columns[table->unit_column].name);
+    text_add(out, ")");
 }
 
-void ownership_write_single(const struct level *level, struct text *out)
+void ownership_write_single(const struct level *level, const struct join *outer, struct text *out)
 {
+    const struct source *source = &level->source;
+    unsigned inside = outer == NULL ? ALL_RELATIONS : relations_of(outer);
+    unsigned matched = outer == NULL ? ALL_RELATIONS : relations_of(outer->right);
     equality_list equalities = {0};
     ownership_equalities(level, &equalities);
-    for (size_t i = 0; i < level->source.n_relations; i++) {
-        int key;
-        if (!is_way(level, i, &equalities, &key))
-            continue;
-        const struct catalog_table *table = table_of(level, i);
-        const char *alias = level->source.relations[i].sql_alias;
-        text_add(out, " AND NOT EXISTS (SELECT 1 FROM ");
-        from_write_table(table, out);
-        text_add(out, " AS \"other\" WHERE \"other\".");
-        text_identifier(out, table->columns[key].name);
-        text_printf(out, " OPERATOR(pg_catalog.=) \"%s\".", alias);
-        text_identifier(out, table->columns[key].name);
-        text_add(out, " AND \"other\".");
-        text_identifier(out, table->columns[table->unit_column].name);
-        text_printf(out, " IS DISTINCT FROM \"%s\".", alias);
-        text_identifier(out, table->columns[table->unit_column].name);
-        text_add(out, ")");
-    }
+    for (size_t e = 0; e < equalities.n; e++)
+        for (int side = 0; side < 2; side++) {
+            const struct equality *equality = &equalities.items[e];
+            size_t below = equality->relation[side], above = equality->relation[1 - side];
+            if ((matched & (1u << below)) != 0 && (inside & (1u << above)) != 0 &&
+                source->relations[below].nullable == (outer != NULL) &&
+                refers(level, equality, side) &&
+                !ownership_is_direct(level->compile->catalog, table_of(level, below)))
+                write_one_owner(level, above, equality->column[1 - side], out);
+        }
 }

@@ -14,10 +14,11 @@ void ownership_equalities(const struct level *level, equality_list *out);
 bool ownership_has_parent(const struct level *level, size_t relation,
                           const equality_list *equalities);
 
-/* Conditions " AND ..." by which a row that leads to rows of several owners belongs to nobody. The
+/* Conditions " AND ..." by which a row that refers to rows of several owners belongs to nobody. The
  * key that it refers to was unique when the catalogue was read; this holds whatever became of it.
- */
-void ownership_write_single(const struct level *level, struct text *out);
+ * outer NULL: for WHERE; else for the ON of that outer join, where such a row is no match: it must
+ * not decide about the preserved side's row, which has an owner of its own. */
+void ownership_write_single(const struct level *level, const struct join *outer, struct text *out);
 
 /* parents.c: joins the tables that lead from a row to its unit, where the statement does not. */
 bool parents_join(struct level *level);

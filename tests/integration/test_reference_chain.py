@@ -130,6 +130,30 @@ def test_an_order_is_not_taken_for_a_person(shop, sql):
     assert error.value.pgcode in ("0A000", "42501")
 
 
+@pytest.mark.parametrize("sql", [
+    "SELECT count(*) FROM orders o LEFT JOIN items i ON i.order_number = o.number "
+    "WHERE o.customer = 5",
+    "SELECT count(*) FROM orders o JOIN items i ON i.order_number = o.number WHERE o.customer = 5",
+])
+def test_a_second_owner_of_a_key_decides_about_no_row_of_the_first(shop, protected, sql):
+    """The key was unique when pgveil read the catalogue; it need not stay so. Number 5 is customer
+    5's; customer 6 comes with a second one, and goes with it and its items."""
+    text = re.sub(r"\$\d+", "5", measurement(shop, sql)["Measurement"])
+    protected.query("chain", "CREATE TABLE kept AS SELECT * FROM items WHERE order_number = 5;"
+                             "ALTER TABLE orders DROP CONSTRAINT orders_pkey;"
+                             "INSERT INTO orders VALUES (5, 6, '2024-05-05')")
+    try:
+        whole = protected.query("chain", text)
+        protected.query("chain", "DELETE FROM orders WHERE number = 5 AND customer = 6;"
+                                 "DELETE FROM items WHERE order_number = 5")
+        assert protected.query("chain", text) == whole
+    finally:
+        protected.query("chain", "DELETE FROM orders WHERE number = 5 AND customer = 6;"
+                                 "DELETE FROM items WHERE order_number = 5;"
+                                 "INSERT INTO items SELECT * FROM kept; DROP TABLE kept;"
+                                 "ALTER TABLE orders ADD PRIMARY KEY (number)")
+
+
 def test_a_row_that_leads_to_two_people_belongs_to_nobody(shop, protected):
     """The key was unique when pgveil read the catalogue; it need not stay so."""
     sql = "SELECT count(*) FROM items"
