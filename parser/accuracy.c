@@ -70,7 +70,8 @@ static bool find_limits(struct level *level, struct limits *limits)
         case AGGREGATE_SUM:
             /* The sum of a constant is that constant times the count. */
             if (aggregate->sum < 0 && size.digits != 0 &&
-                !dp_decimal_divide(wanted, &size, LIMIT_SCALE, false, &limit))
+                (!dp_decimal_divide(wanted, &size, LIMIT_SCALE, false, &limit) ||
+                 limit.digits == 0))
                 return refuse_limit(level, aggregate->described);
             tighten(&limits->measure[aggregate->sum < 0 ? aggregate->count : aggregate->sum],
                     &limit);

@@ -203,6 +203,9 @@ Test(plan_accuracy, what_costs_too_much_is_refused_with_what_it_would_need)
     expect_refused(
         within("census", "SELECT sum(-3) FROM people", "99999999999999999999999999", true), "22023",
         "no noise fits sum(-3)");
+    expect_refused(
+        within("census", "SELECT count(*), sum(20000000000000000000) FROM people", "10", false),
+        "22023", "no noise fits sum(20000000000000000000)");
     struct planning keys = within("census", "SELECT DISTINCT education FROM people", "1", false);
     cr_expect_eq(keys.result, PLANNED, "keys have no error: dp.epsilon pays for them");
     planning_clear(&keys);
