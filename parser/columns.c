@@ -57,7 +57,7 @@ int from_lookup(const struct level *level, const struct join *join, const char *
 bool from_has_column(const struct level *level, const char *name)
 {
     PgQuery__Node *node;
-    return from_lookup(level, level->source.root, name, &node) > 0;
+    return from_lookup(level, level->source.written, name, &node) > 0;
 }
 
 bool from_column(const struct level *level, const PgQuery__Node *node, size_t *relation,
@@ -279,5 +279,5 @@ bool from_qualify(struct level *level, const struct join *scope, PgQuery__Node *
 
 bool from_qualify_output(struct level *level, PgQuery__Node **slot)
 {
-    return qualify(level, level->source.root, slot, true);
+    return qualify(level, level->source.written, slot, true);
 }

@@ -143,6 +143,8 @@ struct source {
     struct scope_relation relations[RELATIONS_MAX];
     const PgQuery__RangeVar *ranges[RELATIONS_MAX];
     struct join *root;
+    struct join *written;  /* as the analyst wrote it, where names are looked up: root without the
+                              tables that lead to the unit */
     node_list where_nodes; /* AND-ed conditions, qualified */
     VECTOR(const struct expr *) where;
 

@@ -263,6 +263,7 @@ bool from_build(struct level *level)
     source->root = from_build_list(level, level->select->from_clause, level->select->n_from_clause);
     if (source->root == NULL)
         return false;
+    source->written = source->root;
     level->scope.n_relations = source->n_relations;
     level->scope.relations = source->relations;
     return compile_conditions(level, source->root) && compile_where(level) && parents_join(level);

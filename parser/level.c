@@ -189,7 +189,7 @@ static bool add_group_item(struct level *level, PgQuery__Node *node)
                 return false;
         return true;
     }
-    return from_qualify(level, level->source.root, &node) && add_key(level, node);
+    return from_qualify(level, level->source.written, &node) && add_key(level, node);
 }
 
 /* In ORDER BY the name of an output column, or its number, comes first. */

@@ -133,7 +133,7 @@ void session_end(struct session *session, const char *sqlstate, const char *mess
     if (session->twin_login)
         twin_login_abandon(session->twin_login);
     session->twin_login = NULL;
-    if (session->client && message) {
+    if (session->client && message && session->partial == 0) { /* never inside a row */
         struct wire_report report = {.severity = "FATAL", .sqlstate = sqlstate, .message = message};
         wire_report(session_to_client(session), &report);
     }
@@ -428,7 +428,6 @@ void session_continue(struct session *session)
 static void on_client(void *context, struct stream *stream, enum stream_event event)
 {
     struct session *session = context;
-    (void)stream;
     switch (event) {
     case STREAM_DATA:
         if (session->state != SESSION_OPENING)
@@ -438,8 +437,9 @@ static void on_client(void *context, struct stream *stream, enum stream_event ev
         if (session->twin)
             stream_resume(session->twin);
         break;
-    case STREAM_CLOSED: /* the second one says that it cannot be written to either */
-        if (session->client_ended || session->state == SESSION_OPENING) {
+    case STREAM_CLOSED: /* a client that only ended its half still gets its answers */
+        if (!stream_is_writable(stream) || session->client_ended ||
+            session->state == SESSION_OPENING) {
             session_end(session, NULL, NULL);
         } else {
             session->client_ended = true;

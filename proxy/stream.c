@@ -492,6 +492,11 @@ bool stream_start_tls(struct stream *stream, struct ssl_ctx_st *tls)
     return true;
 }
 
+bool stream_is_writable(const struct stream *stream)
+{
+    return stream->state == STATE_OPEN || stream->state == STATE_INPUT_ENDED;
+}
+
 bool stream_is_tls(const struct stream *stream)
 {
     return stream->ssl != NULL;

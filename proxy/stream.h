@@ -45,6 +45,8 @@ void stream_set_callback(struct stream *stream, stream_callback *callback, void 
  * STREAM_CLOSED. False: nothing but stream_free is left to do. */
 bool stream_start_tls(struct stream *stream, struct ssl_ctx_st *tls);
 bool stream_is_tls(const struct stream *stream);
+/* After STREAM_CLOSED: true where only the peer's half is closed. */
+bool stream_is_writable(const struct stream *stream);
 /* tls-server-end-point channel binding of the server certificate; 0: no TLS. */
 size_t stream_channel_binding(const struct stream *stream, unsigned char out[64]);
 

@@ -12,7 +12,8 @@ CREATE TABLE customers (id integer PRIMARY KEY, region text NOT NULL);
 CREATE TABLE orders (number bigint PRIMARY KEY, customer integer, placed date NOT NULL);
 CREATE TABLE items (order_number bigint, line integer, pieces integer NOT NULL, colour text,
     PRIMARY KEY (order_number, line));
-CREATE TABLE returns (order_number bigint, pieces integer NOT NULL);
+CREATE TABLE returns (order_number bigint, pieces integer NOT NULL, number integer NOT NULL
+    DEFAULT 3); -- a column that orders has too
 INSERT INTO customers SELECT i, CASE i % 3 WHEN 0 THEN 'north' ELSE 'south' END
     FROM generate_series(1, 40) i;
 INSERT INTO orders SELECT n, nullif(n % 42, 0), '2024-01-01'::date + n::int
@@ -35,13 +36,19 @@ POLICY = {"tables": {
                          "colour": {"domain": ["red", "blue"]}}},
     "public.returns": {"unit": {"column": "order_number", "references": "public.orders"},
                        "max_rows": 20, "columns": {
-                           "order_number": {}, "pieces": {"bounds": [0, 10]}}}}}
+                           "order_number": {}, "pieces": {"bounds": [0, 10]},
+                           "number": {"bounds": [0, 10]}}}}}
 
 # Statement, and the same with the joins that pgveil adds.
 WAY = "JOIN orders w ON w.number = i.order_number JOIN customers u ON u.id = w.customer"
 CASES = [
     ("SELECT count(*), sum(pieces), avg(pieces) FROM items",
      f"SELECT count(*), sum(pieces), avg(pieces) FROM items i {WAY}"),
+    ("SELECT colour AS placed, sum(pieces) FROM items GROUP BY placed ORDER BY placed",
+     f"SELECT i.colour, sum(i.pieces) FROM items i {WAY} GROUP BY i.colour ORDER BY 1"),
+    ("SELECT sum(number), count(*) FROM returns",
+     "SELECT sum(r.number), count(*) FROM returns r JOIN orders w ON w.number = r.order_number "
+     "JOIN customers u ON u.id = w.customer"),
     ("SELECT colour, count(*) FROM items GROUP BY colour ORDER BY colour",
      f"SELECT colour, count(*) FROM items i {WAY} GROUP BY colour ORDER BY colour"),
     ("SELECT count(*), count(DISTINCT o.customer) FROM items i JOIN orders o ON o.number = "
