@@ -10,7 +10,8 @@
  *   correlation.c  subqueries beside a release stand alone
  *   ownership.c    who owns a joined row: unit, path to the root, rows of a unit, fan-out
  *   level.c        a level's keys and aggregates, and what is left for the twin
- *   aggregate.c    aggregates -> measures that share
+ *   aggregate.c    which aggregates there are, of what range
+ *   measures.c     aggregates -> measures that share
  *   variance.c     variances: a third measure, of squares
  *   bounding.c     which bounds the measurement enforces, and the sensitivity that they give
  *   price.c        shares of the budget, grids, noise
@@ -313,8 +314,9 @@ bool ownership_find(struct level *level);
 bool aggregate_is(const PgQuery__Node *node);
 /* Index of the aggregate in the level; -1: refused or pending. */
 int aggregate_add(struct level *level, PgQuery__Node *node);
-/* Turns the aggregates into measures. */
-bool aggregate_measures(struct level *level);
+
+/* measures.c: turns the aggregates into measures. */
+bool measures_choose(struct level *level);
 
 /* level.c */
 bool level_is_aggregated(const PgQuery__SelectStmt *select);

@@ -416,7 +416,7 @@ static bool check_fields(struct level *level)
 static bool measure_level(struct level *level)
 {
     return ownership_find(level) && find_domain(level) && bounding_choose(level) &&
-           aggregate_measures(level) && price_release(level) && measurement_write(level);
+           measures_choose(level) && price_release(level) && measurement_write(level);
 }
 
 bool level_compile_release(struct compile *c, PgQuery__SelectStmt *select,
