@@ -19,6 +19,7 @@
  *   keys.c         which private keys appear where nothing else is wanted
  *   interval.c     how far an answer may be off
  *   measurement.c  the SQL of a release; proof.c: what its shorter form relies on
+ *   identity.c     what a measure is, whatever its noise
  *   final.c        the relation of a release in the final statement
  *   explain.c      the plan in words; fingerprint.c: its identity
  */
@@ -190,6 +191,7 @@ struct level_measure {
     bool floating;
     __int128 most[2]; /* clamp of a row's grid integer, below and above */
     struct dp_calibration calibration;
+    const char *identity; /* NULL: none, never kept */
 };
 
 enum aggregate_kind {
@@ -331,6 +333,11 @@ bool price_release(struct level *level);
 
 /* measurement.c */
 bool measurement_write(struct level *level);
+/* The form that relies on no proof, with $1.. the scope's parameters and the next one the seed. */
+const char *measurement_text(struct level *level);
+
+/* identity.c: of every measure that may be kept. */
+void identity_find(struct level *level);
 
 /* proof.c: of the foreign keys of the level's proofs, and of the unique indexes too where asked. */
 const char *proof_write(const struct level *level, bool unique);

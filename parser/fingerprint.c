@@ -3,36 +3,20 @@
  * same random variables, whatever they do with them afterwards. And the public integers of every
  * measure, from which a charge can be computed again.
  */
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "parser/compile_internal.h"
-
-enum { DIGEST_BYTES = 32 };
-
-/* Length first: no two lists of texts run together into the same bytes. */
-static void add(struct text *out, const char *text)
-{
-    if (text == NULL)
-        text_add(out, "-;");
-    else
-        text_printf(out, "%zu:%s;", strlen(text), text);
-}
-
-static void add_number(struct text *out, uint64_t number)
-{
-    text_printf(out, "%llu;", (unsigned long long)number);
-}
+#include "parser/digest.h"
 
 static void add_measure(struct text *out, const struct measure *measure)
 {
-    add_number(out, measure->kind);
-    add_number(out, measure->calibration.mechanism);
+    digest_add_number(out, measure->kind);
+    digest_add_number(out, measure->calibration.mechanism);
     text_printf(out, "%d;%d;", measure->calibration.grid.scale10, measure->calibration.grid.exp2);
-    add_number(out, measure->calibration.delta_grid);
-    add_number(out, measure->calibration.groups);
-    add_number(out, measure->calibration.m);
+    digest_add_number(out, measure->calibration.delta_grid);
+    digest_add_number(out, measure->calibration.groups);
+    digest_add_number(out, measure->calibration.m);
 }
 
 /* Does the SQL use parameter number? A constant of an aggregate that counts every row is not used.
@@ -50,20 +34,22 @@ static bool uses_param(const char *sql, size_t number)
 static void add_release(struct text *out, const struct level *level)
 {
     const struct release *release = level->release;
-    add(out, release->sql);
+    digest_add(out, release->sql);
     /* The last parameter may be the dataset's secret; it is the same for all its statements. */
     for (size_t i = 0; i < level->scope.n_params; i++) {
         if (!uses_param(release->sql, i + 1))
             continue;
-        add_number(out, i);
-        add_number(out, release->params[i].type);
-        add(out, release->params[i].text);
+        digest_add_number(out, i);
+        digest_add_number(out, release->params[i].type);
+        digest_add(out, release->params[i].text);
     }
     for (size_t i = 0; i < level->source.n_relations; i++)
-        add_number(out, level->source.relations[i].table->oid);
-    add_number(out, release->n_domain);
+        digest_add_number(out, level->source.relations[i].table->oid);
+    if (release->uses_time_zone)
+        digest_add(out, level->compile->request->settings->time_zone);
+    digest_add_number(out, release->n_domain);
     for (size_t i = 0; i < release->n_domain * release->n_keys; i++)
-        add(out, release->domain[i]);
+        digest_add(out, release->domain[i]);
     text_printf(out, "%lld;", (long long)release->key_threshold);
     if (release->keep != NULL) /* by the measure's integers, delta and this */
         text_printf(out, "keep %llu;", (unsigned long long)release->keep->offset);
@@ -74,20 +60,12 @@ static void add_release(struct text *out, const struct level *level)
 const char *fingerprint_releases(const struct compile *c)
 {
     struct text all = text_new(c->arena);
-    add(&all, c->catalog->dataset);
-    add(&all, c->catalog->policy->version);
-    add_number(&all, c->levels.n);
+    digest_add(&all, c->catalog->dataset);
+    digest_add(&all, c->catalog->policy->version);
+    digest_add_number(&all, c->levels.n);
     for (size_t i = 0; i < c->levels.n; i++)
         add_release(&all, c->levels.items[i]);
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned length = 0;
-    struct text out = text_new(c->arena);
-    if (EVP_Digest(all.data, all.length, digest, &length, EVP_sha256(), NULL) != 1 ||
-        length != DIGEST_BYTES)
-        return NULL;
-    for (unsigned i = 0; i < length; i++)
-        text_printf(&out, "%02x", digest[i]);
-    return out.data;
+    return digest_finish(&all);
 }
 
 static const char *kind_name(enum measure_kind kind)

@@ -370,7 +370,8 @@ static void finish(struct level *level)
         measures[i] = (struct measure){.kind = level->measures[i].kind,
                                        .calibration = level->measures[i].calibration,
                                        .floating = level->measures[i].floating,
-                                       .described = level->measures[i].described};
+                                       .described = level->measures[i].described,
+                                       .identity = level->measures[i].identity};
     release->measures = measures;
     release->n_measures = level->n_measures;
     release->uses_time_zone = level->scope.uses_time_zone;
@@ -415,8 +416,11 @@ static bool check_fields(struct level *level)
 
 static bool measure_level(struct level *level)
 {
-    return ownership_find(level) && find_domain(level) && bounding_choose(level) &&
-           measures_choose(level) && price_release(level) && measurement_write(level);
+    if (!ownership_find(level) || !find_domain(level) || !bounding_choose(level) ||
+        !measures_choose(level))
+        return false;
+    identity_find(level);
+    return price_release(level) && measurement_write(level);
 }
 
 bool level_compile_release(struct compile *c, PgQuery__SelectStmt *select,

@@ -449,20 +449,34 @@ static const char *write_proved(struct form form, struct release *release)
     return out.data;
 }
 
-bool measurement_write(struct level *level)
+static struct form full_form(const struct level *level, bool *uses_seed)
 {
-    struct compile *c = level->compile;
-    struct release *release = level->release;
-    bool uses_seed = false;
-    struct form form = {
+    return (struct form){
         .level = level,
         .cut = level->bounding.cut,
         .window = level->bounding.window,
         .per_group = level->bounding.per_group,
         .root = level->source.missing_root != NULL,
         .seed = level->scope.n_params + 1,
-        .uses_seed = &uses_seed,
+        .uses_seed = uses_seed,
     };
+}
+
+const char *measurement_text(struct level *level)
+{
+    bool uses_seed = false;
+    struct form form = full_form(level, &uses_seed);
+    struct text out = text_new(level->compile->arena);
+    write_answer(&form, &out);
+    return out.data;
+}
+
+bool measurement_write(struct level *level)
+{
+    struct compile *c = level->compile;
+    struct release *release = level->release;
+    bool uses_seed = false;
+    struct form form = full_form(level, &uses_seed);
     struct text out = text_new(c->arena);
     write_answer(&form, &out);
     release->sql = out.data;

@@ -67,6 +67,7 @@ struct plan_settings {
     double beta;                 /* 1 - dp.confidence */
     uint64_t groups_max;         /* most rows of a domain */
     uint64_t work_max;           /* most joined rows per unit (rows times fan-out) */
+    const char *time_zone;       /* of the session; NULL: UTC */
 };
 
 struct plan_request {

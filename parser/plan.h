@@ -34,6 +34,8 @@ struct measure {
     struct dp_calibration calibration;
     bool floating;         /* handed to the twin as float8 instead of numeric */
     const char *described; /* "count(*)", in the analyst's names */
+    /* What is measured, whatever the noise: SHA-256, hexadecimal. NULL: never kept. */
+    const char *identity;
 };
 
 struct release_key {
@@ -101,8 +103,7 @@ struct plan {
     const char *final_sql; /* $1..$n_client are the client's parameters */
     unsigned n_client_params;
     struct dp_charge charge; /* of all releases */
-    /* SHA-256 of the canonical releases, hexadecimal. Where a release uses_time_zone, the session's
-     * TimeZone belongs to the identity too and is not in it. */
+    /* SHA-256 of the canonical releases, hexadecimal. */
     const char *fingerprint;
     const char *mechanism_json; /* public integers of every measure, for the journal */
     size_t n_explain;

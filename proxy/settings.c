@@ -144,6 +144,7 @@ bool settings_read(const struct flight *flight, const struct config *config,
     settings->delta_conv = account->delta_conv;
     settings->groups_max = config->domain_groups_max;
     settings->work_max = config->unit_work_max;
+    settings->time_zone = flight->settings[FLIGHT_TIME_ZONE];
     read_account(account, settings);
     return read_epsilon(flight->settings[FLIGHT_EPSILON], dataset, settings, refusal) &&
            read_delta(flight->settings[FLIGHT_DELTA], dataset, account, settings, refusal) &&

@@ -1,0 +1,187 @@
+/*
+ * What a measure is, whatever its noise: two measures with the same identity are the same function
+ * of the database, so that a noisy value of the one is a noisy value of the other. It is made of
+ * the SQL that the measure would have if it stood alone on a plain grid, with every parameter in
+ * its place; of the declared groups; of the dataset and its policy; and of the session's time zone
+ * where that is read. What is not in it: noise, epsilon, delta and threshold, the other measures of
+ * the release, and whatever the twin does with the answer.
+ *
+ * Two things that SQL leaves open are left open here as well. The grid of a measure decides how a
+ * value is rounded, and what stands beside it in a release decides which rows of a unit are kept
+ * where it has more than the policy's bound. Neither changes what is asked, and no draw is charged
+ * less for it.
+ *
+ * A kind of measure that identity_of does not know has none, and is never kept.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "parser/compile_internal.h"
+#include "parser/digest.h"
+
+static void write_param(const struct level *level, size_t number, struct text *out)
+{
+    if (number == 0 || number > level->scope.n_params) {
+        text_add(out, "{seed}"); /* the dataset's secret, the same for all its statements */
+        return;
+    }
+    const struct sql_value *param = &level->scope.params[number - 1];
+    text_printf(out, "{%u ", param->type);
+    digest_add(out, param->text);
+    text_add(out, "}");
+}
+
+/* The SQL with each $n, but for those inside of quotes, replaced by its type and value: numbers
+ * depend on what else is in the release. A doubled quote ends a quotation and begins the next. */
+static const char *with_params(const struct level *level, const char *sql)
+{
+    struct text out = text_new(level->compile->arena);
+    const char *from = sql;
+    char quote = '\0';
+    for (const char *at = sql; *at != '\0'; at++) {
+        if (quote == '\0' && *at == '$') {
+            char *end;
+            text_printf(&out, "%.*s", (int)(at - from), from);
+            write_param(level, strtoul(at + 1, &end, 10), &out);
+            from = end;
+            at = end - 1;
+        } else if (quote == *at) {
+            quote = '\0';
+        } else if (quote == '\0' && (*at == '\'' || *at == '"')) {
+            quote = *at;
+        }
+    }
+    text_add(&out, from);
+    return out.data;
+}
+
+struct condition {
+    const char *text;
+    const struct expr *expr;
+};
+
+static int compare_conditions(const void *a, const void *b)
+{
+    return strcmp(((const struct condition *)a)->text, ((const struct condition *)b)->text);
+}
+
+/* The conditions of WHERE in an order of their own. */
+static void sort_where(struct level *level)
+{
+    struct source *source = &level->source;
+    struct arena *arena = level->compile->arena;
+    size_t n = source->where.n;
+    struct condition *all = arena_alloc(arena, (n + 1) * sizeof *all);
+    const struct expr **sorted = arena_alloc(arena, (n + 1) * sizeof *sorted);
+    for (size_t i = 0; i < n; i++) {
+        struct text text = text_new(arena);
+        expr_write(source->where.items[i], &text);
+        all[i] = (struct condition){with_params(level, text.data), source->where.items[i]};
+    }
+    qsort(all, n, sizeof *all, compare_conditions);
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = all[i].expr;
+    source->where.items = sorted;
+}
+
+static bool is_always_counted(const struct expr *expr)
+{
+    uint32_t type = expr_type(expr)->oid;
+    return expr_not_null(expr) && type != TYPE_FLOAT4 && type != TYPE_FLOAT8 &&
+           type != TYPE_NUMERIC;
+}
+
+/* A copy of the level in which the measure stands alone. */
+static struct level *alone(const struct level *level, size_t index)
+{
+    struct arena *arena = level->compile->arena;
+    struct level *copy = arena_alloc(arena, sizeof *copy);
+    *copy = *level;
+    struct level_measure *measure = &copy->measures[0];
+    *measure = level->measures[index];
+    copy->n_measures = 1;
+    memset(&copy->values, 0, sizeof copy->values);
+    memset(measure->most, 0, sizeof measure->most);
+    measure->calibration =
+        (struct dp_calibration){.grid = {.scale10 = measure->scale > 0 ? measure->scale : 0}};
+    if (measure->value < 0)
+        return copy;
+    struct row_value value = level->values.items[measure->value];
+    measure->value = -1;
+    value.measure = 0;
+    /* A count may look at the column of a sum that stands beside it. */
+    value.summed = value.summed && measure->kind == MEASURE_SUM;
+    if (!value.summed && value.expr != NULL && is_always_counted(value.expr))
+        value.expr = NULL;
+    if (value.expr != NULL || value.condition != NULL) {
+        measure->value = 0;
+        VECTOR_PUSH(arena, &copy->values, value);
+    }
+    return copy;
+}
+
+static void add_decimal(struct text *out, const struct dp_decimal *value)
+{
+    char digits[DP_DECIMAL_TEXT_MAX];
+    struct dp_decimal shortest = dp_decimal_normalize(value);
+    dp_decimal_print(&shortest, digits);
+    digest_add(out, digits);
+}
+
+/* What the dataset, its policy, the session and the keys have to do with it. */
+static void add_frame(struct text *out, const struct level *level)
+{
+    const struct compile *c = level->compile;
+    const struct release *release = level->release;
+    digest_add(out, "measure 1");
+    digest_add(out, c->catalog->dataset);
+    digest_add(out, c->catalog->policy->version);
+    digest_add(out, level->scope.uses_time_zone ? c->request->settings->time_zone : "");
+    digest_add_number(out, level->source.n_relations);
+    for (size_t i = 0; i < level->source.n_relations; i++)
+        digest_add_number(out, level->source.relations[i].table->oid);
+    digest_add_number(out, level->n_keys);
+    digest_add_number(out, level->public_keys);
+    digest_add_number(out, release->n_domain);
+    for (size_t i = 0; i < release->n_domain * level->n_keys; i++)
+        digest_add(out, release->domain[i]);
+}
+
+static void add_range(struct text *out, const struct level_measure *measure,
+                      const struct expr *expr)
+{
+    digest_add(out, expr_type(expr)->declared);
+    add_decimal(out, &measure->low);
+    add_decimal(out, &measure->high);
+    add_decimal(out, &measure->middle);
+    text_printf(out, "%d;%d;", measure->scale, measure->floating);
+}
+
+static const char *identity_of(const struct level *level, size_t index)
+{
+    struct level *copy;
+    struct text all = text_new(level->compile->arena);
+    switch (level->measures[index].kind) {
+    case MEASURE_UNITS:
+    case MEASURE_COUNT:
+    case MEASURE_SUM:
+        copy = alone(level, index);
+        break;
+    default:
+        return NULL;
+    }
+    const struct level_measure *measure = &copy->measures[0];
+    sort_where(copy);
+    add_frame(&all, copy);
+    digest_add_number(&all, measure->kind);
+    if (measure->kind == MEASURE_SUM)
+        add_range(&all, measure, copy->values.items[measure->value].expr);
+    digest_add(&all, with_params(copy, measurement_text(copy)));
+    return digest_finish(&all);
+}
+
+void identity_find(struct level *level)
+{
+    for (size_t i = 0; i < level->n_measures; i++)
+        level->measures[i].identity = identity_of(level, i);
+}
