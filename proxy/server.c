@@ -14,6 +14,7 @@
 #include "proxy/managed.h"
 #include "proxy/scram_server.h"
 #include "proxy/server_open.h"
+#include "proxy/session.h"
 #include "proxy/tls.h"
 
 const struct dataset *server_find_dataset(const struct server *server, const char *name)
@@ -101,11 +102,21 @@ static bool open_managed(struct server *server, struct server_managed *managed, 
     return managed->twins != NULL;
 }
 
+static void on_switched(void *owner, const struct dataset *dataset)
+{
+    session_twin_switched(owner, dataset);
+}
+
 static bool open_datasets(struct server *server, const char *twin_admin, const int64_t *seeds,
                           char error[512])
 {
+    server->dataset_host = (struct dataset_host){.base = server->base,
+                                                 .config = server->config,
+                                                 .twin_admin = strdup(twin_admin),
+                                                 .switched = on_switched,
+                                                 .owner = server};
     server->datasets = calloc(server->config->n_datasets + 1, sizeof *server->datasets);
-    if (server->datasets == NULL) {
+    if (server->datasets == NULL || server->dataset_host.twin_admin == NULL) {
         snprintf(error, 512, "out of memory");
         return false;
     }
@@ -113,8 +124,7 @@ static bool open_datasets(struct server *server, const char *twin_admin, const i
     for (size_t i = 0; i < server->n_datasets; i++)
         server->datasets[i].config = &server->config->datasets[i];
     for (size_t i = 0; i < server->n_datasets; i++)
-        if (!dataset_open(&server->datasets[i], server->base, server->config, twin_admin, seeds[i],
-                          error))
+        if (!dataset_open(&server->datasets[i], &server->dataset_host, seeds[i], error))
             return false;
     return true;
 }
@@ -153,6 +163,7 @@ bool server_open(struct server *server, struct server_managed *managed, char err
         goto cleanup;
     }
     server->twin_admin = pg_client_new(server->base, twin, "twin server");
+    server->dataset_host.admin = server->twin_admin;
     ok = server->twin_admin != NULL;
     for (size_t i = 0; i < LEDGER_CONNECTIONS; i++) {
         server->ledger[i] = pg_client_new(server->base, ledger, "ledger");
@@ -172,6 +183,7 @@ void server_close(struct server *server, struct server_managed *managed)
     for (size_t i = 0; i < server->n_datasets; i++)
         dataset_close(&server->datasets[i]);
     free(server->datasets);
+    free(server->dataset_host.twin_admin);
     for (size_t i = 0; i < LEDGER_CONNECTIONS; i++)
         pg_client_free(server->ledger[i]);
     pg_client_free(server->twin_admin);

@@ -30,6 +30,7 @@ struct server {
     struct ledger_note note; /* of the ledger's newest entry */
     struct pg_client *twin_admin;
     char *twin_socket; /* path of the twin server's socket */
+    struct dataset_host dataset_host;
     size_t n_datasets;
     struct dataset *datasets;
     struct session *sessions;  /* all of them, linked */

@@ -115,6 +115,7 @@ static void free_session(evutil_socket_t fd, short what, void *context)
     event_free(session->closing);
     replies_clear(&session->replies);
     prepared_table_clear(&session->prepared);
+    edition_release(session->edition);
     startup_free(session->startup);
     session->ticket->session = NULL;
     ticket_drop(session->ticket);
@@ -286,7 +287,7 @@ struct parsed *session_parse(const struct session *session, const char *text)
     struct parser_limits limits = {.text_bytes_max = config->statement_bytes_max,
                                    .tokens_max = config->statement_tokens_max,
                                    .depth_max = config->statement_depth_max};
-    return parser_parse(text, session->dataset->catalog, &limits);
+    return parser_parse(text, session->edition->catalog, &limits);
 }
 
 /* --- from the client ------------------------------------------------------------------------ */
@@ -610,12 +611,28 @@ static void greet(struct session *session, struct evbuffer *greeting)
     wire_ready(session_to_client(session), 'I');
 }
 
+static void open_twin(struct session *session);
+
+/* Which twin this is cannot be told where the name moved while the login was under way. */
+static void open_twin_again(struct session *session, struct stream *stream)
+{
+    if (stream != NULL) {
+        wire_empty(stream_output(stream), 'X');
+        stream_free_flushed(stream);
+    }
+    edition_release(session->edition);
+    session->edition = NULL;
+    open_twin(session);
+}
+
 static void on_twin_login(void *context, struct stream *stream, struct evbuffer *greeting,
                           uint32_t pid, uint32_t key)
 {
     struct session *session = context;
     session->twin_login = NULL;
-    if (stream == NULL) {
+    if (session->dataset->switching || session->edition != session->dataset->edition) {
+        open_twin_again(session, stream);
+    } else if (stream == NULL) {
         size_t said = greeting ? evbuffer_get_length(greeting) : 0;
         if (said > 0)
             evbuffer_add_buffer(session_to_client(session), greeting);
@@ -653,6 +670,26 @@ static void on_role(void *context, const PGresult *result)
         session_end(session, "57P03", "the twin server cannot be reached now");
 }
 
+/* Takes the newest edition and logs in to its twin; while that one's name is moving, the session
+ * waits for session_twin_switched. */
+static void open_twin(struct session *session)
+{
+    if (session->dataset->switching)
+        return;
+    session->edition = edition_hold(session->dataset);
+    char *sql = twin_role_sql(session->startup->user, session->startup->database);
+    pg_client_script(session->server->twin_admin, sql, on_role, session_ticket_take(session));
+    free(sql);
+}
+
+void session_twin_switched(struct server *server, const struct dataset *dataset)
+{
+    for (struct session *session = server->sessions; session; session = session->next)
+        if (session->state == SESSION_OPENING && session->dataset == dataset &&
+            session->edition == NULL && session->account_known)
+            open_twin(session);
+}
+
 static void on_account(void *context, const PGresult *result)
 {
     struct session *session = session_ticket_use(context);
@@ -663,12 +700,10 @@ static void on_account(void *context, const PGresult *result)
     switch (outcome) {
     case LEDGER_OK:
     case LEDGER_EXCEEDED:
-    case LEDGER_FROZEN: {
-        char *sql = twin_role_sql(session->startup->user, session->startup->database);
-        pg_client_script(session->server->twin_admin, sql, on_role, session_ticket_take(session));
-        free(sql);
+    case LEDGER_FROZEN:
+        session->account_known = true;
+        open_twin(session);
         break;
-    }
     case LEDGER_NO_ACCOUNT:
         snprintf(text, sizeof text, "permission denied for database \"%.63s\": no budget granted",
                  session->startup->database);
@@ -727,7 +762,7 @@ void session_start(struct server *server, struct stream *stream, struct startup 
     if (session->dataset == NULL) {
         snprintf(text, sizeof text, "database \"%.63s\" does not exist", startup->database);
         session_end(session, "3D000", text);
-    } else if (session->dataset->catalog == NULL) {
+    } else if (session->dataset->edition == NULL) {
         snprintf(text, sizeof text,
                  "the protected server of database \"%.63s\" cannot be reached now",
                  startup->database);

@@ -15,6 +15,9 @@
 void session_start(struct server *server, struct stream *stream, struct startup *startup);
 /* A CancelRequest with the session's own key: stops what runs. Silent where nothing fits. */
 void session_cancel(struct server *server, uint32_t pid, uint32_t key);
+/* The dataset's twin has changed places with a new one, or could not: sessions that waited for that
+ * go on with the newest. */
+void session_twin_switched(struct server *server, const struct dataset *dataset);
 /* Tells every client that the server shuts down, and closes. */
 void session_shutdown_all(struct server *server);
 

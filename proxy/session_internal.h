@@ -32,6 +32,7 @@ struct session {
     struct session *next;
     struct server *server;
     const struct dataset *dataset;
+    struct edition *edition; /* held; NULL: waits for a twin, or never got that far */
     enum session_state state;
     struct stream *client, *twin;
     struct startup *startup;
@@ -47,6 +48,7 @@ struct session {
     struct replies replies;
     struct prepared_table prepared;
     struct ledger_account account; /* as of the last answer of the ledger */
+    bool account_known;            /* there has been one */
     struct statement_run *statement;
     struct query_run *query;
     struct event *timer;

@@ -701,7 +701,7 @@ static void plan_statement(struct statement_run *run)
         fail(run, &refusal);
         return;
     }
-    struct plan_request request = {.catalog = session->dataset->catalog,
+    struct plan_request request = {.catalog = session->edition->catalog,
                                    .resolved_oids = run->flight.oids,
                                    .settings = &run->settings,
                                    .n_params = prepared->n_params,

@@ -1,6 +1,9 @@
 /*
  * Builds a dataset's twin database under another name and puts it in the old one's place when it is
  * complete. A dataset that cannot be built keeps the twin it has.
+ *
+ * The old one gives up its name with its sessions in it. ALTER DATABASE refuses that; the catalogue
+ * does not mind: a session knows its database by number.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,7 +15,7 @@
 #include "proxy/twin_internal.h"
 
 #define BUILDING "pgveil_building"
-#define RETIRED "pgveil_retired"
+#define RETIRED "pgveil_retired_"
 enum { NAME_BYTES_MAX = 63, ROLE_CONNECTIONS_MAX = 200 };
 
 static const char twin_script[] =
@@ -33,6 +36,18 @@ static const char server_script[] =
     "DROP DATABASE IF EXISTS " BUILDING " WITH (FORCE);"
     "CREATE DATABASE " BUILDING " TEMPLATE template0 ENCODING 'UTF8';"
     "REVOKE ALL ON DATABASE " BUILDING " FROM PUBLIC";
+
+/* Left by a pgveil that was killed; $1 to be dropped as it comes. */
+static const char unused_sql[] =
+    "SELECT d.datname FROM pg_catalog.pg_database d "
+    "WHERE d.datname LIKE 'pgveil\\_retired\\_%' AND NOT EXISTS ("
+    "  SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid)";
+
+static const char retire_sql[] = "UPDATE pg_catalog.pg_database SET datname = '" RETIRED "' || oid "
+                                 "WHERE datname = $1 RETURNING datname";
+
+static const char install_sql[] = "UPDATE pg_catalog.pg_database SET datname = $1 "
+                                  "WHERE datname = '" BUILDING "' RETURNING datname";
 
 static const char source_script[] = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;"
                                     "SET LOCAL search_path = '';"
@@ -153,6 +168,12 @@ static bool copy_search_path(const struct twin_builder *builder, const char *sea
                                     "ALTER DATABASE " BUILDING " SET search_path FROM CURRENT");
 }
 
+void twin_tell(const struct twin_builder *builder, const char *what, size_t done)
+{
+    if (builder->worker != NULL)
+        worker_tell(builder->worker, what, done, builder->catalog->n_tables);
+}
+
 static bool fill(const struct twin_builder *builder, const char *search_path)
 {
     return twin_run(builder, builder->twin, build_script) &&
@@ -172,64 +193,122 @@ static const char *read_search_path(const struct twin_builder *builder)
     return text;
 }
 
-static bool database_exists(const struct twin_builder *builder, const char *name, bool *exists)
+char *twin_drop_sql(const char *database)
 {
-    PGresult *rows = twin_ask(builder, builder->admin,
-                              "SELECT FROM pg_catalog.pg_database WHERE datname = $1", 1, &name);
-    *exists = rows != NULL && PQntuples(rows) == 1;
+    struct arena *arena = arena_new();
+    struct text sql = text_new(arena);
+    text_add(&sql, "DROP DATABASE IF EXISTS ");
+    text_identifier(&sql, database);
+    text_add(&sql, " WITH (FORCE)");
+    char *copy = strdup(sql.data);
+    arena_free(arena);
+    if (copy == NULL)
+        abort();
+    return copy;
+}
+
+static bool drop_database(const struct twin_builder *builder, const char *name)
+{
+    char *sql = twin_drop_sql(name);
+    bool done = twin_run(builder, builder->admin, sql);
+    free(sql);
+    return done;
+}
+
+static bool drop_unused(const struct twin_builder *builder)
+{
+    PGresult *rows = twin_ask(builder, builder->admin, unused_sql, 0, NULL);
+    bool done = rows != NULL;
+    for (int row = 0; done && row < PQntuples(rows); row++)
+        done = drop_database(builder, PQgetvalue(rows, row, 0));
+    PQclear(rows);
+    return done;
+}
+
+static bool rename_database(const struct twin_builder *builder, const char *sql,
+                            const char *dataset, char name[NAME_BYTES_MAX + 1])
+{
+    PGresult *rows = twin_ask(builder, builder->admin, sql, 1, &dataset);
+    name[0] = '\0';
+    if (rows != NULL && PQntuples(rows) == 1)
+        snprintf(name, NAME_BYTES_MAX + 1, "%s", PQgetvalue(rows, 0, 0));
     PQclear(rows);
     return rows != NULL;
 }
 
-/* Sessions of the old twin end: their catalogue is gone. */
-static bool switch_over(const struct twin_builder *builder, const char *dataset)
+struct twin_build {
+    struct twin_builder builder; /* its admin connection holds the lock on building */
+    char *dataset;
+    char retired[NAME_BYTES_MAX + 1];
+};
+
+struct twin_build *twin_build_start(const char *admin_conninfo,
+                                    const struct config_dataset *dataset, struct catalog *catalog,
+                                    struct worker *worker, char error[512])
 {
-    struct text text = text_new(builder->arena);
-    bool exists = false;
-    text_identifier(&text, dataset);
-    const char *name = text.data;
-    if (!database_exists(builder, dataset, &exists))
-        return false;
-    if (exists) {
-        PGresult *ended = twin_ask(builder, builder->admin,
-                                   "SELECT pg_catalog.pg_terminate_backend(pid, 5000) "
-                                   "FROM pg_catalog.pg_stat_activity WHERE datname = $1",
-                                   1, &dataset);
-        PQclear(ended);
-        const char *retire = arena_printf(builder->arena,
-                                          "DROP DATABASE IF EXISTS " RETIRED " WITH (FORCE);"
-                                          "ALTER DATABASE %s RENAME TO " RETIRED,
-                                          name);
-        if (ended == NULL || !run_each(builder, builder->admin, retire))
-            return false;
-    }
-    return twin_run(
-               builder, builder->admin,
-               arena_printf(builder->arena, "ALTER DATABASE " BUILDING " RENAME TO %s", name)) &&
-           twin_run(builder, builder->admin, "DROP DATABASE IF EXISTS " RETIRED " WITH (FORCE)");
+    struct twin_build *build = calloc(1, sizeof *build);
+    if (build == NULL || (build->dataset = strdup(dataset->name)) == NULL)
+        abort();
+    struct twin_builder *builder = &build->builder;
+    *builder = (struct twin_builder){
+        .arena = arena_new(), .catalog = catalog, .worker = worker, .error = error};
+    const char *search_path = "";
+    bool built = check_name(builder, dataset->name) &&
+                 open_connection(builder, &builder->source, dataset->server, NULL);
+    if (built)
+        search_path = read_search_path(builder);
+    built = built && open_connection(builder, &builder->admin, admin_conninfo, "postgres") &&
+            run_each(builder, builder->admin, server_script) && drop_unused(builder) &&
+            open_connection(builder, &builder->twin, admin_conninfo, BUILDING) &&
+            twin_run(builder, builder->source, source_script) && fill(builder, search_path);
+    PQfinish(builder->twin);
+    PQfinish(builder->source);
+    builder->twin = builder->source = NULL;
+    if (built)
+        return build;
+    twin_build_free(build);
+    return NULL;
+}
+
+bool twin_build_switch(struct twin_build *build, char error[512])
+{
+    struct twin_builder *builder = &build->builder;
+    char installed[NAME_BYTES_MAX + 1];
+    builder->error = error;
+    bool done =
+        twin_run(builder, builder->admin, "BEGIN") &&
+        rename_database(builder, retire_sql, build->dataset, build->retired) &&
+        rename_database(builder, install_sql, build->dataset, installed) &&
+        (installed[0] != '\0' || twin_fail(builder, "the new twin database has disappeared")) &&
+        twin_run(builder, builder->admin, "COMMIT");
+    if (done)
+        log_info("dataset %s: the twin is built", build->dataset);
+    return done;
+}
+
+const char *twin_build_retired(const struct twin_build *build)
+{
+    return build->retired;
+}
+
+void twin_build_free(struct twin_build *build)
+{
+    if (build == NULL)
+        return;
+    PQfinish(build->builder.admin);
+    arena_free(build->builder.arena);
+    free(build->dataset);
+    free(build);
 }
 
 bool twin_build(const char *admin_conninfo, const struct config_dataset *dataset,
                 struct catalog *catalog, char error[512])
 {
-    struct twin_builder builder = {.arena = arena_new(), .catalog = catalog, .error = error};
-    const char *search_path = "";
-    bool built = check_name(&builder, dataset->name) &&
-                 open_connection(&builder, &builder.source, dataset->server, NULL);
-    if (built)
-        search_path = read_search_path(&builder);
-    built = built && open_connection(&builder, &builder.admin, admin_conninfo, "postgres") &&
-            run_each(&builder, builder.admin, server_script) &&
-            open_connection(&builder, &builder.twin, admin_conninfo, BUILDING) &&
-            twin_run(&builder, builder.source, source_script) && fill(&builder, search_path);
-    PQfinish(builder.twin);
-    PQfinish(builder.source);
-    built = built && switch_over(&builder, dataset->name);
-    PQfinish(builder.admin);
-    arena_free(builder.arena);
-    if (built)
-        log_info("dataset %s: the twin is built", dataset->name);
-    return built;
+    struct twin_build *build = twin_build_start(admin_conninfo, dataset, catalog, NULL, error);
+    bool done = build != NULL && twin_build_switch(build, error) &&
+                (build->retired[0] == '\0' || drop_database(&build->builder, build->retired));
+    twin_build_free(build);
+    return done;
 }
 
 /* Names of roles. A name is handed over as hexadecimal digits, so no character of it can end a

@@ -7,6 +7,7 @@
 
 #include "parser/arena.h"
 #include "parser/catalog.h"
+#include "proxy/worker.h"
 
 struct twin_builder {
     struct arena *arena;
@@ -14,8 +15,12 @@ struct twin_builder {
     PGconn *admin;  /* twin server, database postgres */
     PGconn *twin;   /* the database being built, one transaction */
     struct catalog *catalog;
-    char *error; /* [512] */
+    struct worker *worker; /* told how far the build has come; NULL: nobody asks */
+    char *error;           /* [512] */
 };
+
+/* done of the catalogue's tables. */
+void twin_tell(const struct twin_builder *builder, const char *what, size_t done);
 
 /* Always false. */
 bool twin_fail(const struct twin_builder *builder, const char *format, ...)

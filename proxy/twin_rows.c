@@ -86,6 +86,7 @@ bool twin_copy_rows(const struct twin_builder *builder)
 {
     for (size_t i = 0; i < builder->catalog->n_tables; i++) {
         struct catalog_table *table = &builder->catalog->tables[i];
+        twin_tell(builder, "copying public rows", i);
         if (table->is_public && twin_is_exposed(table) && !copy_table(builder, table))
             return false;
     }

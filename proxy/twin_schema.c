@@ -181,6 +181,7 @@ bool twin_create_tables(const struct twin_builder *builder)
 {
     for (size_t i = 0; i < builder->catalog->n_tables; i++) {
         const struct catalog_table *table = &builder->catalog->tables[i];
+        twin_tell(builder, "creating tables", i);
         if (!twin_is_exposed(table))
             continue;
         if (!create_table(builder, table))
