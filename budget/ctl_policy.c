@@ -198,7 +198,9 @@ static PGresult *read_facts(const char *path)
         return NULL;
     }
     PGresult *facts = ctl_new_result(FACT_COLUMNS, columns);
-    bool ok = facts && add_count(facts, "", "minimum_units", policy->minimum_units);
+    bool ok = facts && add_count(facts, "", "minimum_units", policy->minimum_units) &&
+              add_fact(facts, "", "reuse", policy->reuse ? "true" : "false") &&
+              add_fact(facts, "", "epoch", policy_epoch_name(policy->epoch));
     for (size_t i = 0; ok && i < policy->n_tables; i++) {
         ok = add_table(facts, &policy->tables[i]);
     }

@@ -229,14 +229,43 @@ static bool check_references(const struct json_place *tables, const struct polic
     return root || json_fail(tables, "has no private table; accepted: at least one with a unit");
 }
 
+static const char *const epoch_names[] = {
+    [POLICY_EPOCH_DAY] = "day",     [POLICY_EPOCH_HOUR] = "hour", [POLICY_EPOCH_WEEK] = "week",
+    [POLICY_EPOCH_MONTH] = "month", [POLICY_EPOCH_NONE] = "none",
+};
+
+const char *policy_epoch_name(enum policy_epoch epoch)
+{
+    return epoch_names[epoch];
+}
+
+static bool read_epoch(const struct json_place *place, enum policy_epoch *epoch)
+{
+    const char *text;
+    if (!json_read_text(place, &text))
+        return false;
+    for (size_t i = 0; i < sizeof epoch_names / sizeof epoch_names[0]; i++) {
+        if (strcmp(text, epoch_names[i]) == 0) {
+            *epoch = (enum policy_epoch)i;
+            return true;
+        }
+    }
+    return json_fail(place, "is no span of time; accepted: hour, day, week, month, none");
+}
+
 static bool read_policy(const struct json_place *top, struct policy *policy)
 {
-    static const char *const accepted[] = {"tables", "minimum_units", NULL};
+    static const char *const accepted[] = {"tables", "minimum_units", "reuse", "epoch", NULL};
     struct json_place tables = json_get(top, "tables"), minimum = json_get(top, "minimum_units");
+    struct json_place reuse = json_get(top, "reuse"), epoch = json_get(top, "epoch");
     policy->minimum_units = 1;
+    policy->reuse = true;
+    policy->epoch = POLICY_EPOCH_DAY;
     return json_only_keys(top, accepted) &&
            (!minimum.value || json_read_count(&minimum, 1, 1000000, &policy->minimum_units)) &&
-           read_tables(&tables, policy) && check_references(&tables, policy);
+           (!reuse.value || json_read_bool(&reuse, &policy->reuse)) &&
+           (!epoch.value || read_epoch(&epoch, &policy->epoch)) && read_tables(&tables, policy) &&
+           check_references(&tables, policy);
 }
 
 static bool hash(const char *bytes, size_t length, char version[65])

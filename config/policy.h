@@ -40,10 +40,22 @@ struct policy_table {
     struct policy_column *columns;
 };
 
+/* A span of time, in UTC, in which an answer that was paid for may be given again. Declared by the
+ * DBA, never a function of the data's changes. */
+enum policy_epoch {
+    POLICY_EPOCH_DAY, /* the default */
+    POLICY_EPOCH_HOUR,
+    POLICY_EPOCH_WEEK, /* from Monday */
+    POLICY_EPOCH_MONTH,
+    POLICY_EPOCH_NONE /* one that does not end */
+};
+
 struct policy {
     char *file;
     char version[65];       /* SHA-256 of the file, hexadecimal */
     uint64_t minimum_units; /* fewest units of a published private key; at least 1 */
+    bool reuse;             /* answers are kept, and given again for nothing */
+    enum policy_epoch epoch;
     size_t n_tables;
     struct policy_table *tables;
 };
@@ -51,6 +63,8 @@ struct policy {
 /* Reads and checks a policy file. NULL with *error filled where anything is wrong. */
 struct policy *policy_read(const char *path, struct config_error *error);
 void policy_free(struct policy *policy);
+/* "day", "hour", "week", "month" or "none", as the policy and the ledger write it. */
+const char *policy_epoch_name(enum policy_epoch epoch);
 const struct policy_table *policy_find_table(const struct policy *policy, const char *schema,
                                              const char *name);
 

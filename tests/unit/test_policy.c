@@ -314,6 +314,39 @@ Test(policy, unknown_and_repeated_keys_are_errors)
                    "tables['A.R']", "second time");
 }
 
+#define TOP(key)                                                                                   \
+    "{" key                                                                                        \
+    ", \"tables\": {\"a.b\": {\"unit\": \"id\", \"max_rows\": 1, \"columns\": {\"id\": {}}}}}"
+
+Test(policy, answers_are_reused_within_a_day_unless_it_says_otherwise)
+{
+    static const struct {
+        const char *text;
+        bool reuse;
+        enum policy_epoch epoch;
+    } cases[] = {
+        {CLINIC, true, POLICY_EPOCH_DAY},
+        {TOP("\"reuse\": false"), false, POLICY_EPOCH_DAY},
+        {TOP("\"reuse\": true, \"epoch\": \"hour\""), true, POLICY_EPOCH_HOUR},
+        {TOP("\"epoch\": \"day\""), true, POLICY_EPOCH_DAY},
+        {TOP("\"epoch\": \"week\""), true, POLICY_EPOCH_WEEK},
+        {TOP("\"epoch\": \"month\""), true, POLICY_EPOCH_MONTH},
+        {TOP("\"epoch\": \"none\""), true, POLICY_EPOCH_NONE},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct policy *policy = read_good(cases[i].text);
+        cr_expect_eq(policy->reuse, cases[i].reuse, "%s", cases[i].text);
+        cr_expect_eq(policy->epoch, cases[i].epoch, "%s", cases[i].text);
+        policy_free(policy);
+    }
+    cr_assert_str_eq(policy_epoch_name(POLICY_EPOCH_HOUR), "hour");
+    cr_assert_str_eq(policy_epoch_name(POLICY_EPOCH_NONE), "none");
+    assert_refused(TOP("\"reuse\": 1"), "reuse", "a number");
+    assert_refused(TOP("\"epoch\": \"year\""), "epoch", "hour, day, week, month, none");
+    assert_refused(TOP("\"epoch\": \"Day\""), "epoch", "hour, day, week, month, none");
+    assert_refused(TOP("\"epoch\": 3600"), "epoch", "a number");
+}
+
 Test(policy, what_is_no_policy_at_all_is_refused)
 {
     assert_refused("", "", "not valid JSON");
