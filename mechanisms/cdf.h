@@ -31,8 +31,8 @@ bool dp_cdf_init(size_t n_bins, uint64_t unit_weight, uint64_t groups, uint64_t 
                  struct dp_cdf *out);
 void dp_cdf_clear(struct dp_cdf *cdf);
 
-/* y = C x, exactly; noise is then added to each coordinate. The weights' sum is below 2^40.
- * Quadratic in the bins: 8,192 take about 15 ms, and as much again to decode. */
+/* y = C x, exactly and for any weights; noise is then added to each coordinate. Quadratic in the
+ * bins: 8,192 take about 30 ms, and half of that to decode. */
 void dp_cdf_encode(const struct dp_cdf *cdf, const uint64_t *weights, __int128 *y);
 
 /* Post-processing: prefix[b] estimates the weight in bins 0..b, not yet monotone. work has n_bins

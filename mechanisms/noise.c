@@ -121,6 +121,7 @@ bool dp_noise_add(struct dp_noise *noise, const struct dp_calibration *calibrati
 {
     const __int128 limit = (__int128)1 << 100;
     drop_inherited(noise);
+    assert(calibration->m != 0); /* a calibration that nobody made, and no divisor is 0 as well */
     if (noise->divisor.divisor != calibration->m) {
         noise->divisor = dp_divisor_make(calibration->m);
     }

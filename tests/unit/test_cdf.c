@@ -46,6 +46,26 @@ Test(cdf, decoding_undoes_encoding)
     dp_cdf_clear(&cdf);
 }
 
+/* Weights are private: none may end the program, and the largest are still summed exactly. */
+Test(cdf, the_largest_weights_are_encoded_exactly)
+{
+    enum { N = 8192 };
+    static uint64_t weights[N];
+    static __int128 y[N];
+    struct dp_cdf cdf;
+    cr_assert(dp_cdf_init(N, 1, 1, 1000000000000, &cdf));
+    for (size_t i = 0; i < N; i++) {
+        weights[i] = UINT64_MAX;
+    }
+    dp_cdf_encode(&cdf, weights, y);
+    unsigned __int128 columns = 0;
+    for (size_t i = 0; i < N; i++) {
+        columns += (uint64_t)cdf.column[i];
+        cr_assert(y[i] == (__int128)(columns * UINT64_MAX), "bin %zu", i);
+    }
+    dp_cdf_clear(&cdf);
+}
+
 /* One unit's weight, spread in any way, moves y by no more than the sensitivity: the corners are
  * the columns themselves, and random spreads must lie below. */
 Test(cdf, no_unit_moves_the_measurement_by_more_than_declared)

@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -177,4 +178,13 @@ Test(noise, the_generator_gives_fresh_words_across_blocks_and_reseeding)
     uint64_t difference = ones > expected ? ones - expected : expected - ones;
     cr_expect(difference < 11450, "%lu of %lu", (unsigned long)ones, (unsigned long)expected);
     free(words);
+}
+
+Test(noise, a_calibration_that_nobody_made_gives_no_answer, .signal = SIGABRT)
+{
+    struct dp_noise *noise = dp_noise_new();
+    cr_assert_not_null(noise);
+    const struct dp_calibration nothing = {.m = 0};
+    __int128 noisy;
+    (void)dp_noise_add(noise, &nothing, 1000, &noisy);
 }
