@@ -35,6 +35,28 @@ static bool measure_price(const json_t *measure, struct dp_charge *charge)
     return false;
 }
 
+/* A complement is drawn with the noise of the Laplace sum that it completes, and one unit moves the
+ * two together by no more than either: the sum's charge is for both, once. */
+static bool is_complement(const json_t *release, const json_t *measure)
+{
+    uint64_t of, other;
+    size_t index, completed = 0;
+    json_t *item;
+    const char *kind = json_string_value(json_object_get(measure, "measure"));
+    if (!kind || strcmp(kind, "complement") != 0 || !read_natural(measure, "of", &of)) {
+        return false;
+    }
+    const json_t *sum = json_array_get(release, of);
+    kind = json_string_value(json_object_get(sum, "measure"));
+    const char *mechanism = json_string_value(json_object_get(sum, "mechanism"));
+    json_array_foreach(release, index, item)
+    {
+        completed += read_natural(item, "of", &other) && other == of;
+    }
+    return kind && mechanism && strcmp(kind, "sum") == 0 && strcmp(mechanism, "laplace") == 0 &&
+           completed == 1;
+}
+
 static bool add_release(const json_t *release, struct dp_charge *sum)
 {
     size_t index;
@@ -45,6 +67,9 @@ static bool add_release(const json_t *release, struct dp_charge *sum)
     json_array_foreach(release, index, measure)
     {
         struct dp_charge charge;
+        if (is_complement(release, measure)) {
+            continue;
+        }
         if (!measure_price(measure, &charge) ||
             __builtin_add_overflow(sum->mu2_pico, charge.mu2_pico, &sum->mu2_pico) ||
             __builtin_add_overflow(sum->epsilon, charge.epsilon, &sum->epsilon)) {

@@ -15,6 +15,7 @@
  *   variance.c     variances: a third measure, of squares
  *   bounding.c     which bounds the measurement enforces, and the sensitivity that they give
  *   price.c        shares of the budget, grids, noise
+ *   rotated.c      count and sum in one, where the noise is Laplace
  *   mechanism.c    Laplace or Gaussian; accuracy.c: the noise that an error allows
  *   keys.c         which private keys appear where nothing else is wanted
  *   interval.c     how far an answer may be off
@@ -190,6 +191,11 @@ struct level_measure {
     int scale; /* digits after the point; -1: none (floating point) */
     bool floating;
     __int128 most[2]; /* clamp of a row's grid integer, below and above */
+    /* rotated.h: partner is the other measure of the pair, centre what a sum is about once it is
+     * put together again. */
+    bool rotated;
+    size_t partner;
+    struct dp_decimal centre;
     struct dp_calibration calibration;
     const char *identity; /* NULL: none, never kept */
 };

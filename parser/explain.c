@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "parser/interval.h"
-#include "parser/price.h"
+#include "parser/rotated.h"
 
 struct lines {
     struct arena *arena;
@@ -50,16 +50,26 @@ static double share(const struct level *level, int measure)
     const struct dp_charge *all = &level->release->charge;
     if (measure < 0)
         return 0;
-    const struct dp_charge *part = &level->measures[measure].calibration.charge;
+    const struct level_measure *own = &level->measures[measure];
+    const struct dp_charge *part = own->kind == MEASURE_COMPLEMENT
+                                       ? &level->measures[own->partner].calibration.charge
+                                       : &own->calibration.charge;
     if (all->pure)
         return all->epsilon == 0 ? 0 : (double)part->epsilon / (double)all->epsilon;
     return all->mu2_pico == 0 ? 0 : (double)part->mu2_pico / (double)all->mu2_pico;
 }
 
+/* One of two measures that are paid for together? */
+static bool is_rotated(const struct level *level, int measure)
+{
+    return measure >= 0 && level->measures[measure].rotated;
+}
+
 static double column_epsilon(const struct level *level, const struct level_aggregate *aggregate)
 {
     double epsilon = (double)level->epsilon / 1e9;
-    double part = share(level, aggregate->sum) + share(level, aggregate->count) +
+    bool pair = is_rotated(level, aggregate->sum);
+    double part = share(level, aggregate->sum) + (pair ? 0 : share(level, aggregate->count)) +
                   share(level, aggregate->squares);
     return epsilon * (level->release->charge.pure ? part : sqrt(part));
 }
@@ -102,9 +112,14 @@ static void explain_aggregate(struct lines *lines, const struct level *level,
                  print_decimal(lines->arena, &aggregate->high),
                  aggregate->count >= 0 ? ", measured from " : "",
                  aggregate->count >= 0 ? print_decimal(lines->arena, &aggregate->middle) : "");
-    if (aggregate->count >= 0)
+    bool pair = is_rotated(level, aggregate->count);
+    if (pair)
+        add_line(lines,
+                 "    Sensitivity of the sums of value - low and of high - value together: %s",
+                 sensitivity(level, aggregate->count));
+    else if (aggregate->count >= 0)
         add_line(lines, "    Sensitivity of the count: %s", sensitivity(level, aggregate->count));
-    if (aggregate->sum >= 0)
+    if (aggregate->sum >= 0 && !is_rotated(level, aggregate->sum))
         add_line(lines, "    Sensitivity of the sum: %s", sensitivity(level, aggregate->sum));
     if (aggregate->squares >= 0)
         add_line(lines, "    Sensitivity of the squares: %s",
@@ -220,8 +235,10 @@ static void json_aggregate(struct text *out, const struct level *level,
         json_member(out, "High", print_decimal(out->arena, &aggregate->high));
     }
     if (aggregate->count >= 0)
-        json_member(out, "Count Sensitivity", sensitivity(level, aggregate->count));
-    if (aggregate->sum >= 0)
+        json_member(out,
+                    is_rotated(level, aggregate->count) ? "Pair Sensitivity" : "Count Sensitivity",
+                    sensitivity(level, aggregate->count));
+    if (aggregate->sum >= 0 && !is_rotated(level, aggregate->sum))
         json_member(out, "Sum Sensitivity", sensitivity(level, aggregate->sum));
     if (aggregate->squares >= 0)
         json_member(out, "Squares Sensitivity", sensitivity(level, aggregate->squares));

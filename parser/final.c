@@ -8,6 +8,7 @@
 #include "parser/ast.h"
 #include "parser/interval.h"
 #include "parser/node.h"
+#include "parser/rotated.h"
 #include "parser/variance.h"
 
 struct ledger_column {
@@ -153,13 +154,37 @@ static void add_relation(struct compile *c, enum relation_kind kind, const struc
     c->next_param += (unsigned)n_columns;
 }
 
+/* FROM the noisy arrays, as u(k1.., m1..). */
+static void write_source(const struct level *level, size_t n_measures, struct text *out)
+{
+    unsigned param = level->compile->next_param;
+    bool rotated = rotated_any(level);
+    if (rotated) {
+        text_add(out, " FROM (SELECT ");
+        for (size_t i = 0; i < level->n_keys; i++)
+            text_printf(out, "r.k%zu, ", i + 1);
+        rotated_write_values(level, out);
+    }
+    write_unnest(out, level->n_keys + n_measures);
+    for (size_t i = 0; i < level->n_keys; i++)
+        text_printf(out, "%s$%u::pg_catalog.bytea[]", i == 0 ? "" : ", ", param++);
+    for (size_t i = 0; i < n_measures; i++)
+        text_printf(out, "%s$%u::pg_catalog.%s[]", i + level->n_keys == 0 ? "" : ", ", param++,
+                    level->measures[i].floating ? "float8" : "numeric");
+    text_add(out, rotated ? ") AS r(" : ") AS u(");
+    for (size_t i = 0; i < level->n_keys; i++)
+        text_printf(out, "%sk%zu", i == 0 ? "" : ", ", i + 1);
+    for (size_t i = 0; i < n_measures; i++)
+        text_printf(out, "%sm%zu", i + level->n_keys == 0 ? "" : ", ", i + 1);
+    text_add(out, rotated ? ")) AS u" : ")");
+}
+
 void final_release(struct level *level, PgQuery__RangeSubselect *place)
 {
     struct compile *c = level->compile;
     struct text out = text_new(c->arena);
     size_t n_measures = level->release->keep != NULL ? 0 : level->n_measures;
     size_t n_columns = level->n_keys + n_measures;
-    unsigned param = c->next_param;
     const char *separator = "SELECT ";
     for (size_t i = 0; i < level->n_keys; i++, separator = ", ")
         text_printf(&out, "%spg_catalog.convert_from(u.k%zu, 'UTF8')::%s AS k%zu", separator, i + 1,
@@ -172,18 +197,7 @@ void final_release(struct level *level, PgQuery__RangeSubselect *place)
                     interval_sql(level, &level->intervals.items[i]), i + 1);
     if (level->n_keys == 0 && level->aggregates.n == 0)
         text_add(&out, "SELECT 1 AS one");
-    write_unnest(&out, n_columns);
-    for (size_t i = 0; i < level->n_keys; i++)
-        text_printf(&out, "%s$%u::pg_catalog.bytea[]", i == 0 ? "" : ", ", param++);
-    for (size_t i = 0; i < n_measures; i++)
-        text_printf(&out, "%s$%u::pg_catalog.%s[]", i + level->n_keys == 0 ? "" : ", ", param++,
-                    level->measures[i].floating ? "float8" : "numeric");
-    text_add(&out, ") AS u(");
-    for (size_t i = 0; i < level->n_keys; i++)
-        text_printf(&out, "%sk%zu", i == 0 ? "" : ", ", i + 1);
-    for (size_t i = 0; i < n_measures; i++)
-        text_printf(&out, "%sm%zu", i + level->n_keys == 0 ? "" : ", ", i + 1);
-    text_add(&out, ")");
+    write_source(level, n_measures, &out);
     level->first_param = c->next_param;
     add_relation(c, RELATION_RELEASE, level->release, n_columns);
     add_fragment(c, place, out.data);

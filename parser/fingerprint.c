@@ -77,8 +77,28 @@ static const char *kind_name(enum measure_kind kind)
         return "count";
     case MEASURE_SUM:
         return "sum";
+    case MEASURE_COMPLEMENT:
+        return "complement";
     }
     return "";
+}
+
+static void write_mechanism(const struct release *release, const struct measure *measure,
+                            struct text *out)
+{
+    const struct dp_calibration *calibration = &measure->calibration;
+    if (measure->kind == MEASURE_COMPLEMENT) { /* the other's integers and charge are its own too */
+        text_printf(out, "{\"measure\":\"complement\",\"of\":%zu}", measure->completes);
+        return;
+    }
+    text_printf(out,
+                "{\"measure\":\"%s\",\"mechanism\":\"%s\",\"scale10\":%d,\"exp2\":%d,"
+                "\"delta\":%llu,\"groups\":%llu,\"m\":%llu}",
+                release->keep != NULL ? "keys" : kind_name(measure->kind),
+                calibration->mechanism == DP_LAPLACE ? "laplace" : "gaussian",
+                calibration->grid.scale10, calibration->grid.exp2,
+                (unsigned long long)calibration->delta_grid,
+                (unsigned long long)calibration->groups, (unsigned long long)calibration->m);
 }
 
 const char *fingerprint_mechanisms(const struct compile *c)
@@ -89,17 +109,8 @@ const char *fingerprint_mechanisms(const struct compile *c)
         const struct release *release = c->levels.items[i]->release;
         text_add(&out, i == 0 ? "[" : ",[");
         for (size_t n = 0; n < release->n_measures; n++) {
-            const struct dp_calibration *calibration = &release->measures[n].calibration;
-            text_printf(&out,
-                        "%s{\"measure\":\"%s\",\"mechanism\":\"%s\",\"scale10\":%d,\"exp2\":%d,"
-                        "\"delta\":%llu,\"groups\":%llu,\"m\":%llu}",
-                        n == 0 ? "" : ",",
-                        release->keep != NULL ? "keys" : kind_name(release->measures[n].kind),
-                        calibration->mechanism == DP_LAPLACE ? "laplace" : "gaussian",
-                        calibration->grid.scale10, calibration->grid.exp2,
-                        (unsigned long long)calibration->delta_grid,
-                        (unsigned long long)calibration->groups,
-                        (unsigned long long)calibration->m);
+            text_add(&out, n == 0 ? "" : ",");
+            write_mechanism(release, &release->measures[n], &out);
         }
         text_add(&out, "]");
     }

@@ -10,6 +10,7 @@
 
 #include "mechanisms/accuracy.h"
 #include "parser/node.h"
+#include "parser/rotated.h"
 #include "parser/walk.h"
 
 static double as_double(const struct dp_decimal *value)
@@ -23,23 +24,6 @@ static double as_double(const struct dp_decimal *value)
 static double beta_of(const struct level *level)
 {
     return level->compile->request->settings->beta;
-}
-
-/* Standard deviation and half-width of a measure's noise; zero where there is no such measure. */
-static double deviation(const struct level *level, int measure)
-{
-    if (measure < 0)
-        return 0;
-    const struct dp_calibration *calibration = &level->measures[measure].calibration;
-    return dp_calibration_stddev(calibration) * dp_grid_unit(&calibration->grid);
-}
-
-static double width(const struct level *level, int measure)
-{
-    if (measure < 0)
-        return 0;
-    const struct dp_calibration *calibration = &level->measures[measure].calibration;
-    return dp_calibration_halfwidth(calibration, beta_of(level)) * dp_grid_unit(&calibration->grid);
 }
 
 /* P(|X + Y| > t) for independent Laplace variables of scales a >= b > 0. */
@@ -68,18 +52,17 @@ static double pair_width(const struct level *level, double first, double second)
 /* By how much an error of the count moves the sum. */
 static double count_factor(const struct level_aggregate *aggregate)
 {
-    return fabs(as_double(aggregate->sum < 0 ? &aggregate->low : &aggregate->middle));
+    return as_double(aggregate->sum < 0 ? &aggregate->low : &aggregate->middle);
 }
 
-static double sum_width(const struct level *level, const struct level_aggregate *aggregate)
+/* Standard deviation of sum + factor * count. */
+static double sum_deviation(const struct level *level, const struct level_aggregate *aggregate)
 {
-    double factor = count_factor(aggregate);
-    if (aggregate->count < 0 || factor == 0)
-        return width(level, aggregate->sum);
-    if (aggregate->sum < 0)
-        return factor * width(level, aggregate->count);
-    return pair_width(level, deviation(level, aggregate->sum),
-                      factor * deviation(level, aggregate->count));
+    double parts[2] = {rotated_deviation(level, aggregate->sum),
+                       count_factor(aggregate) * rotated_deviation(level, aggregate->count)};
+    if (aggregate->sum >= 0 && level->measures[aggregate->sum].rotated)
+        rotated_parts(level, aggregate->sum, count_factor(aggregate), parts);
+    return hypot(parts[0], parts[1]);
 }
 
 /* Standard deviations that keep a ratio's noise within with probability 1 - beta. A sum of Laplace
@@ -90,10 +73,42 @@ static double ratio_z(const struct level *level)
     return level->laplace ? fmax(z, -log(beta_of(level)) / sqrt(2)) : z;
 }
 
+/* Half-width of a measure's own noise. */
+static double width(const struct level *level, int measure)
+{
+    const struct level_measure *own = &level->measures[measure];
+    double half = dp_calibration_halfwidth(&own->calibration, beta_of(level)) *
+                  dp_grid_unit(&own->calibration.grid);
+    if (own->kind != MEASURE_COMPLEMENT)
+        return half;
+    double part = rotated_deviation(level, measure) / sqrt(2);
+    return pair_width(level, part, part);
+}
+
+/* Of sum + factor * count. */
+static double sum_width(const struct level *level, const struct level_aggregate *aggregate)
+{
+    double factor = count_factor(aggregate), parts[2];
+    if (aggregate->sum < 0)
+        return factor == 0 ? 0 : fabs(factor) * width(level, aggregate->count);
+    if (level->measures[aggregate->sum].rotated) {
+        rotated_parts(level, aggregate->sum, factor, parts);
+        return parts[1] == 0 ? width(level, aggregate->sum) : pair_width(level, parts[0], parts[1]);
+    }
+    if (aggregate->count < 0 || factor == 0)
+        return width(level, aggregate->sum);
+    parts[0] = rotated_deviation(level, aggregate->sum);
+    parts[1] = factor * rotated_deviation(level, aggregate->count);
+    if (level->measures[aggregate->count].rotated) /* two noises already */
+        return ratio_z(level) * hypot(parts[0], parts[1]);
+    return pair_width(level, parts[0], fabs(parts[1]));
+}
+
 static double average_width(const struct level *level, const struct level_aggregate *aggregate)
 {
     double low = as_double(&aggregate->low), high = as_double(&aggregate->high);
-    double sum = deviation(level, aggregate->sum), count = deviation(level, aggregate->count);
+    double sum = rotated_deviation(level, aggregate->sum),
+           count = rotated_deviation(level, aggregate->count);
     double assumed = INTERVAL_ASSUMED_COUNT, limit = ratio_z(level) * count;
     if (aggregate->sum < 0)
         return 0;
@@ -108,8 +123,8 @@ static double variance_width(const struct level *level, const struct level_aggre
     if (aggregate->squares < 0)
         return 0;
     double range = as_double(&level->measures[aggregate->squares].high);
-    double moment =
-        hypot(deviation(level, aggregate->squares), range / 4 * deviation(level, aggregate->count));
+    double moment = hypot(rotated_deviation(level, aggregate->squares),
+                          range / 4 * rotated_deviation(level, aggregate->count));
     double half = fmin(range, ratio_z(level) * moment / INTERVAL_ASSUMED_COUNT);
     return aggregate->root ? fmin(sqrt(range), half / sqrt(range)) : half;
 }
@@ -241,7 +256,8 @@ static const char *average_sql(const struct level *level, const struct level_agg
 {
     struct arena *arena = level->compile->arena;
     double low = as_double(&aggregate->low), high = as_double(&aggregate->high);
-    double sum = deviation(level, aggregate->sum), count = deviation(level, aggregate->count);
+    double sum = rotated_deviation(level, aggregate->sum),
+           count = rotated_deviation(level, aggregate->count);
     double z = ratio_z(level), middle = as_double(&aggregate->middle);
     const char *s = measure(arena, aggregate->sum), *c = measure(arena, aggregate->count);
     const char *a = op(arena, op(arena, c, "*", c), "-", number(arena, z * z * count * count));
@@ -283,7 +299,6 @@ const char *interval_sql(const struct level *level, const struct level_interval 
         return op(arena, value_sql(arena, aggregate), what == INTERVAL_LOW ? "-" : "+",
                   number(arena, interval_halfwidth(level, aggregate)));
     if (aggregate->kind != AGGREGATE_SUM)
-        return number(arena, deviation(level, aggregate->count));
-    return number(arena, hypot(deviation(level, aggregate->sum),
-                               count_factor(aggregate) * deviation(level, aggregate->count)));
+        return number(arena, rotated_deviation(level, aggregate->count));
+    return number(arena, sum_deviation(level, aggregate));
 }

@@ -369,6 +369,7 @@ static void finish(struct level *level)
     for (size_t i = 0; i < level->n_measures; i++)
         measures[i] = (struct measure){.kind = level->measures[i].kind,
                                        .calibration = level->measures[i].calibration,
+                                       .completes = level->measures[i].partner,
                                        .floating = level->measures[i].floating,
                                        .described = level->measures[i].described,
                                        .identity = level->measures[i].identity};

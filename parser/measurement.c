@@ -316,6 +316,14 @@ static void write_window(const struct form *form, struct text *out)
                 (unsigned long long)form->window);
 }
 
+/* The most that a row adds to the sum that the measure completes. */
+static void write_width(const struct level *level, const struct level_measure *measure,
+                        struct text *out)
+{
+    struct dp_decimal width = {level->measures[measure->partner].most[1], 0};
+    write_decimal(out, &width);
+}
+
 /* A measure over rows. */
 static void write_direct(const struct form *form, const struct level_measure *measure,
                          struct text *out)
@@ -342,6 +350,11 @@ static void write_direct(const struct form *form, const struct level_measure *me
     case MEASURE_SUM:
         text_printf(out, "COALESCE(pg_catalog.sum(\"v%d\"), 0)", value);
         return;
+    case MEASURE_COMPLEMENT:
+        text_printf(out, "pg_catalog.count(\"v%d\") OPERATOR(pg_catalog.*) ", value);
+        write_width(form->level, measure, out);
+        text_printf(out, " OPERATOR(pg_catalog.-) COALESCE(pg_catalog.sum(\"v%d\"), 0)", value);
+        return;
     }
 }
 
@@ -351,6 +364,14 @@ static void write_count(struct text *out, int value)
         text_add(out, "\"n\"");
     else
         text_printf(out, "\"c%d\"", value);
+}
+
+static void write_capped_count(struct text *out, int value, uint64_t most)
+{
+    text_add(out, most == 0 ? "" : "LEAST(");
+    write_count(out, value);
+    if (most != 0)
+        text_printf(out, ", %llu)", (unsigned long long)most);
 }
 
 /* Rows above the bound weigh less, whichever they are: their sum is scaled down and clamped. */
@@ -388,11 +409,15 @@ static void write_grouped(const struct form *form, const struct level_measure *m
     text_add(out, "COALESCE(pg_catalog.sum(");
     if (measure->kind == MEASURE_SUM) {
         write_weighted_sum(form, measure, value, out);
+    } else if (measure->kind == MEASURE_COMPLEMENT) {
+        write_capped_count(out, value, most);
+        text_add(out, " OPERATOR(pg_catalog.*) ");
+        write_width(form->level, measure, out);
+        text_add(out, " OPERATOR(pg_catalog.-) (");
+        write_weighted_sum(form, &form->level->measures[measure->partner], value, out);
+        text_add(out, ")");
     } else {
-        text_add(out, most == 0 ? "" : "LEAST(");
-        write_count(out, value);
-        if (most != 0)
-            text_printf(out, ", %llu)", (unsigned long long)most);
+        write_capped_count(out, value, most);
     }
     text_add(out, "), 0)");
 }

@@ -24,7 +24,10 @@ struct sql_value {
 enum measure_kind {
     MEASURE_UNITS, /* number of units: count(DISTINCT unit) */
     MEASURE_COUNT, /* rows */
-    MEASURE_SUM    /* rows' grid integers */
+    MEASURE_SUM,   /* rows' grid integers */
+    /* Rows times the width of a range, less the sum of another measure. One unit moves the two
+     * together by no more than their one sensitivity, so that the other's charge covers both. */
+    MEASURE_COMPLEMENT
 };
 
 /* One coordinate per group. Column number i of the measurement's result after the keys is
@@ -32,6 +35,7 @@ enum measure_kind {
 struct measure {
     enum measure_kind kind;
     struct dp_calibration calibration;
+    size_t completes;      /* MEASURE_COMPLEMENT: the other measure */
     bool floating;         /* handed to the twin as float8 instead of numeric */
     const char *described; /* "count(*)", in the analyst's names */
     /* What is measured, whatever the noise: SHA-256, hexadecimal. NULL: never kept. */

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "parser/rotated.h"
+
 bool price_refuse_noise(struct level *level, const struct level_measure *measure)
 {
     struct compile *c = level->compile;
@@ -101,10 +103,21 @@ static bool share_out(struct level *level)
                               NULL);
     for (size_t i = 0; i < level->n_measures; i++)
         weights += level->measures[i].weight;
+    if (level->laplace)
+        rotated_choose(level);
     for (size_t i = 0; i < level->n_measures; i++) {
         struct level_measure *measure = &level->measures[i];
         struct price_sensitivity s;
-        uint64_t share = (uint64_t)((unsigned __int128)total * measure->weight / weights);
+        unsigned weight =
+            measure->weight + (measure->rotated ? level->measures[measure->partner].weight : 0);
+        uint64_t share = (uint64_t)((unsigned __int128)total * weight / weights);
+        if (measure->kind == MEASURE_COMPLEMENT)
+            continue;
+        if (measure->rotated) {
+            if (!rotated_calibrate(level, measure, share))
+                return false;
+            continue;
+        }
         if (!price_sensitivity(level, measure, &s) ||
             !(level->laplace ? dp_calibrate_laplace : dp_calibrate_gaussian)(
                 &s.delta, s.floating ? NULL : &s.natural, s.groups, share, &measure->calibration))
@@ -155,6 +168,10 @@ bool price_release(struct level *level)
         return false;
     for (size_t i = 0; i < level->n_measures; i++)
         if (level->measures[i].kind == MEASURE_SUM && !find_steps(&level->measures[i]))
+            return price_refuse_noise(level, &level->measures[i]);
+    for (size_t i = 0; i < level->n_measures; i++)
+        if (level->measures[i].rotated && level->measures[i].kind == MEASURE_SUM &&
+            level->measures[i].most[1] == 0)
             return price_refuse_noise(level, &level->measures[i]);
     if (!find_threshold(level) || !add_up(level))
         return false;

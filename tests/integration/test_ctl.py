@@ -490,15 +490,22 @@ def test_verify_finds_a_charge_below_its_price(ledger):
     price = 15_625_000_000  # sigma 8
     ledger.charge(price, detail=detail("gaussian", 2**47))
     ledger.charge(4_000_000_000_000 // 100, epsilon=125_000_000, detail=detail("laplace", 2**47))
+    pair = [{"measure": "sum", "mechanism": "laplace", "delta": 20, "groups": 1, "m": 2**43},
+            {"measure": "complement", "of": 0}]
+    one = 156_250_000  # 20 * 2^43 / 2^50
+    ledger.charge(4_000_000_000_000 // 100, epsilon=one, detail=json.dumps([pair]))
     ledger.ctl("ledger", "verify")
     ledger.charge(price - 1, detail=detail("gaussian", 2**47))
     ledger.charge(4_000_000_000_000 // 100, epsilon=124_999_999, detail=detail("laplace", 2**47))
     ledger.charge(price, epsilon=10**9, detail=detail("gaussian", 2**47))
     ledger.charge(price, detail="?")
+    ledger.charge(price, epsilon=one, detail=json.dumps([[*pair, {"measure": "complement", "of": 0}]]))
+    ledger.charge(price, detail=json.dumps([[{**pair[0], "mechanism": "gaussian"}, pair[1]]]))
     done = ledger.ctl("ledger", "verify", "--json", check=False)
     assert done.returncode == 1
     assert [(row["seq"], row["finding"].split()[-1]) for row in json.loads(done.stdout)] == \
-        [(5, "demands"), (6, "demands"), (7, "demands"), (8, "recomputed")]
+        [(6, "demands"), (7, "demands"), (8, "demands"), (9, "recomputed"), (10, "recomputed"),
+         (11, "recomputed")]
 
 
 def test_verify_finds_budget_given_back_by_hand(ledger):

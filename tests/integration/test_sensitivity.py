@@ -16,6 +16,10 @@ for _id, _dataset, _sql, _parameters, _ in accepted():
 
 # Forms that the meaning oracle has no use for: bounds that bind, joins that repeat rows.
 STATEMENTS["clinic"] += [
+    "SELECT avg(age), count(age), sum(age), avg(weight), avg(least(greatest(age, 1.5), 9.25)) FROM patients",
+    "SELECT note, avg(cost), sum(cost), avg(minutes) FROM visits GROUP BY note",
+    "SELECT code, avg(cost), stddev(cost), count(cost) FROM visits GROUP BY code",
+    "SELECT avg(cost - 2500.25) FILTER (WHERE minutes > 30), avg(cost) FROM visits",
     "SELECT city, count(*), sum(age), avg(weight) FROM patients GROUP BY city",
     "SELECT code, note, count(*), sum(cost), avg(minutes) FROM visits GROUP BY code, note",
     "SELECT note, count(DISTINCT patient_id), sum(cost) FROM visits GROUP BY note",
@@ -150,7 +154,9 @@ def database(request, protected):
 
 
 def check(release, before, after, what):
-    """The change of every coordinate, and of the vector of every measure in the norm of its noise."""
+    """The change of every coordinate, and of the vector of every measure in the norm of its noise;
+    of the two together where one charge is for two."""
+    totals = []
     for index, measure in enumerate(release["measures"]):
         square = total = 0
         for key in before.keys() | after.keys():
@@ -159,8 +165,14 @@ def check(release, before, after, what):
             square += change * change
             total += change
         assert square <= measure["groups"] * measure["delta"] ** 2, (what, measure, square)
+        totals.append(total)
         if measure["mechanism"] == "laplace":
             assert total <= measure["groups"] * measure["delta"], (what, measure, total)
+    for measure, total in zip(release["measures"], totals):
+        if measure["kind"] == "complement":
+            other = release["measures"][measure["completes"]]
+            assert (other["delta"], other["m"]) == (measure["delta"], measure["m"])
+            assert total + totals[measure["completes"]] <= measure["groups"] * measure["delta"], what
 
 
 def check_statement(cursor, dataset, proper, sql, plan):

@@ -52,10 +52,13 @@ static void print_measure(const struct measure *measure)
            "\"groups\": %llu, \"m\": %llu, \"mu2\": %llu, ",
            measure->kind == MEASURE_UNITS   ? "units"
            : measure->kind == MEASURE_COUNT ? "count"
-                                            : "sum",
+           : measure->kind == MEASURE_SUM   ? "sum"
+                                            : "complement",
            measure->floating ? "true" : "false", c->grid.scale10, c->grid.exp2,
            (unsigned long long)c->delta_grid, (unsigned long long)c->groups,
            (unsigned long long)c->m, (unsigned long long)c->charge.mu2_pico);
+    if (measure->kind == MEASURE_COMPLEMENT)
+        printf("\"completes\": %zu, ", measure->completes);
     json("described", measure->described);
     printf("}");
 }

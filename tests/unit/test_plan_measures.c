@@ -1,0 +1,114 @@
+/* Which measures a plan takes for its aggregates, with their sensitivities and what they cost. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+#include "tests/support/catalogs.h"
+#include "tests/support/planning.h"
+
+static struct planning planned(const char *dataset, const char *sql, bool laplace)
+{
+    struct plan_settings settings = planning_settings();
+    settings.laplace = laplace;
+    struct planning planning = plan_statement(catalogs_get(dataset), sql, &settings);
+    cr_assert_eq(planning.result, PLANNED, "%s: %s: %s", sql, planning.refusal.message,
+                 planning.refusal.detail);
+    return planning;
+}
+
+static const struct release *release_of(const struct planning *planning)
+{
+    cr_assert_eq(planning->plan->n_relations, 1);
+    return planning->plan->relations[0].release;
+}
+
+static bool explains(const struct planning *planning, const char *words)
+{
+    for (size_t i = 0; i < planning->plan->n_explain; i++)
+        if (strstr(planning->plan->explain[i], words) != NULL)
+            return true;
+    return false;
+}
+
+/* Nano epsilon that every measure of the release pays, one after the other. */
+static void check_epsilons(const char *sql, size_t n, const uint64_t expected[])
+{
+    struct planning planning = planned("census", sql, true);
+    const struct release *release = release_of(&planning);
+    cr_assert_eq(release->n_measures, n, "%s", sql);
+    for (size_t i = 0; i < n; i++) {
+        const struct dp_charge *charge = &release->measures[i].calibration.charge;
+        cr_expect(charge->pure);
+        cr_expect_leq(charge->epsilon, expected[i], "%s: %zu", sql, i);
+        cr_expect_geq(charge->epsilon + 2, expected[i], "%s: %zu", sql, i);
+    }
+    cr_expect_leq(release->charge.epsilon, 1000000000u);
+    planning_clear(&planning);
+}
+
+Test(plan_measures, laplace_noise_measures_an_average_in_two_sums_at_one_price)
+{
+    static const char *const sqls[] = {
+        "SELECT avg(education) FROM people",
+        "SELECT avg(education), count(*), sum(education) FROM people",
+        "SELECT sum(education), count(education) FROM people",
+        "SELECT avg(education), count(DISTINCT id) FROM people",
+    };
+    for (size_t i = 0; i < sizeof sqls / sizeof *sqls; i++) {
+        struct planning planning = planned("census", sqls[i], true);
+        const struct release *release = release_of(&planning);
+        cr_assert_eq(release->n_measures, 2, "%s", sqls[i]);
+        const struct measure *sum = &release->measures[0], *complement = &release->measures[1];
+        cr_expect_eq(sum->kind, MEASURE_SUM);
+        cr_expect_eq(complement->kind, MEASURE_COMPLEMENT);
+        cr_expect_eq(complement->completes, 0);
+        cr_expect_eq(sum->calibration.delta_grid, 20, "the whole range, once");
+        cr_expect_eq(sum->calibration.m, ((uint64_t)1 << 50) / 20, "all of epsilon 1");
+        cr_expect_eq(complement->calibration.m, sum->calibration.m);
+        cr_expect_eq(complement->calibration.charge.epsilon, 0, "the sum's charge is for both");
+        cr_expect_eq(complement->calibration.charge.mu2_pico, 0);
+        cr_expect_not_null(
+            strstr(planning.plan->mechanism_json, "{\"measure\":\"complement\",\"of\":0}"));
+        planning_clear(&planning);
+    }
+}
+
+Test(plan_measures, a_pair_gets_the_shares_of_its_count_and_its_sum)
+{
+    check_epsilons("SELECT avg(education) FROM people", 2, (uint64_t[]){1000000000, 0});
+    /* One count for both: the pair has it, the second sum stays as it is. */
+    check_epsilons("SELECT avg(education), avg(experience) FROM people", 3,
+                   (uint64_t[]){600000000, 0, 400000000});
+    check_epsilons("SELECT stddev(education) FROM people", 3,
+                   (uint64_t[]){666666666, 0, 333333333});
+    check_epsilons("SELECT sum(education) FROM people", 1, (uint64_t[]){1000000000});
+}
+
+Test(plan_measures, gaussian_noise_and_a_count_that_chooses_keys_are_measured_apart)
+{
+    struct planning planning = planned("census", "SELECT avg(education) FROM people", false);
+    cr_expect_eq(release_of(&planning)->measures[1].kind, MEASURE_UNITS);
+    planning_clear(&planning);
+    planning =
+        planned("clinic", "SELECT city, avg(weight), avg(age) FROM patients GROUP BY city", true);
+    const struct release *release = release_of(&planning);
+    cr_expect_eq(release->measures[0].kind, MEASURE_UNITS, "measured one by one");
+    cr_expect_eq(release->measures[1].kind, MEASURE_SUM);
+    cr_expect_eq(release->measures[2].kind, MEASURE_COMPLEMENT, "rows where weight is not null");
+    planning_clear(&planning);
+}
+
+Test(plan_measures, explain_tells_what_a_pair_is_and_how_far_off)
+{
+    /* Both sums have Laplace noise of scale 20. The count is a twentieth of their sum, the sum from
+     * zero is one of them. */
+    struct planning planning = planned(
+        "census", "EXPLAIN SELECT avg(education), count(*), sum(education) FROM people", true);
+    cr_expect(explains(&planning, "value - low and of high - value together: 20"));
+    /* P(|X + Y| > t) = (1 + t / 2) e^-t = 0.05 at 4.113; P(|X| > t) = 0.05 at -20 ln 0.05 = 59.9 */
+    cr_expect(
+        explains(&planning, "count(*): discrete Laplace noise, epsilon 1, expected error 4.11"));
+    cr_expect(explains(&planning,
+                       "sum(education): discrete Laplace noise, epsilon 1, expected error 60 "));
+    planning_clear(&planning);
+}
