@@ -154,7 +154,23 @@ static void add_range(struct text *out, const struct level_measure *measure,
     add_decimal(out, &measure->low);
     add_decimal(out, &measure->high);
     add_decimal(out, &measure->middle);
-    text_printf(out, "%d;%d;", measure->scale, measure->floating);
+    text_printf(out, "%d;%d;%s", measure->scale, measure->floating,
+                measure->rotated ? "rotated;" : "");
+}
+
+static const char *identity_of(const struct level *level, size_t index);
+
+/* A rotated pair is known by its sum, whose identity is no lone sum's: one charge is for both, so
+ * that a value of the one is never without its other. */
+static const char *complement_of(const struct level *level, size_t sum)
+{
+    struct text all = text_new(level->compile->arena);
+    const char *identity = identity_of(level, sum);
+    if (identity == NULL)
+        return NULL;
+    digest_add(&all, "complement 1");
+    digest_add(&all, identity);
+    return digest_finish(&all);
 }
 
 static const char *identity_of(const struct level *level, size_t index)
@@ -167,6 +183,8 @@ static const char *identity_of(const struct level *level, size_t index)
     case MEASURE_SUM:
         copy = alone(level, index);
         break;
+    case MEASURE_COMPLEMENT:
+        return complement_of(level, level->measures[index].partner);
     default:
         return NULL;
     }

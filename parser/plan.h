@@ -35,7 +35,9 @@ enum measure_kind {
 struct measure {
     enum measure_kind kind;
     struct dp_calibration calibration;
-    size_t completes;      /* MEASURE_COMPLEMENT: the other measure */
+    /* MEASURE_COMPLEMENT: the other measure. Its own charge is zero: the two are drawn together,
+     * and given again together or not at all. */
+    size_t completes;
     bool floating;         /* handed to the twin as float8 instead of numeric */
     const char *described; /* "count(*)", in the analyst's names */
     /* What is measured, whatever the noise: SHA-256, hexadecimal. NULL: never kept. */

@@ -274,3 +274,22 @@ Test(identity, dataset_policy_tables_bounds_and_domains_count)
     expect_changed("SELECT code, count(*) FROM visits GROUP BY code", change_domain);
     expect_changed("SELECT sum(minutes) FROM visits", change_bounds);
 }
+
+Test(identity, a_rotated_pair_is_known_by_both_and_is_no_lone_sum)
+{
+    struct plan_settings settings = planning_settings();
+    settings.laplace = true;
+    const struct catalog *census = catalogs_get("census");
+    struct identities pair =
+        identities_in(census, "SELECT avg(education) FROM people", &settings, NULL, 0);
+    struct identities again =
+        identities_in(census, "SELECT sum(education), count(*) FROM people", &settings, NULL, 0);
+    struct identities lone =
+        identities_in(census, "SELECT sum(education) FROM people", &settings, NULL, 0);
+    cr_assert_eq(pair.n, 2u);
+    cr_assert_eq(again.n, 2u);
+    cr_expect_str_eq(pair.of[0], again.of[0]);
+    cr_expect_str_eq(pair.of[1], again.of[1]);
+    cr_expect_str_neq(pair.of[0], pair.of[1]);
+    cr_expect_str_neq(pair.of[0], lone.of[0], "its charge is for two");
+}
