@@ -3,8 +3,9 @@
 
 #include "budget/ctl.h"
 #include "budget/ledger_admin.h"
+#include "config/version.h"
 
-static const char version[] = "0.1.0";
+static const char version[] = PGVEIL_VERSION;
 
 enum ctl_exit ctl_init(struct ctl *ctl)
 {

@@ -392,11 +392,16 @@ bool options_read(const struct option *options, const struct json_place *place, 
     return true;
 }
 
+static bool is_text(const struct option *option)
+{
+    return option->type == OPTION_TEXT || option->type == OPTION_PATH ||
+           option->type == OPTION_WORD;
+}
+
 void options_free(const struct option *options, void *target)
 {
     for (const struct option *option = options; option->key; option++) {
-        if (option->type != OPTION_TEXT && option->type != OPTION_PATH &&
-            option->type != OPTION_WORD)
+        if (!is_text(option))
             continue;
         char *text;
         memcpy(&text, (char *)target + option->offset, sizeof text);
@@ -404,4 +409,83 @@ void options_free(const struct option *options, void *target)
         text = NULL;
         memcpy((char *)target + option->offset, &text, sizeof text);
     }
+}
+
+/* Bytes of the field in the struct. */
+static size_t field_size(const struct option *option)
+{
+    switch (option->type) {
+    case OPTION_TEXT:
+    case OPTION_PATH:
+    case OPTION_WORD:
+        return sizeof(char *);
+    case OPTION_CHOICE:
+        return sizeof(unsigned);
+    case OPTION_PORT:
+        return sizeof(uint16_t);
+    case OPTION_COUNT:
+    case OPTION_EPSILON:
+    case OPTION_DELTA:
+        return sizeof(uint64_t);
+    case OPTION_DATASETS:
+        break;
+    }
+    return 0;
+}
+
+bool option_print(const struct option *option, const void *target, char *out, size_t size)
+{
+    union {
+        char *text;
+        unsigned choice;
+        uint16_t port;
+        uint64_t number;
+    } value = {.number = 0};
+    char scaled[DP_DECIMAL_TEXT_MAX];
+    memcpy(&value, (const char *)target + option->offset, field_size(option));
+    out[0] = '\0';
+    switch (option->type) {
+    case OPTION_TEXT:
+    case OPTION_PATH:
+    case OPTION_WORD:
+        snprintf(out, size, "%s", value.text ? value.text : "");
+        return value.text != NULL;
+    case OPTION_CHOICE:
+        snprintf(out, size, "%s", option->choices[value.choice]);
+        return true;
+    case OPTION_PORT:
+        snprintf(out, size, "%u", value.port);
+        return true;
+    case OPTION_COUNT:
+        snprintf(out, size, "%llu", (unsigned long long)value.number);
+        return true;
+    case OPTION_EPSILON:
+    case OPTION_DELTA:
+        scaled_text(value.number, option->type == OPTION_EPSILON ? EPSILON_SCALE : DELTA_SCALE,
+                    scaled);
+        snprintf(out, size, "%s", scaled);
+        return true;
+    case OPTION_DATASETS:
+        break;
+    }
+    return false;
+}
+
+bool option_copy(const struct option *option, void *target, const void *from)
+{
+    char *field = (char *)target + option->offset;
+    const char *source = (const char *)from + option->offset;
+    if (!is_text(option)) {
+        memcpy(field, source, field_size(option));
+        return true;
+    }
+    char *old, *text;
+    memcpy(&old, field, sizeof old);
+    memcpy(&text, source, sizeof text);
+    char *copy = text ? strdup(text) : NULL;
+    if (text && !copy)
+        return false;
+    memcpy(field, &copy, sizeof copy);
+    free(old);
+    return true;
 }

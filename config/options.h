@@ -41,6 +41,11 @@ bool options_read(const struct option *options, const struct json_place *place, 
 /* Frees the target's strings. */
 void options_free(const struct option *options, void *target);
 
+/* The option's value in the target as text; false, and "" in out, where there is none. */
+bool option_print(const struct option *option, const void *target, char *out, size_t size);
+/* Copies the option's value; false, and nothing changed, without memory. */
+bool option_copy(const struct option *option, void *target, const void *from);
+
 /* The option's row of docs/configuration.md: | `key` | type | default | accepted | meaning | */
 void option_describe(const struct option *option, char *out, size_t size);
 

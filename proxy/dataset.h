@@ -29,6 +29,7 @@ struct dataset_host {
     struct event_base *base;
     const struct config *config;
     char *twin_admin;        /* conninfo of the twin server's administrator; owned by the server */
+    char *ledger;            /* conninfo of the ledger, likewise */
     struct pg_client *admin; /* drops old twins; NULL before the loop runs */
     /* A sync has switched, or has failed to: sessions that wait for the twin may go on. */
     void (*switched)(void *owner, const struct dataset *dataset);

@@ -42,6 +42,10 @@ enum {
     LIMIT_BACKLOG = 256,
     /* Connections accepted in one turn of the event loop. */
     LIMIT_ACCEPT_ONCE = 64,
+    /* DBAs at work at the same time: enough for a few tools, too few to be in the analysts' way. */
+    LIMIT_CONTROL_CONNECTIONS = 16,
+    /* One statement of the administration console: a command and a name or two. */
+    LIMIT_CONSOLE_MESSAGE_BYTES = 8192,
     /* Out of descriptors or memory: no further accept for so long. */
     LIMIT_ACCEPT_PAUSE_MS = 200,
 

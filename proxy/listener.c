@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "proxy/limits.h"
@@ -121,6 +123,31 @@ static uint16_t bound_port(int fd)
     return ntohs(own.any.sa_family == AF_INET6 ? own.v6.sin6_port : own.v4.sin_port);
 }
 
+/* Takes the descriptor, bound. False with errno set. */
+static bool listen_at(struct listener *listener, struct event_base *base, int fd)
+{
+    bool ready = listen(fd, LIMIT_BACKLOG) == 0;
+    struct event *event =
+        ready ? event_new(base, fd, EV_READ | EV_PERSIST, on_connection, listener) : NULL;
+    if (event == NULL || event_add(event, NULL) != 0) {
+        int reason = ready ? ENOMEM : errno;
+        if (event != NULL)
+            event_free(event);
+        close(fd);
+        errno = reason;
+        return false;
+    }
+    listener->sockets[listener->n_sockets++] = event;
+    return true;
+}
+
+static void close_keeping_errno(int fd)
+{
+    int reason = errno;
+    close(fd);
+    errno = reason;
+}
+
 /* False with errno set. */
 static bool listen_on(struct listener *listener, struct event_base *base,
                       const struct addrinfo *address)
@@ -133,21 +160,37 @@ static bool listen_on(struct listener *listener, struct event_base *base,
     bool ready = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
                  (address->ai_family != AF_INET6 ||
                   setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes) == 0) &&
-                 bind(fd, address->ai_addr, address->ai_addrlen) == 0 &&
-                 listen(fd, LIMIT_BACKLOG) == 0;
-    struct event *event =
-        ready ? event_new(base, fd, EV_READ | EV_PERSIST, on_connection, listener) : NULL;
-    if (event == NULL || event_add(event, NULL) != 0) {
-        int reason = ready ? ENOMEM : errno;
-        if (event != NULL)
-            event_free(event);
-        close(fd);
-        errno = reason;
+                 bind(fd, address->ai_addr, address->ai_addrlen) == 0;
+    if (!ready) {
+        close_keeping_errno(fd);
         return false;
     }
-    listener->sockets[listener->n_sockets++] = event;
+    if (!listen_at(listener, base, fd))
+        return false;
     listener->port = bound_port(fd);
     return true;
+}
+
+/* False with errno set. */
+static bool listen_on_path(struct listener *listener, struct event_base *base, const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    strcpy(address.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    bool ready = (unlink(path) == 0 || errno == ENOENT) &&
+                 bind(fd, (const struct sockaddr *)&address, sizeof address) == 0 &&
+                 chmod(path, S_IRUSR | S_IWUSR) == 0;
+    if (!ready) {
+        close_keeping_errno(fd);
+        return false;
+    }
+    return listen_at(listener, base, fd);
 }
 
 static bool listen_on_all(struct listener *listener, struct event_base *base, const char *address,
@@ -178,9 +221,8 @@ static bool listen_on_all(struct listener *listener, struct event_base *base, co
     return listener->n_sockets > 0;
 }
 
-struct listener *listener_new(struct event_base *base, const char *address, uint16_t port,
-                              uint64_t connections_max, listener_accepted *accepted, void *context,
-                              char error[512])
+static struct listener *new_listener(struct event_base *base, uint64_t connections_max,
+                                     listener_accepted *accepted, void *context, char error[512])
 {
     struct listener *listener = calloc(1, sizeof *listener);
     if (listener == NULL) {
@@ -196,7 +238,28 @@ struct listener *listener_new(struct event_base *base, const char *address, uint
         listener_free(listener);
         return NULL;
     }
-    if (!listen_on_all(listener, base, address, port, error)) {
+    return listener;
+}
+
+struct listener *listener_new(struct event_base *base, const char *address, uint16_t port,
+                              uint64_t connections_max, listener_accepted *accepted, void *context,
+                              char error[512])
+{
+    struct listener *listener = new_listener(base, connections_max, accepted, context, error);
+    if (listener != NULL && !listen_on_all(listener, base, address, port, error)) {
+        listener_free(listener);
+        return NULL;
+    }
+    return listener;
+}
+
+struct listener *listener_new_unix(struct event_base *base, const char *path,
+                                   uint64_t connections_max, listener_accepted *accepted,
+                                   void *context, char error[512])
+{
+    struct listener *listener = new_listener(base, connections_max, accepted, context, error);
+    if (listener != NULL && !listen_on_path(listener, base, path)) {
+        snprintf(error, 512, "cannot listen on %.400s: %s", path, strerror(errno));
         listener_free(listener);
         return NULL;
     }

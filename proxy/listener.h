@@ -20,6 +20,10 @@ typedef void listener_accepted(void *context, int fd);
 struct listener *listener_new(struct event_base *base, const char *address, uint16_t port,
                               uint64_t connections_max, listener_accepted *accepted, void *context,
                               char error[512]);
+/* The same on a Unix socket of mode 0600, whose path is made anew. */
+struct listener *listener_new_unix(struct event_base *base, const char *path,
+                                   uint64_t connections_max, listener_accepted *accepted,
+                                   void *context, char error[512]);
 /* Closes the listening sockets; connections go on and are still released. */
 void listener_stop(struct listener *listener);
 /* Once the last connection is released, or none will be. */

@@ -143,9 +143,25 @@ static void negotiate(struct login *login, const struct startup_packet *packet)
     wire_end(&writer);
 }
 
+static void accept_client(struct login *login)
+{
+    struct login_context context = login->context;
+    struct stream *stream = login->stream;
+    struct startup *startup = login->startup;
+    log_info("%s: \"%s\" logged in to \"%s\"%s", stream_peer(stream), startup->user,
+             startup->database, stream_is_tls(stream) ? " over TLS" : "");
+    wire_authentication(stream_output(stream), WIRE_AUTH_OK, NULL, 0);
+    stream_limit_input(stream, context.config->message_bytes_max + WHOLE_HEADER);
+    login->stream = NULL;
+    login->startup = NULL;
+    login_free(login);
+    context.accepted(context.owner, stream, startup);
+}
+
 static void begin_session(struct login *login, struct startup_packet *packet)
 {
-    if (login->context.config->tls_mode == CONFIG_TLS_REQUIRE && !stream_is_tls(login->stream)) {
+    if (login->context.config->tls_mode == CONFIG_TLS_REQUIRE && !login->context.trusted &&
+        !stream_is_tls(login->stream)) {
         refuse(login, "28000", "this server accepts TLS connections only", NULL,
                "Connect with sslmode=require or stricter.");
         return;
@@ -154,6 +170,10 @@ static void begin_session(struct login *login, struct startup_packet *packet)
         negotiate(login, packet);
     login->startup = packet->startup;
     packet->startup = NULL;
+    if (login->context.trusted) {
+        accept_client(login);
+        return;
+    }
     stream_pause(login->stream);
     set_state(login, LOGIN_LOOKUP);
     login->context.find_verifier(login->context.owner, login, login->startup->user);
@@ -227,21 +247,6 @@ void login_verifier(void *object, const char *verifier, bool failed)
     const char *mechanisms = scram_server_mechanisms(login->scram, &length);
     wire_authentication(stream_output(login->stream), WIRE_AUTH_SASL, mechanisms, length);
     stream_resume(login->stream);
-}
-
-static void accept_client(struct login *login)
-{
-    struct login_context context = login->context;
-    struct stream *stream = login->stream;
-    struct startup *startup = login->startup;
-    log_info("%s: \"%s\" logged in to \"%s\"%s", stream_peer(stream), startup->user,
-             startup->database, stream_is_tls(stream) ? " over TLS" : "");
-    wire_authentication(stream_output(stream), WIRE_AUTH_OK, NULL, 0);
-    stream_limit_input(stream, context.config->message_bytes_max + WHOLE_HEADER);
-    login->stream = NULL;
-    login->startup = NULL;
-    login_free(login);
-    context.accepted(context.owner, stream, startup);
 }
 
 /* One message of the client; payload is the part of it that SCRAM reads. */

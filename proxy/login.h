@@ -30,6 +30,7 @@ struct login_context {
     struct event_base *base;
     const struct config *config;
     struct ssl_ctx_st *tls; /* NULL: no TLS */
+    bool trusted;           /* who it is was found out otherwise: accepted without a password */
     /* Looks the verifier up; answers by login_verifier (any time later). */
     void (*find_verifier)(void *owner, void *login, const char *user);
     /* Authenticated, AuthenticationOk sent, nothing else: takes stream and startup. */

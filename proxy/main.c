@@ -8,19 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "budget/ledger.h"
+#include "config/version.h"
+#include "proxy/control.h"
 #include "proxy/listener.h"
 #include "proxy/log.h"
 #include "proxy/login.h"
 #include "proxy/server_open.h"
 #include "proxy/session.h"
 #include "proxy/stream.h"
-
-#ifndef PGVEIL_VERSION
-#define PGVEIL_VERSION "0.1.0"
-#endif
 
 enum {
     NOISE_BUSY_MS = 1,
@@ -53,7 +52,8 @@ static void find_verifier(void *owner, void *login, const char *user)
 
 static void on_login(void *owner, struct stream *stream, struct startup *startup)
 {
-    session_start(owner, stream, startup);
+    struct server *server = owner;
+    session_start(server, server->listener, stream, startup);
 }
 
 static void on_login_ended(void *owner)
@@ -89,6 +89,7 @@ static void on_accepted(void *context, int fd)
 struct program {
     struct server server;
     struct server_managed managed;
+    struct control *control;
     struct event *noise_timer, *note_timer, *terminate, *interrupt;
     bool stopping;
 };
@@ -134,6 +135,7 @@ static void on_signal(evutil_socket_t signal_number, short what, void *context)
     program->stopping = true;
     log_info("stopping on signal %d", (int)signal_number);
     listener_stop(program->server.listener);
+    control_stop(program->control);
     session_shutdown_all(&program->server);
     struct timeval farewell = {0, FAREWELL_MS * 1000L};
     event_base_loopexit(program->server.base, &farewell);
@@ -172,6 +174,7 @@ static int run(struct config *config)
     struct server *server = &program.server;
     int status = EXIT_FAILURE;
     server->config = config;
+    server->started_at = time(NULL);
     server->base = event_base_new();
     listener_raise_descriptors(2 * config->connections_max + 256);
     if (server->base == NULL || !start_events(&program)) {
@@ -184,6 +187,9 @@ static int run(struct config *config)
     server->listener = listener_new(server->base, config->listen_address, config->listen_port,
                                     config->connections_max, on_accepted, server, error);
     if (server->listener == NULL)
+        goto cleanup;
+    program.control = control_new(server, error);
+    if (program.control == NULL)
         goto cleanup;
     struct timeval soon = {0, 0}, often = {NOTE_SECONDS, 0};
     event_add(program.noise_timer, &soon);
@@ -198,6 +204,7 @@ cleanup:
     free_events(&program);
     stream_drop_flushed();
     server_close(server, &program.managed);
+    control_free(program.control);
     listener_free(server->listener);
     if (server->base)
         event_base_free(server->base);

@@ -17,6 +17,14 @@
 #include "proxy/session.h"
 #include "proxy/tls.h"
 
+struct dataset *server_dataset(struct server *server, const char *name)
+{
+    for (size_t i = 0; i < server->n_datasets; i++)
+        if (strcmp(server->datasets[i].config->name, name) == 0)
+            return &server->datasets[i];
+    return NULL;
+}
+
 const struct dataset *server_find_dataset(const struct server *server, const char *name)
 {
     for (size_t i = 0; i < server->n_datasets; i++)
@@ -107,16 +115,18 @@ static void on_switched(void *owner, const struct dataset *dataset)
     session_twin_switched(owner, dataset);
 }
 
-static bool open_datasets(struct server *server, const char *twin_admin, const int64_t *seeds,
-                          char error[512])
+static bool open_datasets(struct server *server, const char *twin_admin, const char *ledger,
+                          const int64_t *seeds, char error[512])
 {
     server->dataset_host = (struct dataset_host){.base = server->base,
                                                  .config = server->config,
                                                  .twin_admin = strdup(twin_admin),
+                                                 .ledger = strdup(ledger),
                                                  .switched = on_switched,
                                                  .owner = server};
     server->datasets = calloc(server->config->n_datasets + 1, sizeof *server->datasets);
-    if (server->datasets == NULL || server->dataset_host.twin_admin == NULL) {
+    if (server->datasets == NULL || server->dataset_host.twin_admin == NULL ||
+        server->dataset_host.ledger == NULL) {
         snprintf(error, 512, "out of memory");
         return false;
     }
@@ -149,7 +159,8 @@ bool server_open(struct server *server, struct server_managed *managed, char err
     server->twin_socket = strdup(managed_socket_path(managed->twins));
     if (ledger == NULL || twin == NULL || server->twin_socket == NULL)
         goto cleanup;
-    if (!open_ledger(server, ledger, seeds, error) || !open_datasets(server, twin, seeds, error))
+    if (!open_ledger(server, ledger, seeds, error) ||
+        !open_datasets(server, twin, ledger, seeds, error))
         goto cleanup;
     set_mock_secret(seeds, config->n_datasets);
     if (config->tls_mode != CONFIG_TLS_DISABLE) {
@@ -184,6 +195,7 @@ void server_close(struct server *server, struct server_managed *managed)
         dataset_close(&server->datasets[i]);
     free(server->datasets);
     free(server->dataset_host.twin_admin);
+    free(server->dataset_host.ledger);
     for (size_t i = 0; i < LEDGER_CONNECTIONS; i++)
         pg_client_free(server->ledger[i]);
     pg_client_free(server->twin_admin);

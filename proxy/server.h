@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "config/config.h"
 #include "mechanisms/noise.h"
@@ -24,6 +25,7 @@ enum { LEDGER_CONNECTIONS = 8 };
 struct server {
     struct event_base *base;
     struct config *config;
+    time_t started_at;
     struct ssl_ctx_st *tls; /* NULL: off */
     struct dp_noise *noise;
     struct pg_client *ledger[LEDGER_CONNECTIONS];
@@ -38,6 +40,8 @@ struct server {
 };
 
 const struct dataset *server_find_dataset(const struct server *server, const char *name);
+/* For the console, which may change it. */
+struct dataset *server_dataset(struct server *server, const char *name);
 /* A connection to the ledger, idle if there is one. */
 struct pg_client *server_ledger(struct server *server);
 /* Sessions of one analyst, and those of them that wait for a measurement. */

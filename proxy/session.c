@@ -110,7 +110,7 @@ static void free_session(evutil_socket_t fd, short what, void *context)
     while (*link != session)
         link = &(*link)->next;
     *link = session->next;
-    listener_release(session->server->listener);
+    listener_release(session->listener);
     event_free(session->timer);
     event_free(session->closing);
     replies_clear(&session->replies);
@@ -415,10 +415,12 @@ void session_continue(struct session *session)
         session_end(session, NULL, NULL);
         return;
     }
-    if (!was_busy && is_busy(session)) {
-        session->busy_since_ms = session_now_ms();
+    bool busy = is_busy(session);
+    if ((!was_busy && busy) || session->active != busy)
+        session->since_ms = session_now_ms();
+    if (!was_busy && busy)
         session->timeouts = 0;
-    }
+    session->active = busy;
     if (may_read_client(session))
         stream_resume(session->client);
     else
@@ -729,8 +731,8 @@ static bool draw_secrets(struct session *session)
     return true;
 }
 
-static struct session *session_new(struct server *server, struct stream *stream,
-                                   struct startup *startup)
+static struct session *session_new(struct server *server, struct listener *listener,
+                                   struct stream *stream, struct startup *startup)
 {
     struct session *session = calloc(1, sizeof *session);
     assert(session != NULL);
@@ -739,9 +741,11 @@ static struct session *session_new(struct server *server, struct stream *stream,
     session->ticket->references = 1;
     session->ticket->session = session;
     session->server = server;
+    session->listener = listener;
     session->client = stream;
     session->startup = startup;
     session->transaction = 'I';
+    session->since_ms = session_now_ms();
     session->utf8 = session->standard_strings = true;
     replies_init(&session->replies);
     session->timer = evtimer_new(server->base, on_timer, session);
@@ -753,12 +757,13 @@ static struct session *session_new(struct server *server, struct stream *stream,
     return session;
 }
 
-void session_start(struct server *server, struct stream *stream, struct startup *startup)
+/* Refused with a reason, or on its way to a session. */
+static void open_session(struct session *session)
 {
-    size_t others = server_count_sessions(server, startup->user);
-    struct session *session = session_new(server, stream, startup);
-    session->dataset = server_find_dataset(server, startup->database);
+    const struct server *server = session->server;
+    const struct startup *startup = session->startup;
     char text[200];
+    session->dataset = server_find_dataset(server, startup->database);
     if (session->dataset == NULL) {
         snprintf(text, sizeof text, "database \"%.63s\" does not exist", startup->database);
         session_end(session, "3D000", text);
@@ -767,7 +772,8 @@ void session_start(struct server *server, struct stream *stream, struct startup 
                  "the protected server of database \"%.63s\" cannot be reached now",
                  startup->database);
         session_end(session, "57P03", text);
-    } else if (others >= server->config->connections_per_analyst_max) {
+    } else if (!session->explains_only && server_count_sessions(server, startup->user) >
+                                              server->config->connections_per_analyst_max) {
         snprintf(text, sizeof text, "too many connections for role \"%.63s\"", startup->user);
         session_end(session, "53300", text);
     } else if (!draw_secrets(session)) {
@@ -776,9 +782,23 @@ void session_start(struct server *server, struct stream *stream, struct startup 
         struct ledger_call call;
         ledger_account_call(&call, startup->user, startup->database);
         arm(session);
-        pg_client_send(server_ledger(server), call.sql, call.n_params, NULL, call.values,
+        pg_client_send(server_ledger(session->server), call.sql, call.n_params, NULL, call.values,
                        server->config->login_timeout_ms, on_account, session_ticket_take(session));
     }
+}
+
+void session_start(struct server *server, struct listener *listener, struct stream *stream,
+                   struct startup *startup)
+{
+    open_session(session_new(server, listener, stream, startup));
+}
+
+void session_start_explaining(struct server *server, struct listener *listener,
+                              struct stream *stream, struct startup *startup)
+{
+    struct session *session = session_new(server, listener, stream, startup);
+    session->explains_only = true;
+    open_session(session);
 }
 
 void session_cancel(struct server *server, uint32_t pid, uint32_t key)
@@ -794,6 +814,48 @@ void session_cancel(struct server *server, uint32_t pid, uint32_t key)
     }
 }
 
+static const char *state_text(const struct session *session)
+{
+    if (session->state == SESSION_OPENING)
+        return "opening";
+    if (statement_is_measuring(session))
+        return "measuring";
+    if (is_busy(session))
+        return "active";
+    return session->transaction == 'I' ? "idle" : "idle in transaction";
+}
+
+void session_each(const struct server *server,
+                  void (*visit)(void *context, const struct session_facts *facts), void *context)
+{
+    uint64_t now_ms = session_now_ms();
+    for (const struct session *session = server->sessions; session; session = session->next) {
+        if (session->state == SESSION_CLOSING)
+            continue;
+        const struct session_facts facts = {
+            .pid = session->pid,
+            .analyst = session->startup->user,
+            .dataset = session->startup->database,
+            .peer = stream_peer(session->client),
+            .state = state_text(session),
+            .state_ms = now_ms - session->since_ms,
+            .explains_only = session->explains_only,
+            .outdated = session->edition != NULL && session->edition != session->dataset->edition};
+        visit(context, &facts);
+    }
+}
+
+bool session_kill(struct server *server, uint32_t pid)
+{
+    for (struct session *session = server->sessions; session; session = session->next) {
+        if (session->pid != pid || session->state == SESSION_CLOSING)
+            continue;
+        session_end(session, "57P01", "terminating connection due to administrator command");
+        return true;
+    }
+    return false;
+}
+
 void session_shutdown_all(struct server *server)
 {
     for (struct session *session = server->sessions; session; session = session->next)
@@ -802,7 +864,8 @@ void session_shutdown_all(struct server *server)
 
 static bool is_of(const struct session *session, const char *analyst)
 {
-    return session->state != SESSION_CLOSING && strcmp(session->startup->user, analyst) == 0;
+    return session->state != SESSION_CLOSING && !session->explains_only &&
+           strcmp(session->startup->user, analyst) == 0;
 }
 
 size_t server_count_sessions(const struct server *server, const char *analyst)

@@ -31,6 +31,8 @@ struct query_run;     /* query.c */
 struct session {
     struct session *next;
     struct server *server;
+    struct listener *listener; /* that counts the connection */
+    bool explains_only;        /* nothing may be charged or measured */
     const struct dataset *dataset;
     struct edition *edition; /* held; NULL: waits for a twin, or never got that far */
     enum session_state state;
@@ -53,7 +55,8 @@ struct session {
     struct query_run *query;
     struct event *timer;
     struct event *closing;
-    uint64_t busy_since_ms;
+    uint64_t since_ms; /* busy, or idle, since then */
+    bool active;       /* whether that was busy */
     unsigned timeouts; /* of the work under way, already fired */
     struct session_ticket *ticket;
 };

@@ -487,6 +487,7 @@ static void charge(struct statement_run *run)
 {
     struct session *session = run->session;
     struct ledger_call call;
+    assert(!session->explains_only);
     run->stage = STAGE_CHARGE;
     ledger_charge_call(&call, run->request_id, session->startup->user, session->startup->database,
                        &run->plan->charge, run->plan->fingerprint, run->plan->mechanism_json);
@@ -529,6 +530,9 @@ static void charge_or_answer(struct statement_run *run)
             bind_final(run);
         else
             fail_with(run, "58000", "there is no entropy for an answer", "");
+    } else if (session->dataset->paused) {
+        fail_with(run, "57P03", "the DBA has paused this database",
+                  "Nothing was charged. Try again later.");
     } else if (server_count_measuring(session->server, session->startup->user) >=
                config->measurements_per_analyst_max) {
         fail_with(run, "53300", "too many measurements of yours are under way",
@@ -654,6 +658,11 @@ static void on_explain_account(struct statement_run *run, const PGresult *result
 static void follow_plan(struct statement_run *run)
 {
     bool is_explain = run->plan->shape == PLAN_EXPLAIN;
+    if (run->session->explains_only && !is_explain) {
+        fail_with(run, "42501", "this session may only explain statements over private tables",
+                  "Put EXPLAIN before the statement, or ask as the analyst.");
+        return;
+    }
     run->stage = STAGE_LEDGER;
     run->n_arrays = is_explain ? 1 : run->plan->n_relations;
     run->arrays = calloc(run->n_arrays + 1, sizeof *run->arrays);
