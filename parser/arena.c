@@ -17,8 +17,14 @@ struct block {
     alignas(max_align_t) unsigned char bytes[];
 };
 
+struct arena_place {
+    struct arena_place *next;
+    void *memory; /* NULL: not taken */
+};
+
 struct arena {
     struct block *blocks; /* the newest first; only it is filled further */
+    struct arena_place *places;
     size_t total, limit;
     jmp_buf *escape; /* NULL: the program ends at the limit */
 };
@@ -56,6 +62,8 @@ void arena_free(struct arena *arena)
 {
     if (!arena)
         return;
+    for (struct arena_place *place = arena->places; place; place = place->next)
+        free(place->memory);
     for (struct block *block = arena->blocks, *next; block; block = next) {
         next = block->next;
         free(block);
@@ -101,6 +109,23 @@ void *arena_alloc(struct arena *arena, size_t size)
     block->next = head;
     arena->blocks = block;
     return block->bytes;
+}
+
+struct arena_place *arena_place(struct arena *arena)
+{
+    struct arena_place *place = arena_alloc(arena, sizeof *place);
+    place->next = arena->places;
+    arena->places = place;
+    return place;
+}
+
+void arena_take(struct arena *arena, struct arena_place *place, void *memory, size_t size)
+{
+    assert(place->memory == NULL);
+    place->memory = memory;
+    if (size > arena->limit - arena->total)
+        fail_limit(arena);
+    arena->total += size;
 }
 
 char *arena_strndup(struct arena *arena, const char *text, size_t length)

@@ -16,6 +16,11 @@ void arena_free(struct arena *arena);
  * with 1; what was allocated stays. NULL: back to the general limit. */
 void arena_guard(struct arena *arena, size_t bytes, jmp_buf *escape);
 void *arena_alloc(struct arena *arena, size_t size); /* zeroed, aligned for any type */
+/* A place for memory of malloc, to be freed with the arena. Asked for before the memory is, so that
+ * none is lost where arena_guard's escape is taken; arena_take counts its size. */
+struct arena_place;
+struct arena_place *arena_place(struct arena *arena);
+void arena_take(struct arena *arena, struct arena_place *place, void *memory, size_t size);
 char *arena_strdup(struct arena *arena, const char *text);
 char *arena_strndup(struct arena *arena, const char *text, size_t length);
 char *arena_printf(struct arena *arena, const char *format, ...)

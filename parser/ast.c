@@ -234,16 +234,18 @@ static enum ast_result check_tokens(const char *text, const struct parser_limits
 
 static bool parse_bytes(struct arena *arena, const char *text, struct ast_bytes *bytes)
 {
+    struct arena_place *place = arena_place(arena);
     PgQueryProtobufParseResult result = pg_query_parse_protobuf(text);
+    PgQueryProtobuf tree = result.parse_tree;
     bool parsed = result.error == NULL;
-    if (parsed) {
-        unsigned char *copy = arena_alloc(arena, result.parse_tree.len + 1);
-        if (result.parse_tree.len > 0)
-            memcpy(copy, result.parse_tree.data, result.parse_tree.len);
-        *bytes = (struct ast_bytes){result.parse_tree.len, copy};
-    }
+    if (parsed)
+        result.parse_tree = (PgQueryProtobuf){0, NULL};
     pg_query_free_protobuf_parse_result(result);
-    return parsed;
+    if (!parsed)
+        return false;
+    *bytes = (struct ast_bytes){tree.len, (const unsigned char *)tree.data};
+    arena_take(arena, place, tree.data, tree.len);
+    return true;
 }
 
 enum ast_result ast_parse(struct arena *arena, const char *text, const struct parser_limits *limits,
@@ -277,14 +279,15 @@ const char *ast_deparse(struct arena *arena, const PgQuery__ParseResult *tree)
     uint8_t *packed = arena_alloc(arena, length + 1);
     pg_query__parse_result__pack(tree, packed);
     PgQueryProtobuf bytes = {.len = length, .data = (char *)packed};
+    struct arena_place *place = arena_place(arena);
     PgQueryDeparseResult result = pg_query_deparse_protobuf(bytes);
-    const char *text = NULL;
-    if (result.error == NULL) {
-        const char *copy = arena_strdup(arena, result.query);
-        const PgQuery__ParseResult *again = ast_parse_own(arena, copy);
-        if (again != NULL && walk_equal(&again->base, &tree->base))
-            text = copy;
-    }
+    char *text = result.error == NULL ? result.query : NULL;
+    if (text != NULL)
+        result.query = NULL;
     pg_query_free_deparse_result(result);
-    return text;
+    if (text == NULL)
+        return NULL;
+    arena_take(arena, place, text, strlen(text));
+    const PgQuery__ParseResult *again = ast_parse_own(arena, text);
+    return again != NULL && walk_equal(&again->base, &tree->base) ? text : NULL;
 }

@@ -202,10 +202,6 @@ static void classify_copy(struct classifier *c, const PgQuery__CopyStmt *copy)
         refused(c, c->location, "42501", "only COPY (query) TO STDOUT is possible",
                 "COPY of a table, a file or a program is not.",
                 "Write COPY (SELECT ...) TO STDOUT.");
-    else if (c->candidate)
-        refuse_private(c, "COPY",
-                       "Run the query itself, or keep its result with CREATE TEMP TABLE "
-                       "... AS SELECT ... and copy that.");
 }
 
 static void classify_drop(struct classifier *c, const PgQuery__Node *node)
@@ -321,6 +317,8 @@ PgQuery__Node *classify_inner_query(PgQuery__Node *node)
         return classify_inner_query(node->declare_cursor_stmt->query);
     case PG_QUERY__NODE__NODE_CREATE_TABLE_AS_STMT:
         return classify_inner_query(node->create_table_as_stmt->query);
+    case PG_QUERY__NODE__NODE_COPY_STMT:
+        return node->copy_stmt->query == NULL ? node : classify_inner_query(node->copy_stmt->query);
     default:
         return node;
     }

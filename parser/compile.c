@@ -300,6 +300,8 @@ static enum plan_shape shape_of(PgQuery__Node *statement)
     switch (kind) {
     case PG_QUERY__NODE__NODE_EXPLAIN_STMT:
         return PLAN_EXPLAIN;
+    case PG_QUERY__NODE__NODE_COPY_STMT:
+        return PLAN_COPY;
     case PG_QUERY__NODE__NODE_SELECT_STMT:
         return statement->select_stmt->into_clause != NULL ? PLAN_COMMAND : PLAN_ROWS;
     default:
@@ -307,10 +309,23 @@ static enum plan_shape shape_of(PgQuery__Node *statement)
     }
 }
 
+/* Each array's place is there once: a constant of the analyst's cannot be taken for one. */
+static bool has_all_places(const struct compile *c, const char *sql)
+{
+    for (unsigned i = (unsigned)c->request->n_params + 1;
+         c->shape == PLAN_COPY && i < c->next_param; i++) {
+        const char *place = arena_printf(c->arena, PLAN_ARRAY, i);
+        const char *first = strstr(sql, place);
+        if (first == NULL || strstr(first + 1, place) != NULL)
+            return false;
+    }
+    return true;
+}
+
 static bool make_plan(struct compile *c, PgQuery__RawStmt *raw, struct plan *plan)
 {
     PgQuery__Node *statement = raw->stmt;
-    plan->shape = shape_of(statement);
+    plan->shape = c->shape;
     if (!interval_none_left(c, &raw->base) || !final_graft(c) || !sum_charges(c, plan))
         return false;
     raw->stmt_location = 0;
@@ -320,7 +335,7 @@ static bool make_plan(struct compile *c, PgQuery__RawStmt *raw, struct plan *pla
     tree.n_stmts = 1;
     tree.stmts = &raw;
     plan->final_sql = ast_deparse(c->arena, &tree);
-    if (plan->final_sql == NULL)
+    if (plan->final_sql == NULL || !has_all_places(c, plan->final_sql))
         return compile_refuse(
             c, -1, "0A000", "the final statement cannot be written",
             "The statement uses syntax that pgveil cannot write back.",
@@ -379,6 +394,7 @@ void compile_statement(const struct compile_input *input, struct compile_output 
         return;
     PgQuery__Node *statement = input->statement->stmt;
     PgQuery__SelectStmt *top = top_query(statement);
+    c->shape = shape_of(statement);
     c->probe = top != NULL && (probe_is(top) || asks_for_no_data(statement));
     struct visit visit = {c, NULL};
     ProtobufCMessage *root = &statement->base;

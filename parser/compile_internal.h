@@ -99,6 +99,7 @@ struct compile {
     VECTOR(struct fragment) fragments;
     unsigned next_param;
     size_t copied;
+    enum plan_shape shape;
     bool probe;
 };
 

@@ -133,6 +133,39 @@ static const char *final_aggregate(const struct level *level,
     return "NULL";
 }
 
+static bool is_copied(const struct compile *c)
+{
+    return c->shape == PLAN_COPY;
+}
+
+/* Text of a string in the form of PLAN_ARRAY. */
+static const char *unpacked_text(const struct compile *c, const char *packed)
+{
+    return arena_printf(c->arena,
+                        "CASE WHEN %s OPERATOR(pg_catalog.<>) '-' THEN pg_catalog.convert_from("
+                        "pg_catalog.decode(pg_catalog.substr(%s, 2), 'hex'), 'UTF8') END",
+                        packed, packed);
+}
+
+static void write_param(const struct compile *c, unsigned number, const char *type,
+                        struct text *out)
+{
+    if (is_copied(c))
+        text_printf(out, PLAN_ARRAY, number);
+    else
+        text_printf(out, "$%u", number);
+    text_printf(out, "::pg_catalog.%s[]", type);
+}
+
+/* A key in the array that has it: bytes, or in a COPY their digits. */
+static const char *key_text(const struct compile *c, size_t key)
+{
+    const char *text = arena_printf(c->arena, "u.k%zu", key);
+    if (is_copied(c))
+        return unpacked_text(c, text);
+    return arena_printf(c->arena, "pg_catalog.convert_from(%s, 'UTF8')", text);
+}
+
 /* FROM unnest($1, $2) AS u(k1, m1): with several arrays it is the parser's own, with one it must be
  * named in full. */
 static void write_unnest(struct text *out, size_t n)
@@ -166,11 +199,16 @@ static void write_source(const struct level *level, size_t n_measures, struct te
         rotated_write_values(level, out);
     }
     write_unnest(out, level->n_keys + n_measures);
-    for (size_t i = 0; i < level->n_keys; i++)
-        text_printf(out, "%s$%u::pg_catalog.bytea[]", i == 0 ? "" : ", ", param++);
-    for (size_t i = 0; i < n_measures; i++)
-        text_printf(out, "%s$%u::pg_catalog.%s[]", i + level->n_keys == 0 ? "" : ", ", param++,
-                    level->measures[i].floating ? "float8" : "numeric");
+    const struct compile *c = level->compile;
+    const char *separator = "";
+    for (size_t i = 0; i < level->n_keys; i++, separator = ", ") {
+        text_add(out, separator);
+        write_param(c, param++, is_copied(c) ? "text" : "bytea", out);
+    }
+    for (size_t i = 0; i < n_measures; i++, separator = ", ") {
+        text_add(out, separator);
+        write_param(c, param++, level->measures[i].floating ? "float8" : "numeric", out);
+    }
     text_add(out, rotated ? ") AS r(" : ") AS u(");
     for (size_t i = 0; i < level->n_keys; i++)
         text_printf(out, "%sk%zu", i == 0 ? "" : ", ", i + 1);
@@ -187,7 +225,7 @@ void final_release(struct level *level, PgQuery__RangeSubselect *place)
     size_t n_columns = level->n_keys + n_measures;
     const char *separator = "SELECT ";
     for (size_t i = 0; i < level->n_keys; i++, separator = ", ")
-        text_printf(&out, "%spg_catalog.convert_from(u.k%zu, 'UTF8')::%s AS k%zu", separator, i + 1,
+        text_printf(&out, "%s(%s)::%s AS k%zu", separator, key_text(c, i + 1),
                     level->release->keys[i].type, i + 1);
     for (size_t i = 0; i < level->aggregates.n; i++, separator = ", ")
         text_printf(&out, "%s%s AS a%zu", separator,
@@ -210,12 +248,16 @@ void final_ledger(struct compile *c, enum relation_kind kind, PgQuery__RangeSubs
     size_t n =
         budget ? sizeof budget_columns / sizeof *columns : sizeof history_columns / sizeof *columns;
     struct text out = text_new(c->arena);
-    for (size_t i = 0; i < n; i++)
-        text_printf(&out, "%su.c%zu::%s AS %s", i == 0 ? "SELECT " : ", ", i + 1, columns[i].type,
-                    columns[i].name);
+    for (size_t i = 0; i < n; i++) {
+        const char *text = arena_printf(c->arena, "u.c%zu", i + 1);
+        text_printf(&out, "%s(%s)::%s AS %s", i == 0 ? "SELECT " : ", ",
+                    is_copied(c) ? unpacked_text(c, text) : text, columns[i].type, columns[i].name);
+    }
     write_unnest(&out, n);
-    for (size_t i = 0; i < n; i++)
-        text_printf(&out, "%s$%zu::pg_catalog.text[]", i == 0 ? "" : ", ", c->next_param + i);
+    for (size_t i = 0; i < n; i++) {
+        text_add(&out, i == 0 ? "" : ", ");
+        write_param(c, c->next_param + (unsigned)i, "text", &out);
+    }
     text_add(&out, ") AS u(");
     for (size_t i = 0; i < n; i++)
         text_printf(&out, "%sc%zu", i == 0 ? "" : ", ", i + 1);

@@ -96,8 +96,14 @@ struct plan_relation {
 enum plan_shape {
     PLAN_ROWS,    /* the final statement returns rows */
     PLAN_COMMAND, /* it is a utility around the query: DECLARE CURSOR, CREATE TEMP TABLE AS */
+    PLAN_COPY,    /* it is COPY (query) TO STDOUT, which takes no parameters: see PLAN_ARRAY */
     PLAN_EXPLAIN  /* spend nothing: answer with `explain` */
 };
+
+/* Where the final statement can have no parameter number n, this string constant stands in its
+ * place, once, to be replaced by an array's text: numbers, or strings as x and hexadecimal digits
+ * (-: NULL). */
+#define PLAN_ARRAY "'pgveil array %u'"
 
 struct plan {
     enum plan_shape shape;

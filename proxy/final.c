@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "proxy/copied.h"
+
 static size_t count_arrays(size_t n_arrays, const struct array_params *arrays)
 {
     size_t count = 0;
@@ -24,6 +26,12 @@ void final_parse(struct evbuffer *twin, const char *name, const struct plan *pla
                  size_t n_client_params, const uint32_t *client_types, size_t n_arrays,
                  const struct array_params *arrays)
 {
+    if (plan->shape == PLAN_COPY) {
+        char *sql = copied_sql(plan, n_arrays, arrays);
+        wire_parse(twin, name, sql, 0, NULL);
+        free(sql);
+        return;
+    }
     size_t count = n_client_params + count_arrays(n_arrays, arrays), at = 0;
     uint32_t *types = calloc(count + 1, sizeof *types);
     assert(types != NULL);

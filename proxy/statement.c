@@ -364,7 +364,7 @@ static void bind_final(struct statement_run *run)
     struct session *session = run->session;
     struct evbuffer *twin = session_to_twin(session);
     const struct prepared *prepared = run->request.prepared;
-    bool explain = run->plan->shape == PLAN_EXPLAIN;
+    bool explain = run->plan->shape == PLAN_EXPLAIN, copy = run->plan->shape == PLAN_COPY;
     run->stage = STAGE_BIND;
     run->answered = true;
     wire_name(twin, 'C', 'S', flight_name);
@@ -372,8 +372,8 @@ static void bind_final(struct statement_run *run)
     final_parse(twin, flight_name, run->plan, explain ? 0 : prepared->n_params,
                 prepared->param_types, run->n_arrays, run->arrays);
     replies_push(&session->replies, 'P', on_final_error, session, NULL);
-    final_bind(twin, run->request.portal, flight_name, explain ? NULL : &run->request,
-               run->n_arrays, run->arrays);
+    final_bind(twin, run->request.portal, flight_name, explain || copy ? NULL : &run->request,
+               copy ? 0 : run->n_arrays, run->arrays);
     replies_push(&session->replies, 'B', on_final_error, session, NULL);
     wire_name(twin, 'D', 'P', run->request.portal);
     replies_push(&session->replies, 'D', on_final_described, session, NULL);
