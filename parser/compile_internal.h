@@ -20,7 +20,8 @@
  *   keys.c         which private keys appear where nothing else is wanted
  *   interval.c     how far an answer may be off
  *   measurement.c  the SQL of a release; proof.c: what its shorter form relies on
- *   identity.c     what a measure is, whatever its noise
+ *   identity.c     what a measure is, whatever its noise; part.c: a level with some measures alone
+ *   reuse.c        what of it the analyst has paid for already
  *   final.c        the relation of a release in the final statement
  *   explain.c      the plan in words; fingerprint.c: its identity
  */
@@ -197,8 +198,13 @@ struct level_measure {
     bool rotated;
     size_t partner;
     struct dp_decimal centre;
-    struct dp_calibration calibration;
-    const char *identity; /* NULL: none, never kept */
+    struct dp_calibration calibration; /* of its value: what the rest of the plan goes by */
+    const char *identity;              /* NULL: none, never kept */
+    /* reuse.c */
+    struct dp_calibration wanted; /* what the request would buy if nothing were kept */
+    struct dp_calibration draw;   /* what is drawn; m = 0: nothing */
+    size_t n_kept;
+    const struct kept_draw *kept;
 };
 
 enum aggregate_kind {
@@ -253,7 +259,8 @@ struct level {
     VECTOR(struct level_aggregate) aggregates;
     VECTOR(struct level_interval) intervals;
     struct bounding bounding;
-    bool laplace;      /* its mechanism */
+    const struct kept_answer *list; /* private keys that were told before; NULL: none */
+    bool laplace;                   /* its mechanism */
     dp_nano epsilon;   /* what it costs; with Gaussian noise by mu_max(epsilon, delta_conv) */
     const char *alias; /* of the release in the final statement */
     struct release *release;
@@ -342,6 +349,14 @@ bool price_release(struct level *level);
 bool measurement_write(struct level *level);
 /* The form that relies on no proof, with $1.. the scope's parameters and the next one the seed. */
 const char *measurement_text(struct level *level);
+
+/* part.c: a copy with the chosen measures and their values alone. */
+struct level *level_part(const struct level *level, const bool *chosen);
+
+/* reuse.c: settles what is kept of each measure and what is drawn. */
+void reuse_settle(struct level *level);
+/* Are private keys chosen by this release? */
+bool reuse_draws_keys(const struct level *level);
 
 /* identity.c: of every measure that may be kept. */
 void identity_find(struct level *level);

@@ -188,32 +188,33 @@ static void add_relation(struct compile *c, enum relation_kind kind, const struc
 }
 
 /* FROM the noisy arrays, as u(k1.., m1..). */
-static void write_source(const struct level *level, size_t n_measures, struct text *out)
+static void write_source(const struct level *level, struct text *out)
 {
     unsigned param = level->compile->next_param;
     bool rotated = rotated_any(level);
+    size_t first = level->release->n_hidden, n_keys = level->n_keys;
     if (rotated) {
         text_add(out, " FROM (SELECT ");
-        for (size_t i = 0; i < level->n_keys; i++)
+        for (size_t i = 0; i < n_keys; i++)
             text_printf(out, "r.k%zu, ", i + 1);
         rotated_write_values(level, out);
     }
-    write_unnest(out, level->n_keys + n_measures);
+    write_unnest(out, n_keys + level->n_measures - first);
     const struct compile *c = level->compile;
     const char *separator = "";
-    for (size_t i = 0; i < level->n_keys; i++, separator = ", ") {
+    for (size_t i = 0; i < n_keys; i++, separator = ", ") {
         text_add(out, separator);
         write_param(c, param++, is_copied(c) ? "text" : "bytea", out);
     }
-    for (size_t i = 0; i < n_measures; i++, separator = ", ") {
+    for (size_t i = first; i < level->n_measures; i++, separator = ", ") {
         text_add(out, separator);
         write_param(c, param++, level->measures[i].floating ? "float8" : "numeric", out);
     }
     text_add(out, rotated ? ") AS r(" : ") AS u(");
-    for (size_t i = 0; i < level->n_keys; i++)
+    for (size_t i = 0; i < n_keys; i++)
         text_printf(out, "%sk%zu", i == 0 ? "" : ", ", i + 1);
-    for (size_t i = 0; i < n_measures; i++)
-        text_printf(out, "%sm%zu", i + level->n_keys == 0 ? "" : ", ", i + 1);
+    for (size_t i = first; i < level->n_measures; i++)
+        text_printf(out, "%sm%zu", i + n_keys == first ? "" : ", ", i + 1);
     text_add(out, rotated ? ")) AS u" : ")");
 }
 
@@ -221,8 +222,7 @@ void final_release(struct level *level, PgQuery__RangeSubselect *place)
 {
     struct compile *c = level->compile;
     struct text out = text_new(c->arena);
-    size_t n_measures = level->release->keep != NULL ? 0 : level->n_measures;
-    size_t n_columns = level->n_keys + n_measures;
+    size_t n_columns = level->n_keys + level->n_measures - level->release->n_hidden;
     const char *separator = "SELECT ";
     for (size_t i = 0; i < level->n_keys; i++, separator = ", ")
         text_printf(&out, "%s(%s)::%s AS k%zu", separator, key_text(c, i + 1),
@@ -235,7 +235,7 @@ void final_release(struct level *level, PgQuery__RangeSubselect *place)
                     interval_sql(level, &level->intervals.items[i]), i + 1);
     if (level->n_keys == 0 && level->aggregates.n == 0)
         text_add(&out, "SELECT 1 AS one");
-    write_source(level, n_measures, &out);
+    write_source(level, &out);
     level->first_param = c->next_param;
     add_relation(c, RELATION_RELEASE, level->release, n_columns);
     add_fragment(c, place, out.data);

@@ -9,14 +9,17 @@
 #include "parser/compile_internal.h"
 #include "parser/digest.h"
 
+/* What is drawn of it; a measure that is kept is not measured. */
 static void add_measure(struct text *out, const struct measure *measure)
 {
+    if (measure->draw.m == 0)
+        return;
     digest_add_number(out, measure->kind);
-    digest_add_number(out, measure->calibration.mechanism);
-    text_printf(out, "%d;%d;", measure->calibration.grid.scale10, measure->calibration.grid.exp2);
-    digest_add_number(out, measure->calibration.delta_grid);
-    digest_add_number(out, measure->calibration.groups);
-    digest_add_number(out, measure->calibration.m);
+    digest_add_number(out, measure->draw.mechanism);
+    text_printf(out, "%d;%d;", measure->draw.grid.scale10, measure->draw.grid.exp2);
+    digest_add_number(out, measure->draw.delta_grid);
+    digest_add_number(out, measure->draw.groups);
+    digest_add_number(out, measure->draw.m);
 }
 
 /* Does the SQL use parameter number? A constant of an aggregate that counts every row is not used.
@@ -36,7 +39,7 @@ static void add_release(struct text *out, const struct level *level)
     const struct release *release = level->release;
     digest_add(out, release->sql);
     /* The last parameter may be the dataset's secret; it is the same for all its statements. */
-    for (size_t i = 0; i < level->scope.n_params; i++) {
+    for (size_t i = 0; release->n_drawn > 0 && i < level->scope.n_params; i++) {
         if (!uses_param(release->sql, i + 1))
             continue;
         digest_add_number(out, i);
@@ -83,12 +86,22 @@ static const char *kind_name(enum measure_kind kind)
     return "";
 }
 
+/* The measure's place among those that are drawn. */
+static size_t place(const struct release *release, size_t index)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < index; i++)
+        n += release->measures[i].draw.m != 0;
+    return n;
+}
+
 static void write_mechanism(const struct release *release, const struct measure *measure,
                             struct text *out)
 {
-    const struct dp_calibration *calibration = &measure->calibration;
+    const struct dp_calibration *calibration = &measure->draw;
     if (measure->kind == MEASURE_COMPLEMENT) { /* the other's integers and charge are its own too */
-        text_printf(out, "{\"measure\":\"complement\",\"of\":%zu}", measure->completes);
+        text_printf(out, "{\"measure\":\"complement\",\"of\":%zu}",
+                    place(release, measure->completes));
         return;
     }
     text_printf(out,
@@ -108,9 +121,13 @@ const char *fingerprint_mechanisms(const struct compile *c)
     for (size_t i = 0; i < c->levels.n; i++) {
         const struct release *release = c->levels.items[i]->release;
         text_add(&out, i == 0 ? "[" : ",[");
+        const char *separator = "";
         for (size_t n = 0; n < release->n_measures; n++) {
-            text_add(&out, n == 0 ? "" : ",");
+            if (release->measures[n].draw.m == 0)
+                continue;
+            text_add(&out, separator);
             write_mechanism(release, &release->measures[n], &out);
+            separator = ",";
         }
         text_add(&out, "]");
     }

@@ -84,40 +84,17 @@ static void sort_where(struct level *level)
     source->where.items = sorted;
 }
 
-static bool is_always_counted(const struct expr *expr)
-{
-    uint32_t type = expr_type(expr)->oid;
-    return expr_not_null(expr) && type != TYPE_FLOAT4 && type != TYPE_FLOAT8 &&
-           type != TYPE_NUMERIC;
-}
-
-/* A copy of the level in which the measure stands alone. */
+/* A copy of the level in which the measure stands alone, on a plain grid. */
 static struct level *alone(const struct level *level, size_t index)
 {
-    struct arena *arena = level->compile->arena;
-    struct level *copy = arena_alloc(arena, sizeof *copy);
-    *copy = *level;
-    struct level_measure *measure = &copy->measures[0];
-    *measure = level->measures[index];
-    copy->n_measures = 1;
-    memset(&copy->values, 0, sizeof copy->values);
+    bool chosen[MEASURES_MAX] = {false};
+    chosen[index] = true;
+    struct level *part = level_part(level, chosen);
+    struct level_measure *measure = &part->measures[0];
     memset(measure->most, 0, sizeof measure->most);
     measure->calibration =
         (struct dp_calibration){.grid = {.scale10 = measure->scale > 0 ? measure->scale : 0}};
-    if (measure->value < 0)
-        return copy;
-    struct row_value value = level->values.items[measure->value];
-    measure->value = -1;
-    value.measure = 0;
-    /* A count may look at the column of a sum that stands beside it. */
-    value.summed = value.summed && measure->kind == MEASURE_SUM;
-    if (!value.summed && value.expr != NULL && is_always_counted(value.expr))
-        value.expr = NULL;
-    if (value.expr != NULL || value.condition != NULL) {
-        measure->value = 0;
-        VECTOR_PUSH(arena, &copy->values, value);
-    }
-    return copy;
+    return part;
 }
 
 static void add_decimal(struct text *out, const struct dp_decimal *value)
@@ -185,6 +162,10 @@ static const char *identity_of(const struct level *level, size_t index)
         break;
     case MEASURE_COMPLEMENT:
         return complement_of(level, level->measures[index].partner);
+    case MEASURE_COMPLEMENT: /* made of the sum's integers and the ends of its range */
+        digest_add(&all, "complement");
+        digest_add(&all, identity_of(level, level->measures[index].partner));
+        return digest_finish(&all);
     default:
         return NULL;
     }

@@ -26,6 +26,16 @@ static double beta_of(const struct level *level)
     return level->compile->request->settings->beta;
 }
 
+/* Has any value Laplace noise? What is kept may have other noise than what is drawn; the wider tails
+ * then hold for both. */
+static bool has_laplace(const struct level *level)
+{
+    bool any = false;
+    for (size_t i = 0; i < level->n_measures; i++)
+        any |= level->measures[i].calibration.mechanism == DP_LAPLACE;
+    return any;
+}
+
 /* P(|X + Y| > t) for independent Laplace variables of scales a >= b > 0. */
 static double laplace_pair_tail(double a, double b, double t)
 {
@@ -38,7 +48,7 @@ static double laplace_pair_tail(double a, double b, double t)
 static double pair_width(const struct level *level, double first, double second)
 {
     double beta = beta_of(level);
-    if (!level->laplace)
+    if (!has_laplace(level))
         return dp_two_sided_z(beta) * hypot(first, second);
     double a = fmax(first, second) / sqrt(2), b = fmin(first, second) / sqrt(2);
     double low = 0, high = 2 * a * (1 - log(beta)) + 2 * a;
@@ -70,7 +80,7 @@ static double sum_deviation(const struct level *level, const struct level_aggreg
 static double ratio_z(const struct level *level)
 {
     double z = dp_two_sided_z(beta_of(level));
-    return level->laplace ? fmax(z, -log(beta_of(level)) / sqrt(2)) : z;
+    return has_laplace(level) ? fmax(z, -log(beta_of(level)) / sqrt(2)) : z;
 }
 
 /* Half-width of a measure's own noise. */

@@ -22,8 +22,8 @@ void keys_choose_rule(struct level *level)
     struct compile *c = level->compile;
     struct release *release = level->release;
     const struct dp_charge *paid = &release->charge;
-    if (level->n_keys == 0 || level->public_keys || level->aggregates.n > 0 ||
-        level->n_measures != 1 || release->key_threshold > THRESHOLD_MAX)
+    if (!reuse_draws_keys(level) || level->aggregates.n > 0 || level->n_measures != 1 ||
+        release->key_threshold > THRESHOLD_MAX)
         return;
     uint64_t groups = level->measures[0].calibration.groups;
     uint64_t minimum = c->catalog->policy->minimum_units;
@@ -40,6 +40,7 @@ void keys_choose_rule(struct level *level)
         keep->keep = entries;
         release->keep = keep;
         release->key_threshold = 0;
+        release->n_hidden = 1;
     }
     dp_keep_table_clear(&table);
 }

@@ -366,13 +366,18 @@ static void finish(struct level *level)
     struct compile *c = level->compile;
     struct release *release = level->release;
     struct measure *measures = arena_alloc(c->arena, (level->n_measures + 1) * sizeof *measures);
-    for (size_t i = 0; i < level->n_measures; i++)
+    for (size_t i = 0; i < level->n_measures; i++) {
         measures[i] = (struct measure){.kind = level->measures[i].kind,
                                        .calibration = level->measures[i].calibration,
                                        .completes = level->measures[i].partner,
+                                       .draw = level->measures[i].draw,
+                                       .n_kept = level->measures[i].n_kept,
+                                       .kept = level->measures[i].kept,
                                        .floating = level->measures[i].floating,
                                        .described = level->measures[i].described,
                                        .identity = level->measures[i].identity};
+        release->n_drawn += measures[i].draw.m != 0;
+    }
     release->measures = measures;
     release->n_measures = level->n_measures;
     release->uses_time_zone = level->scope.uses_time_zone;
@@ -417,11 +422,8 @@ static bool check_fields(struct level *level)
 
 static bool measure_level(struct level *level)
 {
-    if (!ownership_find(level) || !find_domain(level) || !bounding_choose(level) ||
-        !measures_choose(level))
-        return false;
-    identity_find(level);
-    return price_release(level) && measurement_write(level);
+    return ownership_find(level) && find_domain(level) && bounding_choose(level) &&
+           measures_choose(level) && price_release(level) && measurement_write(level);
 }
 
 bool level_compile_release(struct compile *c, PgQuery__SelectStmt *select,

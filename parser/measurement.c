@@ -496,12 +496,25 @@ const char *measurement_text(struct level *level)
     return out.data;
 }
 
+/* The level with what is drawn alone; NULL: nothing is. */
+static const struct level *drawn_part(const struct level *level)
+{
+    bool drawn[MEASURES_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < level->n_measures; i++)
+        n += drawn[i] = level->measures[i].draw.m != 0;
+    return n == 0 ? NULL : n == level->n_measures ? level : level_part(level, drawn);
+}
+
 bool measurement_write(struct level *level)
 {
     struct compile *c = level->compile;
     struct release *release = level->release;
     bool uses_seed = false;
-    struct form form = full_form(level, &uses_seed);
+    const struct level *part = drawn_part(level);
+    if (part == NULL)
+        return true;
+    struct form form = full_form(part, &uses_seed);
     struct text out = text_new(c->arena);
     write_answer(&form, &out);
     release->sql = out.data;

@@ -70,6 +70,21 @@ struct plan_settings {
     const char *time_zone;       /* of the session; NULL: UTC */
 };
 
+/* A draw that the analyst has paid for, without its values: what is planned depends on nothing that
+ * was drawn but on the groups that were told. */
+struct kept_answer {
+    int64_t id; /* > 0 */
+    const char *identity;
+    const char *since; /* when it was charged, for people */
+    struct dp_calibration calibration;
+    size_t n_groups;
+    bool keys_only; /* the groups alone were told, no values */
+    int64_t
+        keys_of; /* private keys: the answer whose groups these are, itself or another; 0: none */
+    const char *const
+        *keys; /* of the answer that told the groups: n_groups rows; NULL: another's */
+};
+
 struct plan_request {
     const struct catalog *catalog;
     const uint32_t *resolved_oids; /* per name of the statement: twin oid, 0: not found */
@@ -78,6 +93,8 @@ struct plan_request {
     const struct sql_value *params; /* the client's, $1..; NULL text: NULL */
     size_t n_constants;
     const struct sql_constant *constants; /* canonical forms asked for by an earlier call */
+    size_t n_kept;
+    const struct kept_answer *kept; /* of the identities of an earlier plan of the same statement */
 };
 
 /* A literal whose meaning depends on the session (DateStyle, TimeZone, IntervalStyle). */

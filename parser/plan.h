@@ -30,11 +30,22 @@ enum measure_kind {
     MEASURE_COMPLEMENT
 };
 
-/* One coordinate per group. Column number i of the measurement's result after the keys is
- * measure i, an exact integer in grid units, as text. */
+/* A draw that was paid for before: number in the request's kept answers, and its weight's root. */
+struct kept_draw {
+    size_t answer;
+    uint64_t m;
+};
+
+/* One coordinate per group. The columns of the measurement's result after the keys are the measures
+ * that are drawn, in order: exact integers in grid units, as text. */
 struct measure {
     enum measure_kind kind;
-    struct dp_calibration calibration;
+    struct dp_calibration calibration; /* of the value that is handed over */
+    /* What is drawn for it; m = 0: nothing. The value is the draw and the kept ones together, all
+     * of the calibration's grid, each with the weight m^2 (mechanisms/refine.h). */
+    struct dp_calibration draw;
+    size_t n_kept;
+    const struct kept_draw *kept;
     /* MEASURE_COMPLEMENT: the other measure. Its own charge is zero: the two are drawn together,
      * and given again together or not at all. */
     size_t completes;
@@ -51,7 +62,7 @@ struct release_key {
 struct release {
     /* Measurement SQL: keys as text, then the measures as integers, ordered by key. sql is sound as
      * it is; sql_proved (NULL: none) only in a snapshot in which proof_sql returns a single true.
-     * Both enforce the same sensitivity. */
+     * Both enforce the same sensitivity. NULL where nothing is drawn. */
     const char *sql, *sql_proved, *proof_sql;
     size_t n_params;
     const struct sql_value *params; /* $1.. of sql and sql_proved */
@@ -63,6 +74,9 @@ struct release {
      * (NULL: SQL NULL). With n_keys > 0 and domain NULL the keys are private. */
     size_t n_domain;
     const char *const *domain;
+    /* Private keys that the analyst was told before: the domain is the list of the kept answer
+     * keys_of, rows of other groups are ignored, and no group is chosen anew. 0: not so. */
+    int64_t keys_of;
     /* Private keys: measure 0 is MEASURE_UNITS and a group is kept iff its noisy value reaches it.
      */
     int64_t key_threshold;
@@ -71,10 +85,12 @@ struct release {
      */
     const struct dp_keep_table *keep;
 
-    /* None: the domain alone is asked for; nothing is measured or charged. */
+    /* None: the domain alone is asked for. */
     size_t n_measures;
     const struct measure *measures;
-    struct dp_charge charge; /* of the whole release */
+    size_t n_drawn;          /* measures that are drawn; 0: nothing is measured or charged */
+    size_t n_hidden;         /* the first so many are not handed over: they only choose the keys */
+    struct dp_charge charge; /* of what is drawn */
 };
 
 enum relation_kind { RELATION_RELEASE, RELATION_BUDGET, RELATION_HISTORY };
@@ -82,9 +98,9 @@ enum relation_kind { RELATION_RELEASE, RELATION_BUDGET, RELATION_HISTORY };
 /*
  * A relation of the final statement, fed as arrays from parameter first_param on.
  * RELATION_RELEASE: n_keys arrays of type bytea[] (UTF-8 text of the key, NULL: SQL NULL), then one
- * numeric[] or float8[] (measure.floating) per measure, values = noisy * grid; with release.keep
- * the keys alone. RELATION_BUDGET, RELATION_HISTORY: text[] per column, in the order of the twin's
- * dp.budget and dp.history.
+ * numeric[] or float8[] (measure.floating) per measure that is not hidden, values = noisy * grid.
+ * RELATION_BUDGET, RELATION_HISTORY: text[] per column, in the order of the twin's dp.budget and
+ * dp.history.
  */
 struct plan_relation {
     enum relation_kind kind;

@@ -130,19 +130,23 @@ static bool share_out(struct level *level)
 static bool add_up(struct level *level)
 {
     const struct plan_settings *settings = level->compile->request->settings;
-    struct dp_charge charge = {.pure = level->laplace || level->n_measures == 0};
+    struct dp_charge charge = {.pure = true};
     for (size_t i = 0; i < level->n_measures; i++) {
-        const struct dp_charge *part = &level->measures[i].calibration.charge;
+        const struct dp_charge *part = &level->measures[i].draw.charge;
+        if (level->measures[i].draw.m == 0)
+            continue;
+        charge.pure = charge.pure && part->pure;
         if (__builtin_add_overflow(charge.mu2_pico, part->mu2_pico, &charge.mu2_pico) ||
-            (charge.pure && __builtin_add_overflow(charge.epsilon, part->epsilon, &charge.epsilon)))
+            (part->pure && __builtin_add_overflow(charge.epsilon, part->epsilon, &charge.epsilon)))
             return price_refuse_noise(level, &level->measures[i]);
     }
     /* Together they are epsilon-DP as well: the smaller of the two prices. */
     uint64_t together = charge.mu2_pico;
+    charge.epsilon = charge.pure ? charge.epsilon : 0;
     if (charge.pure && charge.epsilon > 0 && !dp_mu2_of_pure(charge.epsilon, &together))
         return price_refuse_noise(level, &level->measures[0]);
     charge.mu2_pico = together < charge.mu2_pico ? together : charge.mu2_pico;
-    if (level->n_keys > 0 && !level->public_keys)
+    if (reuse_draws_keys(level))
         charge.delta_atto = settings->delta;
     level->release->charge = charge;
     return true;
@@ -151,7 +155,7 @@ static bool add_up(struct level *level)
 static bool find_threshold(struct level *level)
 {
     struct compile *c = level->compile;
-    if (level->n_keys == 0 || level->public_keys)
+    if (!reuse_draws_keys(level))
         return true;
     if (!dp_key_threshold(&level->measures[0].calibration, c->request->settings->delta,
                           c->catalog->policy->minimum_units, &level->release->key_threshold))
@@ -166,8 +170,12 @@ bool price_release(struct level *level)
 {
     if (!(accuracy_decides(level) ? accuracy_release(level) : share_out(level)))
         return false;
+    identity_find(level);
+    reuse_settle(level);
     for (size_t i = 0; i < level->n_measures; i++)
-        if (level->measures[i].kind == MEASURE_SUM && !find_steps(&level->measures[i]))
+        if (level->measures[i].kind == MEASURE_SUM &&
+            (level->measures[i].draw.m != 0 || level->measures[i].rotated) &&
+            !find_steps(&level->measures[i]))
             return price_refuse_noise(level, &level->measures[i]);
     for (size_t i = 0; i < level->n_measures; i++)
         if (level->measures[i].rotated && level->measures[i].kind == MEASURE_SUM &&

@@ -126,9 +126,10 @@ bool rotated_any(const struct level *level)
 
 void rotated_write_values(const struct level *level, struct text *out)
 {
-    for (size_t i = 0; i < level->n_measures; i++) {
+    size_t first = level->release->n_hidden;
+    for (size_t i = first; i < level->n_measures; i++) {
         const struct level_measure *own = &level->measures[i];
-        text_add(out, i == 0 ? "" : ", ");
+        text_add(out, i == first ? "" : ", ");
         if (!own->rotated)
             text_printf(out, "r.m%zu", i + 1);
         else if (own->kind == MEASURE_COMPLEMENT)

@@ -130,7 +130,7 @@ static void send_rows(struct measurement *measurement, const char *sql)
 /* A release without measures is its domain alone: nothing is asked for it. */
 static bool is_measured(const struct plan_relation *relation)
 {
-    return relation->kind == RELATION_RELEASE && relation->release->n_measures > 0;
+    return relation->kind == RELATION_RELEASE && relation->release->n_drawn > 0;
 }
 
 /* Asks for the release under way, or the next one that needs asking. */
@@ -190,7 +190,7 @@ static void handle_proof(struct measurement *measurement, const PGresult *result
 static bool pass_row(struct measurement *measurement, const PGresult *result)
 {
     const struct release *release = release_under_way(measurement);
-    bool passed = exact_row_read(result, release->n_keys, release->n_measures, measurement->keys,
+    bool passed = exact_row_read(result, release->n_keys, release->n_drawn, measurement->keys,
                                  measurement->values) &&
                   measurement->row(measurement->context, measurement->release, measurement->keys,
                                    measurement->values);
@@ -402,7 +402,7 @@ static struct measurement *measurement_new(struct measure_pool *pool, const stru
             continue;
         measurement->nothing_to_do = false;
         n_keys = release->n_keys > n_keys ? release->n_keys : n_keys;
-        n_measures = release->n_measures > n_measures ? release->n_measures : n_measures;
+        n_measures = release->n_drawn > n_measures ? release->n_drawn : n_measures;
     }
     measurement->keys = calloc(n_keys, sizeof *measurement->keys);
     measurement->values_size = n_measures * sizeof *measurement->values;

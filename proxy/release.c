@@ -12,8 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mechanisms/refine.h"
+
 enum { OID_BYTEA_ARRAY = 1001, OID_TEXT_ARRAY = 1009, OID_NUMERIC_ARRAY = 1231 };
 enum { OID_FLOAT8_ARRAY = 1022, OID_BYTEA = 17, OID_TEXT = 25 };
+enum { RELEASE_DRAWS_MAX = 64 };
 
 /* Growing bytes of one array. */
 struct bytes {
@@ -116,8 +119,9 @@ struct release_output {
     size_t rows_max;
     size_t n_rows, capacity; /* released groups */
     char **keys;             /* n_rows * n_keys, owned */
-    __int128 *noisy;         /* n_rows * n_measures */
-    __int128 *exact;         /* of every group of a domain, or of the one row; NULL: private keys */
+    __int128 *noisy;         /* n_rows * n_measures; what is drawn now */
+    const __int128 *const *kept;
+    __int128 *exact; /* of every group of a domain, or of the one row; NULL: private keys */
     size_t n_exact;
     size_t *order; /* the domain's groups by key */
 };
@@ -150,20 +154,22 @@ static int compare_groups(const void *a, const void *b, void *context)
 }
 
 struct release_output *release_begin(struct dp_noise *noise, const struct release *release,
-                                     size_t rows_max)
+                                     const __int128 *const *kept, size_t rows_max)
 {
     struct release_output *output = calloc(1, sizeof *output);
     assert(output != NULL);
     output->noise = noise;
     output->release = release;
+    output->kept = kept;
     output->rows_max = rows_max;
     if (has_private_keys(release)) {
-        assert(release->n_measures > 0 && release->measures[0].kind == MEASURE_UNITS);
+        assert(release->n_measures > 0 && release->n_drawn == release->n_measures &&
+               release->measures[0].kind == MEASURE_UNITS);
         assert(release->keep == NULL || release->n_measures == 1);
         return output;
     }
     output->n_exact = release->n_keys > 0 ? release->n_domain : 1;
-    output->exact = calloc(output->n_exact * release->n_measures + 1, sizeof *output->exact);
+    output->exact = calloc(output->n_exact * release->n_drawn + 1, sizeof *output->exact);
     output->order = calloc(output->n_exact + 1, sizeof *output->order);
     assert(output->exact != NULL && output->order != NULL);
     for (size_t i = 0; i < output->n_exact; i++)
@@ -182,7 +188,7 @@ void release_free(struct release_output *output)
         free(output->keys[i]);
     if (output->exact)
         explicit_bzero(output->exact,
-                       output->n_exact * output->release->n_measures * sizeof *output->exact);
+                       output->n_exact * output->release->n_drawn * sizeof *output->exact);
     free(output->keys);
     free(output->noisy);
     free(output->exact);
@@ -205,13 +211,21 @@ static void make_room(struct release_output *output)
     output->noisy = noisy;
 }
 
+/* Noise for every measure that is drawn, from the first one on; exact has one integer for each. */
 static bool draw(struct release_output *output, const __int128 *exact, size_t first)
 {
     const struct release *release = output->release;
     __int128 *noisy = output->noisy + output->n_rows * release->n_measures;
-    for (size_t i = first; i < release->n_measures; i++)
-        if (!dp_noise_add(output->noise, &release->measures[i].calibration, exact[i], &noisy[i]))
+    for (size_t i = 0; i < release->n_measures; i++) {
+        const struct dp_calibration *calibration = &release->measures[i].draw;
+        if (i >= first)
+            noisy[i] = 0;
+        if (calibration->m == 0)
+            continue;
+        if (i >= first && !dp_noise_add(output->noise, calibration, *exact, &noisy[i]))
             return false;
+        exact++;
+    }
     return true;
 }
 
@@ -228,7 +242,7 @@ static bool choose_group(struct release_output *output, __int128 exact, __int128
                              : exact > INT64_MAX ? INT64_MAX
                                                  : (uint64_t)exact,
                              appears);
-    if (!dp_noise_add(output->noise, &release->measures[0].calibration, exact, units))
+    if (!dp_noise_add(output->noise, &release->measures[0].draw, exact, units))
         return false;
     *appears = *units >= release->key_threshold;
     return true;
@@ -269,7 +283,7 @@ static __int128 *find_group(struct release_output *output, const char *const *ke
         size_t middle = low + (high - low) / 2, group = output->order[middle];
         int order = compare_keys(release->domain + group * release->n_keys, keys, release->n_keys);
         if (order == 0)
-            return output->exact + group * release->n_measures;
+            return output->exact + group * release->n_drawn;
         if (order < 0)
             low = middle + 1;
         else
@@ -285,7 +299,7 @@ bool release_add(struct release_output *output, const char *const *keys, const _
         return add_private_group(output, keys, values);
     __int128 *exact = release->n_keys > 0 ? find_group(output, keys) : output->exact;
     if (exact != NULL)
-        memcpy(exact, values, release->n_measures * sizeof *exact);
+        memcpy(exact, values, release->n_drawn * sizeof *exact);
     return true;
 }
 
@@ -295,7 +309,7 @@ static bool draw_public_rows(struct release_output *output)
     const struct release *release = output->release;
     for (size_t group = 0; group < output->n_exact; group++) {
         make_room(output);
-        if (!draw(output, output->exact + group * release->n_measures, 0))
+        if (!draw(output, output->exact + group * release->n_drawn, 0))
             return false;
         for (size_t i = 0; i < release->n_keys; i++) {
             const char *key = release->domain[group * release->n_keys + i];
@@ -308,6 +322,28 @@ static bool draw_public_rows(struct release_output *output)
     return true;
 }
 
+/* What is handed over: the draws that were kept and the new one, weighted by their precision. */
+static __int128 value_of(const struct release_output *output, size_t row, size_t index)
+{
+    const struct measure *measure = &output->release->measures[index];
+    __int128 drawn = output->noisy[row * output->release->n_measures + index];
+    uint64_t m[RELEASE_DRAWS_MAX + 1];
+    __int128 values[RELEASE_DRAWS_MAX + 1];
+    size_t n = measure->n_kept;
+    if (n == 0)
+        return drawn;
+    assert(n <= RELEASE_DRAWS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        m[i] = measure->kept[i].m;
+        values[i] = output->kept[measure->kept[i].answer][row];
+    }
+    if (measure->draw.m != 0) {
+        m[n] = measure->draw.m;
+        values[n++] = drawn;
+    }
+    return dp_combine_draws(m, values, n);
+}
+
 static void append_values(struct array_params *params, const struct release_output *output,
                           size_t measure)
 {
@@ -317,8 +353,7 @@ static void append_values(struct array_params *params, const struct release_outp
     for (size_t i = 0; i < output->n_rows; i++) {
         if (i > 0)
             add(&bytes, ",", 1);
-        add_number(&bytes, &release->measures[measure],
-                   output->noisy[i * release->n_measures + measure]);
+        add_number(&bytes, &release->measures[measure], value_of(output, i, measure));
     }
     add(&bytes, "}", 1);
     append(params, release->measures[measure].floating ? OID_FLOAT8_ARRAY : OID_NUMERIC_ARRAY, 0,
@@ -333,7 +368,23 @@ bool release_finish(struct release_output *output, bool empty, struct array_para
     for (size_t i = 0; i < release->n_keys; i++)
         append_strings(params, OID_BYTEA_ARRAY, OID_BYTEA, output->n_rows,
                        (const char *const *)output->keys + i, release->n_keys);
-    for (size_t i = 0; i < release->n_measures && release->keep == NULL; i++)
+    for (size_t i = release->n_hidden; i < release->n_measures; i++)
         append_values(params, output, i);
     return true;
+}
+
+size_t release_groups(const struct release_output *output)
+{
+    return output->n_rows;
+}
+
+const char *const *release_keys(const struct release_output *output)
+{
+    return (const char *const *)output->keys;
+}
+
+__int128 release_drawn(const struct release_output *output, size_t group, size_t measure)
+{
+    assert(group < output->n_rows && output->release->measures[measure].draw.m != 0);
+    return output->noisy[group * output->release->n_measures + measure];
 }

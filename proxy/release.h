@@ -31,14 +31,21 @@ void array_params_clear(struct array_params *params);
  * withheld, and how many groups there are truly changes nothing. */
 struct release_output;
 
-/* rows_max: most groups that may be released. noise and release are borrowed. */
+/* rows_max: most groups that may be released. kept: the values of the request's kept answers, one
+ * per group each; NULL where the plan uses none. All is borrowed. */
 struct release_output *release_begin(struct dp_noise *noise, const struct release *release,
-                                     size_t rows_max);
-/* One exact row. False without entropy, or with more than rows_max groups released. */
+                                     const __int128 *const *kept, size_t rows_max);
+/* One exact row: the integers of the measures that are drawn. False without entropy, or with more
+ * than rows_max groups released. */
 bool release_add(struct release_output *output, const char *const *keys, const __int128 *values);
 /* Draws what is left to draw (a domain's groups, the row of a release without keys) and appends the
  * arrays; with empty, arrays without rows (a probe). False without entropy. */
 bool release_finish(struct release_output *output, bool empty, struct array_params *params);
+/* After release_finish, what was drawn now, to be kept: the groups, n_keys texts each (borrowed),
+ * and the noisy integer of a measure that was drawn. */
+size_t release_groups(const struct release_output *output);
+const char *const *release_keys(const struct release_output *output);
+__int128 release_drawn(const struct release_output *output, size_t group, size_t measure);
 /* Wipes what is exact. Accepts NULL. */
 void release_free(struct release_output *output);
 

@@ -515,8 +515,7 @@ static bool new_request_id(char id[37])
 static bool measures_anything(const struct plan *plan)
 {
     for (size_t i = 0; i < plan->n_relations; i++)
-        if (plan->relations[i].kind == RELATION_RELEASE &&
-            plan->relations[i].release->n_measures > 0)
+        if (plan->relations[i].kind == RELATION_RELEASE && plan->relations[i].release->n_drawn > 0)
             return true;
     return false;
 }
@@ -671,7 +670,7 @@ static void follow_plan(struct statement_run *run)
     for (size_t i = 0; !is_explain && i < run->n_arrays; i++)
         if (run->plan->relations[i].kind == RELATION_RELEASE)
             run->outputs[i] =
-                release_begin(run->session->server->noise, run->plan->relations[i].release,
+                release_begin(run->session->server->noise, run->plan->relations[i].release, NULL,
                               run->session->server->config->answer_rows_max);
     if (is_explain) {
         struct ledger_call call;

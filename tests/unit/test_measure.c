@@ -81,7 +81,8 @@ static void describe(void *context, bool failed)
 static void add(struct trial *trial, const char *sql, size_t n_keys, size_t n_measures)
 {
     size_t i = trial->plan.n_relations++;
-    trial->releases[i] = (struct release){.sql = sql, .n_keys = n_keys, .n_measures = n_measures};
+    trial->releases[i] = (struct release){
+        .sql = sql, .n_keys = n_keys, .n_measures = n_measures, .n_drawn = n_measures};
     trial->relations[i] =
         (struct plan_relation){.kind = RELATION_RELEASE, .release = &trial->releases[i]};
     trial->plan.relations = trial->relations;

@@ -42,11 +42,21 @@ static bool text_is(const struct array_param *param, const char *text)
 
 static struct dp_noise *noise;
 
-/* All rows in, arrays out. */
-static bool release_all(const struct release *release, size_t n_rows, const char *const *keys,
+/* All rows in, arrays out; every measure is drawn by its calibration. */
+static bool release_all(const struct release *wanted, size_t n_rows, const char *const *keys,
                         const __int128 *values, bool empty, struct array_params *params)
 {
-    struct release_output *output = release_begin(noise, release, 2);
+    enum { MOST = 4 };
+    struct measure measures[MOST];
+    struct release all = *wanted, *release = &all;
+    cr_assert_leq(wanted->n_measures, MOST);
+    for (size_t i = 0; i < wanted->n_measures; i++) {
+        measures[i] = wanted->measures[i];
+        measures[i].draw = measures[i].calibration;
+    }
+    all.measures = measures;
+    all.n_drawn = all.n_measures;
+    struct release_output *output = release_begin(noise, release, NULL, 2);
     bool ok = true;
     for (size_t i = 0; i < n_rows && ok; i++)
         ok = release_add(output, keys + i * release->n_keys, values + i * release->n_measures);
@@ -117,7 +127,7 @@ Test(release, keys_alone_are_kept_by_coins_and_nothing_else_is_handed_over)
     struct dp_keep_table keep = {.keep = chances, .n_entries = 2, .offset = 2};
     struct measure measures[] = {{.kind = MEASURE_UNITS, .calibration = quiet}};
     struct release release = {
-        .n_keys = 1, .n_measures = 1, .measures = measures, .keep = &keep, .key_threshold = 0};
+        .n_keys = 1, .n_measures = 1, .measures = measures, .keep = &keep, .n_hidden = 1};
     const char *keys[] = {"certain", "half", "never", "negative"};
     __int128 values[] = {(__int128)1 << 90, 3, 2, -1};
     enum { N = 4, RUNS = 2000 };
@@ -186,5 +196,72 @@ Test(release, more_released_groups_than_allowed_fail_and_withheld_ones_do_not_co
     cr_assert(release_all(&release, 5, keys, fits, false, &params));
     array_params_clear(&params);
     cr_assert_not(release_all(&release, 5, keys, does_not, false, &params));
+    array_params_clear(&params);
+}
+
+static bool has_text(const struct array_params *params, size_t index, const char *text)
+{
+    return index < params->count && text_is(&params->items[index], text);
+}
+
+Test(release, what_is_kept_is_handed_over_again_and_nothing_is_drawn)
+{
+    static const char *const domain[] = {"a", "b", NULL};
+    static const struct kept_draw first = {1, 12345}, second[] = {{0, 3}, {2, 4}};
+    struct measure measures[] = {
+        {.kind = MEASURE_COUNT, .calibration = quiet, .n_kept = 1, .kept = &first},
+        {.kind = MEASURE_SUM, .calibration = quiet, .n_kept = 2, .kept = second}};
+    measures[1].calibration.grid.scale10 = 1;
+    struct release release = {
+        .n_keys = 1, .n_domain = 3, .domain = domain, .n_measures = 2, .measures = measures};
+    const __int128 three[] = {0, 10, -7}, counts[] = {5, -1, 9}, four[] = {100, 35, -8};
+    const __int128 *const kept[] = {three, counts, four};
+    struct array_params params = {0};
+    struct release_output *output = release_begin(noise, &release, kept, 10);
+    cr_assert(release_finish(output, false, &params));
+    cr_expect(has_text(&params, 1, "{5,-1,9}"));
+    /* (9 y1 + 16 y2) / 25: 64, 26, -7.64 */
+    cr_expect(has_text(&params, 2, "{6.4,2.6,-0.8}"));
+    release_free(output);
+    array_params_clear(&params);
+}
+
+Test(release, a_refined_measure_is_the_weighted_mean_of_old_and_new)
+{
+    static const char *const domain[] = {"a", "b"};
+    static const struct kept_draw old = {0, 5};
+    struct measure measures[] = {
+        {.kind = MEASURE_COUNT, .calibration = quiet},
+        {.kind = MEASURE_COUNT, .calibration = quiet, .draw = quiet, .n_kept = 1, .kept = &old},
+        {.kind = MEASURE_UNITS, .calibration = quiet, .draw = quiet}};
+    static const struct kept_draw whole = {1, 7};
+    measures[0].n_kept = 1;
+    measures[0].kept = &whole;
+    measures[1].kept = &(struct kept_draw){0, measures[1].draw.m};
+    struct release release = {.n_keys = 1,
+                              .n_domain = 2,
+                              .domain = domain,
+                              .n_measures = 3,
+                              .n_drawn = 2,
+                              .measures = measures};
+    const __int128 before[] = {10, -21}, kept_whole[] = {77, 78};
+    const __int128 *const kept[] = {before, kept_whole};
+    const char *keys[] = {"b", "elsewhere", "a"};
+    const __int128 exact[] = {20, 1, 1000, 1000, 11, 2};
+    struct array_params params = {0};
+    struct release_output *output = release_begin(noise, &release, kept, 10);
+    for (size_t i = 0; i < 3; i++)
+        cr_assert(release_add(output, keys + i, exact + 2 * i));
+    cr_assert(release_finish(output, false, &params));
+    cr_expect(has_text(&params, 1, "{77,78}"));
+    cr_expect(has_text(&params, 2, "{11,-1}"), "10.5 and -0.5, halves away from zero");
+    cr_expect(has_text(&params, 3, "{2,1}"));
+    /* What is kept of it is the new draw alone. */
+    cr_assert_eq(release_groups(output), 2u);
+    cr_expect_str_eq(release_keys(output)[1], "b");
+    cr_expect_eq((long)release_drawn(output, 0, 1), 11);
+    cr_expect_eq((long)release_drawn(output, 1, 1), 20);
+    cr_expect_eq((long)release_drawn(output, 1, 2), 1);
+    release_free(output);
     array_params_clear(&params);
 }

@@ -1,0 +1,266 @@
+/*
+ * What a release needs that the analyst has not paid for already (ALGORITHMS 9). For each measure:
+ *
+ *   kept     what is kept is as precise as the request asks: nothing is drawn
+ *   refined  Gaussian draws are kept on a grid that fits: only the missing precision is drawn
+ *   fresh    everything else
+ *
+ * Private keys that the analyst was told before stay what they are: they are used like a domain, no
+ * group is chosen again, and the measures of other lists of groups are of no use. Several lists:
+ * the one with which the release costs least, of these the newest.
+ *
+ * All of it follows from the request and from identities, precisions and groups that were told, and
+ * nothing from a kept value.
+ */
+#include <string.h>
+
+#include "mechanisms/accuracy.h"
+#include "mechanisms/refine.h"
+#include "parser/price.h"
+
+enum { DRAWS_MAX = 64 };
+
+/* How one measure would be had. */
+struct choice {
+    size_t n;
+    struct kept_draw kept[DRAWS_MAX];
+    struct dp_calibration together, draw;
+};
+
+/* Draws of one measure that can be put together. */
+struct draws {
+    size_t n;
+    size_t kept[DRAWS_MAX];
+    uint64_t m[DRAWS_MAX];
+    struct dp_calibration first, together;
+};
+
+static bool has_private_keys(const struct level *level)
+{
+    return level->n_keys > 0 && !level->public_keys;
+}
+
+bool reuse_draws_keys(const struct level *level)
+{
+    return has_private_keys(level) && level->list == NULL;
+}
+
+static size_t groups_of(const struct level *level, const struct kept_answer *list)
+{
+    if (level->n_keys == 0)
+        return 1;
+    return list != NULL ? list->n_groups : level->release->n_domain;
+}
+
+static bool is_usable(const struct level *level, const struct kept_answer *list,
+                      const struct level_measure *measure, const struct kept_answer *kept)
+{
+    return measure->identity != NULL && strcmp(kept->identity, measure->identity) == 0 &&
+           !kept->keys_only && kept->keys_of == (list == NULL ? 0 : list->id) &&
+           kept->n_groups == groups_of(level, list);
+}
+
+/* Gaussian draws on one grid add up; a Laplace draw stands alone. */
+static bool go_together(const struct dp_calibration *a, const struct dp_calibration *b)
+{
+    return a->mechanism == DP_GAUSSIAN && b->mechanism == DP_GAUSSIAN &&
+           a->grid.scale10 == b->grid.scale10 && a->grid.exp2 == b->grid.exp2 &&
+           a->delta_grid == b->delta_grid && a->groups == b->groups;
+}
+
+/* The draws that go together with the first one; false where they are of no use. */
+static bool gather(const struct level *level, const struct kept_answer *list,
+                   const struct level_measure *measure, size_t first, struct draws *draws)
+{
+    const struct plan_request *request = level->compile->request;
+    *draws = (struct draws){.first = request->kept[first].calibration};
+    for (size_t i = 0; i < request->n_kept && draws->n < DRAWS_MAX; i++) {
+        const struct kept_answer *kept = &request->kept[i];
+        if (i != first && (!is_usable(level, list, measure, kept) ||
+                           !go_together(&draws->first, &kept->calibration)))
+            continue;
+        draws->kept[draws->n] = i;
+        draws->m[draws->n++] = kept->calibration.m;
+    }
+    draws->together = draws->first;
+    return draws->first.mechanism == DP_LAPLACE ||
+           dp_draws_together(&draws->first, draws->m, draws->n, &draws->together);
+}
+
+static double deviation(const struct dp_calibration *calibration)
+{
+    return dp_calibration_stddev(calibration) * dp_grid_unit(&calibration->grid);
+}
+
+static void take(struct choice *choice, const struct draws *draws)
+{
+    choice->n = draws->n;
+    for (size_t i = 0; i < draws->n; i++)
+        choice->kept[i] = (struct kept_draw){draws->kept[i], draws->m[i]};
+}
+
+/* Kept, where that suffices; else the cheapest rest. Both mechanisms and all grids compare by the
+ * width of their noise. */
+static void choose(const struct level *level, const struct kept_answer *list,
+                   const struct level_measure *measure, struct choice *choice)
+{
+    const struct plan_request *request = level->compile->request;
+    const struct dp_calibration *wanted = &measure->wanted;
+    bool rounds = measure->floating || wanted->grid.exp2 != 0;
+    double least = deviation(wanted);
+    struct draws draws;
+    *choice = (struct choice){.together = *wanted, .draw = *wanted};
+    for (size_t i = 0; i < request->n_kept; i++) {
+        struct dp_calibration rest, together;
+        if (!is_usable(level, list, measure, &request->kept[i]) ||
+            !gather(level, list, measure, i, &draws))
+            continue;
+        double width = deviation(&draws.together);
+        if (width <= least) {
+            least = width;
+            take(choice, &draws);
+            choice->together = draws.together;
+            choice->draw = (struct dp_calibration){.m = 0};
+        } else if (choice->draw.m != 0 && draws.first.mechanism == DP_GAUSSIAN &&
+                   dp_refine(wanted, &draws.first, rounds, draws.m, draws.n, &rest, &together) &&
+                   rest.charge.mu2_pico < choice->draw.charge.mu2_pico) {
+            take(choice, &draws);
+            choice->together = together;
+            choice->draw = rest;
+        }
+    }
+}
+
+static bool same_calibration(const struct dp_calibration *a, const struct dp_calibration *b)
+{
+    return a->mechanism == b->mechanism && a->grid.scale10 == b->grid.scale10 &&
+           a->grid.exp2 == b->grid.exp2 && a->delta_grid == b->delta_grid &&
+           a->groups == b->groups && a->m == b->m;
+}
+
+/* Two measures that are paid for together (rotated.h) are kept together, with one noise, or not. */
+static void choose_pair(const struct level *level, const struct kept_answer *list, size_t sum,
+                        struct choice choices[2])
+{
+    const struct plan_request *request = level->compile->request;
+    const struct level_measure *own = &level->measures[sum];
+    const struct level_measure *partner = &level->measures[own->partner];
+    double least = deviation(&own->wanted);
+    choices[0] = (struct choice){.together = own->wanted, .draw = own->wanted};
+    choices[1] = (struct choice){.together = partner->wanted, .draw = partner->wanted};
+    for (size_t i = 0; i < request->n_kept; i++) {
+        const struct dp_calibration *first = &request->kept[i].calibration;
+        if (!is_usable(level, list, own, &request->kept[i]) || deviation(first) > least)
+            continue;
+        for (size_t n = 0; n < request->n_kept; n++) {
+            const struct dp_calibration *second = &request->kept[n].calibration;
+            if (!is_usable(level, list, partner, &request->kept[n]) ||
+                !same_calibration(first, second))
+                continue;
+            least = deviation(first);
+            choices[0] = (struct choice){1, {{i, first->m}}, *first, {.m = 0}};
+            choices[1] = (struct choice){1, {{n, second->m}}, *second, {.m = 0}};
+            break;
+        }
+    }
+}
+
+static void choose_any(const struct level *level, const struct kept_answer *list, size_t index,
+                       struct choice *choice)
+{
+    const struct level_measure *measure = &level->measures[index];
+    struct choice pair[2];
+    bool complement = measure->kind == MEASURE_COMPLEMENT;
+    if (!measure->rotated) {
+        choose(level, list, measure, choice);
+        return;
+    }
+    choose_pair(level, list, complement ? measure->partner : index, pair);
+    *choice = pair[complement ? 1 : 0];
+}
+
+/* Does an aggregate read the number of units that decides about private keys? */
+static bool asks_for_units(const struct level *level)
+{
+    for (size_t i = 0; i < level->aggregates.n; i++)
+        if (level->aggregates.items[i].count == 0)
+            return true;
+    return false;
+}
+
+/* What is drawn of the release with this list of groups, by mu^2. */
+static uint64_t price_with(const struct level *level, const struct kept_answer *list)
+{
+    uint64_t sum = 0;
+    struct choice choice;
+    for (size_t i = 0; i < level->n_measures; i++) {
+        if (i == 0 && list != NULL && !asks_for_units(level))
+            continue;
+        choose_any(level, list, i, &choice);
+        if (choice.draw.m != 0 && __builtin_add_overflow(sum, choice.draw.charge.mu2_pico, &sum))
+            return UINT64_MAX;
+    }
+    return sum;
+}
+
+static const struct kept_answer *find_list(const struct level *level)
+{
+    const struct plan_request *request = level->compile->request;
+    const struct kept_answer *best = NULL;
+    uint64_t least = UINT64_MAX;
+    const char *identity = level->measures[0].identity;
+    for (size_t i = 0; identity != NULL && i < request->n_kept; i++) {
+        const struct kept_answer *kept = &request->kept[i];
+        if (kept->keys == NULL || strcmp(kept->identity, identity) != 0)
+            continue;
+        uint64_t price = price_with(level, kept);
+        if (best == NULL || price < least || (price == least && kept->id > best->id)) {
+            best = kept;
+            least = price;
+        }
+    }
+    return best;
+}
+
+static void use_list(struct level *level)
+{
+    struct release *release = level->release;
+    size_t n = level->list->n_groups * level->n_keys;
+    const char **domain = arena_alloc(level->compile->arena, (n + 1) * sizeof *domain);
+    for (size_t i = 0; i < n; i++)
+        domain[i] = level->list->keys[i] == NULL
+                        ? NULL
+                        : arena_strdup(level->compile->arena, level->list->keys[i]);
+    release->domain = domain;
+    release->n_domain = level->list->n_groups;
+    release->keys_of = level->list->id;
+    release->n_hidden = asks_for_units(level) ? 0 : 1;
+}
+
+void reuse_settle(struct level *level)
+{
+    struct arena *arena = level->compile->arena;
+    struct choice choice;
+    for (size_t i = 0; i < level->n_measures; i++)
+        level->measures[i].wanted = level->measures[i].draw = level->measures[i].calibration;
+    if (has_private_keys(level))
+        level->list = find_list(level);
+    if (reuse_draws_keys(level))
+        return;
+    if (level->list != NULL)
+        use_list(level);
+    for (size_t i = 0; i < level->n_measures; i++) {
+        struct level_measure *measure = &level->measures[i];
+        if (i < level->release->n_hidden) {
+            measure->draw = (struct dp_calibration){.m = 0};
+            continue;
+        }
+        choose_any(level, level->list, i, &choice);
+        struct kept_draw *kept = arena_alloc(arena, (choice.n + 1) * sizeof *kept);
+        memcpy(kept, choice.kept, choice.n * sizeof *kept);
+        measure->n_kept = choice.n;
+        measure->kept = kept;
+        measure->calibration = choice.together;
+        measure->draw = choice.draw;
+    }
+}
