@@ -162,10 +162,6 @@ static const char *identity_of(const struct level *level, size_t index)
         break;
     case MEASURE_COMPLEMENT:
         return complement_of(level, level->measures[index].partner);
-    case MEASURE_COMPLEMENT: /* made of the sum's integers and the ends of its range */
-        digest_add(&all, "complement");
-        digest_add(&all, identity_of(level, level->measures[index].partner));
-        return digest_finish(&all);
     default:
         return NULL;
     }

@@ -26,8 +26,8 @@ static double beta_of(const struct level *level)
     return level->compile->request->settings->beta;
 }
 
-/* Has any value Laplace noise? What is kept may have other noise than what is drawn; the wider tails
- * then hold for both. */
+/* Has any value Laplace noise? What is kept may have other noise than what is drawn; the wider
+ * tails then hold for both. */
 static bool has_laplace(const struct level *level)
 {
     bool any = false;
