@@ -124,7 +124,9 @@ Test(identity, neither_epsilon_nor_mechanism_nor_error_matter)
         settings.laplace = true;
         struct identities third = identities_in(catalog, sqls[i], &settings, NULL, 0);
         cr_expect_eq(memcmp(&first, &second, sizeof first), 0, "%s", sqls[i]);
-        cr_expect_eq(memcmp(&first, &third, sizeof first), 0, "%s", sqls[i]);
+        /* With Laplace noise a sum and its count are measured as a pair of other sums. */
+        cr_expect_eq(memcmp(&first, &third, sizeof first) == 0, strstr(sqls[i], "avg") == NULL,
+                     "%s", sqls[i]);
     }
 }
 
