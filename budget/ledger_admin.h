@@ -81,6 +81,14 @@ enum ledger_budget_column {
     BUDGET_STATE
 };
 void ledger_budgets_call(struct ledger_call *call, const char *name, const char *dataset);
+/* Table: setting, dataset ("": all), in_force, first_value; dataset NULL: of all. */
+void ledger_settings_call(struct ledger_call *call, const char *dataset);
+/* One row: the value in force for the dataset ("": for those without one of their own). */
+void ledger_setting_call(struct ledger_call *call, const char *name, const char *dataset);
+/* value NULL: the first one again, or for one dataset none of its own. Result: ok, or unknown (no
+ * such setting, or nothing to take away). */
+void ledger_setting_set_call(struct ledger_call *call, const char *name, const char *dataset,
+                             const uint64_t *value);
 /* Table: dataset, instance, analysts, charges, cap. */
 void ledger_datasets_call(struct ledger_call *call);
 
