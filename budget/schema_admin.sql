@@ -392,7 +392,8 @@ $function$;
 -- The entry with this seq or request id.
 CREATE FUNCTION pgveil.entry(p_key text) RETURNS TABLE (seq bigint)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT j.seq FROM pgveil.journal j WHERE j.seq::text = p_key OR j.request::text = lower(p_key)
+    SELECT j.seq FROM pgveil.journal j
+    WHERE j.seq::text = p_key OR j.kind = 'charge' AND j.request::text = lower(p_key)
 $function$;
 
 -- What is wrong with the entries from p_from to p_to: a row for each finding, none where all is well.
@@ -432,8 +433,8 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
         SELECT b.id, sum(j.mu2_pico) AS mu2, sum(j.zcdp_pico) AS zcdp, sum(j.delta_atto) AS delta,
                sum(j.epsilon_nano) AS epsilon, bool_and(j.epsilon_nano IS NOT NULL) AS pure
         FROM pgveil.journal j CROSS JOIN LATERAL unnest(j.debited) u(id)
-        JOIN pgveil.account b ON b.id = u.id AND j.seq > b.counted_from AND j.at >= b.window_starts
-        WHERE j.kind = 'charge'
+        JOIN pgveil.account b ON b.id = u.id AND pgveil.counts(b, j.seq, j.at)
+        WHERE j.kind IN ('charge', 'adoption')
         GROUP BY b.id) c ON c.id = a.id
     WHERE (a.mu2_spent_pico, a.zcdp_spent_pico, a.delta_spent_atto, a.epsilon_spent_nano, a.all_pure)
           IS DISTINCT FROM
@@ -442,7 +443,8 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
            a.floor_pure AND coalesce(c.pure, true))
     UNION ALL
     SELECT '', format('the resolution of request %s belongs to no charge', s.request)
-    FROM pgveil.resolution s LEFT JOIN pgveil.journal j ON j.request = s.request
+    FROM pgveil.resolution s LEFT JOIN pgveil.journal j
+        ON j.request = s.request AND j.kind = 'charge'
     WHERE j.request IS NULL
     UNION ALL
     SELECT p_head_seq::text, CASE WHEN h.seq < p_head_seq

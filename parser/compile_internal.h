@@ -378,6 +378,7 @@ bool probe_is(const PgQuery__SelectStmt *top);
 void explain_plan(const struct compile *c, struct plan *plan, bool json);
 /* fingerprint.c */
 const char *fingerprint_releases(const struct compile *c);
-const char *fingerprint_mechanisms(const struct compile *c);
+const char *fingerprint_release(const struct level *level);
+const char *fingerprint_mechanisms(const struct level *level);
 
 #endif

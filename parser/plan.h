@@ -91,6 +91,10 @@ struct release {
     size_t n_drawn;          /* measures that are drawn; 0: nothing is measured or charged */
     size_t n_hidden;         /* the first so many are not handed over: they only choose the keys */
     struct dp_charge charge; /* of what is drawn */
+    /* SHA-256, hexadecimal, of the rows, the measures, their noise and the keys' rule: releases with
+     * the same fingerprint are drawn by the same law. */
+    const char *fingerprint;
+    const char *mechanism_json; /* public integers of what is drawn, for the journal */
 };
 
 enum relation_kind { RELATION_RELEASE, RELATION_BUDGET, RELATION_HISTORY };
@@ -133,7 +137,6 @@ struct plan {
     struct dp_charge charge; /* of all releases */
     /* SHA-256 of the canonical releases, hexadecimal. */
     const char *fingerprint;
-    const char *mechanism_json; /* public integers of every measure, for the journal */
     size_t n_explain;
     const char *const *explain; /* text lines; the caller adds those about the budget */
     const char *explain_json;   /* same facts; NULL unless EXPLAIN (FORMAT JSON) */
