@@ -136,13 +136,16 @@ static bool read_account(const PGresult *result, int row, struct ledger_account 
     memset(account, 0, sizeof(*account));
     if (!PQgetisnull(result, row, ANSWER_REFUSED_BY) &&
         !ledger_read_text(result, row, ANSWER_REFUSED_BY, account->refused_by,
-                   sizeof(account->refused_by))) {
+                          sizeof(account->refused_by))) {
         return false;
     }
-    return ledger_read_text(result, row, ANSWER_DATASET, account->dataset, sizeof(account->dataset)) &&
-           ledger_read_text(result, row, ANSWER_EPSILON, account->epsilon, sizeof(account->epsilon)) &&
+    return ledger_read_text(result, row, ANSWER_DATASET, account->dataset,
+                            sizeof(account->dataset)) &&
+           ledger_read_text(result, row, ANSWER_EPSILON, account->epsilon,
+                            sizeof(account->epsilon)) &&
            ledger_read_text(result, row, ANSWER_DELTA, account->delta, sizeof(account->delta)) &&
-           ledger_read_text(result, row, ANSWER_CAP_MODE, account->cap_mode, sizeof(account->cap_mode)) &&
+           ledger_read_text(result, row, ANSWER_CAP_MODE, account->cap_mode,
+                            sizeof(account->cap_mode)) &&
            ledger_read_unsigned(result, row, ANSWER_CAP, &account->mu2_cap_pico) &&
            ledger_read_unsigned(result, row, ANSWER_SPENT, &account->mu2_spent_pico) &&
            ledger_read_unsigned(result, row, ANSWER_DELTA_KEYS, &account->delta_keys_cap) &&
@@ -152,13 +155,14 @@ static bool read_account(const PGresult *result, int row, struct ledger_account 
            ledger_read_unsigned(result, row, ANSWER_EPSILON_SPENT, &account->epsilon_spent) &&
            ledger_read_bool(result, row, ANSWER_ALL_PURE, &account->all_pure) &&
            ledger_read_text(result, row, ANSWER_SPENT_SHARE, account->spent_share,
-                     sizeof(account->spent_share)) &&
+                            sizeof(account->spent_share)) &&
            ledger_read_text(result, row, ANSWER_WINDOW, account->window, sizeof(account->window)) &&
            ledger_read_text(result, row, ANSWER_WINDOW_ENDS, account->window_ends,
-                     sizeof(account->window_ends)) &&
+                            sizeof(account->window_ends)) &&
            ledger_read_bool(result, row, ANSWER_DATASET_CAPPED, &account->dataset_capped) &&
            ledger_read_unsigned(result, row, ANSWER_DATASET_CAP, &account->dataset_mu2_cap_pico) &&
-           ledger_read_unsigned(result, row, ANSWER_DATASET_SPENT, &account->dataset_mu2_spent_pico) &&
+           ledger_read_unsigned(result, row, ANSWER_DATASET_SPENT,
+                                &account->dataset_mu2_spent_pico) &&
            ledger_read_unsigned(result, row, ANSWER_BOOKED, &account->booked_mu2_pico) &&
            ledger_read_unsigned(result, row, ANSWER_MINIMUM, &account->minimum_mu2_pico);
 }
@@ -289,8 +293,8 @@ enum ledger_outcome ledger_head_result(const PGresult *result, struct ledger_hea
 enum ledger_outcome ledger_continues_result(const PGresult *result, bool *continues)
 {
     *continues = false;
-    bool ok =
-        ledger_has_rows(result, 1, 1) && PQntuples(result) == 1 && ledger_read_bool(result, 0, 0, continues);
+    bool ok = ledger_has_rows(result, 1, 1) && PQntuples(result) == 1 &&
+              ledger_read_bool(result, 0, 0, continues);
     return ok ? LEDGER_OK : LEDGER_FAILED;
 }
 

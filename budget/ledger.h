@@ -75,13 +75,13 @@ struct ledger_release {
 
 /*
  * One idempotent debit; must be sent outside any transaction block and not in a pipeline, as it
- * commits itself. The same request_id (UUID text) with the same releases debits once. fingerprint is
- * the statement's. epoch: "hour", "day", "week", "month" or "none" (policy_epoch_name). Releases
+ * commits itself. The same request_id (UUID text) with the same releases debits once. fingerprint
+ * is the statement's. epoch: "hour", "day", "week", "month" or "none" (policy_epoch_name). Releases
  * that measure nothing are left out; n_releases > 0. Free the call.
  *
- * Adoption: where a release's very draw was kept for another analyst in this epoch, the charge takes
- * it over. The price of the analyst is that of a draw of his own; accounts that he shares and that
- * were debited for the draw already are not debited again.
+ * Adoption: where a release's very draw was kept for another analyst in this epoch, the charge
+ * takes it over. The price of the analyst is that of a draw of his own; accounts that he shares and
+ * that were debited for the draw already are not debited again.
  */
 void ledger_charge_call(struct ledger_call *call, const char *request_id, const char *analyst,
                         const char *dataset, const char *epoch, const char *fingerprint,

@@ -109,9 +109,8 @@ void ledger_adopted_call(struct ledger_call *call, const char *request_id, const
 }
 
 void ledger_keep_call(struct ledger_call *call, const char *request_id, const char *analyst,
-                      const char *dataset, const char *epoch,
-                      const struct ledger_release *releases, size_t n_releases,
-                      const struct ledger_answer *answers, size_t n_answers)
+                      const char *dataset, const char *epoch, const struct ledger_release *releases,
+                      size_t n_releases, const struct ledger_answer *answers, size_t n_answers)
 {
     ledger_call_begin(call, "SELECT pgveil.keep($1::pg_catalog.uuid, $2::pg_catalog.text,"
                             " $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.json,"

@@ -30,8 +30,8 @@ struct ledger_answer {
      * coins cost. */
     struct dp_calibration calibration;
     /* Private keys. Where this answer decided them: keys, row by row, n_keys a row (an entry may be
-     * NULL, the SQL NULL), and keys_of 0. Where it was measured on a list: the id of the answer that
-     * decided it, or LEDGER_KEYS_HERE. Public keys or none: NULL and 0. */
+     * NULL, the SQL NULL), and keys_of 0. Where it was measured on a list: the id of the answer
+     * that decided it, or LEDGER_KEYS_HERE. Public keys or none: NULL and 0. */
     size_t n_keys;
     const char *const *keys;
     uint64_t keys_of;
@@ -63,9 +63,8 @@ enum ledger_outcome ledger_answers_result(const PGresult *result, struct ledger_
  * these releases; a second time it changes nothing. Not durable at once: a lost answer costs the
  * analyst, not the guarantee. Free the call. */
 void ledger_keep_call(struct ledger_call *call, const char *request_id, const char *analyst,
-                      const char *dataset, const char *epoch,
-                      const struct ledger_release *releases, size_t n_releases,
-                      const struct ledger_answer *answers, size_t n_answers);
+                      const char *dataset, const char *epoch, const struct ledger_release *releases,
+                      size_t n_releases, const struct ledger_answer *answers, size_t n_answers);
 /* LEDGER_OK where the answers are kept now. */
 enum ledger_outcome ledger_keep_result(const PGresult *result);
 

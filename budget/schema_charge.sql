@@ -227,8 +227,8 @@ BEGIN
             END IF;
         END LOOP;
         v_due := pgveil.sum_of(v_releases, v_covered);
-        v_due.mu2 := v_due.mu2 + v_price_mu2 - v_all.mu2;
-        v_due.zcdp := v_due.zcdp + v_price_zcdp - v_all.zcdp;
+        v_due.mu2 := v_due.mu2 + (v_price_mu2 - v_all.mu2);
+        v_due.zcdp := v_due.zcdp + (v_price_zcdp - v_all.zcdp);
         v_dues := v_dues || v_due;
         IF NOT pgveil.admits(v_account, v_due.mu2, v_due.zcdp, v_due.delta, v_due.epsilon) THEN
             RETURN pgveil.answer_of('exceeded', v_account.holder, p_analyst, p_dataset,
@@ -249,8 +249,8 @@ BEGIN
         WHERE a.id = v_account.id;
     END LOOP;
     v_due := pgveil.sum_of(v_releases, v_adopted);
-    v_entry.mu2_pico := v_due.mu2 + v_price_mu2 - v_all.mu2;
-    v_entry.zcdp_pico := v_due.zcdp + v_price_zcdp - v_all.zcdp;
+    v_entry.mu2_pico := v_due.mu2 + (v_price_mu2 - v_all.mu2);
+    v_entry.zcdp_pico := v_due.zcdp + (v_price_zcdp - v_all.zcdp);
     v_entry.delta_atto := v_due.delta;
     v_entry.epsilon_nano := v_due.epsilon;
     v_entry.detail := v_due.measures;

@@ -91,8 +91,8 @@ struct release {
     size_t n_drawn;          /* measures that are drawn; 0: nothing is measured or charged */
     size_t n_hidden;         /* the first so many are not handed over: they only choose the keys */
     struct dp_charge charge; /* of what is drawn */
-    /* SHA-256, hexadecimal, of the rows, the measures, their noise and the keys' rule: releases with
-     * the same fingerprint are drawn by the same law. */
+    /* SHA-256, hexadecimal, of the rows, the measures, their noise and the keys' rule: releases
+     * with the same fingerprint are drawn by the same law. */
     const char *fingerprint;
     const char *mechanism_json; /* public integers of what is drawn, for the journal */
 };

@@ -487,11 +487,10 @@ static void on_charged(struct statement_run *run, const PGresult *result)
 static struct ledger_release *charged_releases(struct statement_run *run, size_t *n)
 {
     const struct plan *plan = run->plan;
-    struct ledger_release *releases =
-        arena_alloc(run->arena, plan->n_relations * sizeof *releases);
+    struct ledger_release *releases = arena_alloc(run->arena, plan->n_relations * sizeof *releases);
     for (size_t i = 0; i < plan->n_relations; i++) {
         const struct release *release = plan->relations[i].release;
-        if (plan->relations[i].kind == RELATION_RELEASE && release->n_measures > 0)
+        if (plan->relations[i].kind == RELATION_RELEASE && release->n_drawn > 0)
             releases[(*n)++] = (struct ledger_release){.charge = release->charge,
                                                        .measures = release->mechanism_json};
     }
