@@ -357,6 +357,11 @@ struct level *level_part(const struct level *level, const bool *chosen);
 void reuse_settle(struct level *level);
 /* Are private keys chosen by this release? */
 bool reuse_draws_keys(const struct level *level);
+/* How much of an aggregate was paid for before; *since: when the oldest part of it was (NULL: none
+ * was). */
+enum reuse_extent { REUSE_NONE, REUSE_PART, REUSE_ALL };
+enum reuse_extent reuse_of(const struct level *level, const struct level_aggregate *aggregate,
+                           const char **since);
 
 /* identity.c: of every measure that may be kept. */
 void identity_find(struct level *level);

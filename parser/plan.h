@@ -76,7 +76,7 @@ struct release {
     const char *const *domain;
     /* Private keys that the analyst was told before: the domain is the list of the kept answer
      * keys_of, rows of other groups are ignored, and no group is chosen anew. 0: not so. */
-    int64_t keys_of;
+    uint64_t keys_of;
     /* Private keys: measure 0 is MEASURE_UNITS and a group is kept iff its noisy value reaches it.
      */
     int64_t key_threshold;
