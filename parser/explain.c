@@ -175,6 +175,11 @@ static void explain_bounds(struct lines *lines, const struct level *level)
     if (bounding->window != 0)
         add_line(lines, "  Contribution: at most %llu groups of one person are kept",
                  (unsigned long long)bounding->window);
+    for (size_t i = 0; i < level->n_measures; i++)
+        if (level->measures[i].kind == MEASURE_DISTINCT)
+            add_line(lines, "  Contribution: at most %llu values of one person in a group for %s",
+                     (unsigned long long)level->measures[i].calibration.delta_grid,
+                     level->measures[i].described);
     if (bounding->per_group != 0)
         add_line(lines,
                  "  Contribution: one person weighs at most %llu rows in a group, after WHERE",

@@ -94,6 +94,8 @@ static const char *kind_name(enum measure_kind kind)
         return "count";
     case MEASURE_SUM:
         return "sum";
+    case MEASURE_DISTINCT:
+        return "distinct";
     case MEASURE_COMPLEMENT:
         return "complement";
     }

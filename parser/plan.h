@@ -22,9 +22,10 @@ struct sql_value {
 };
 
 enum measure_kind {
-    MEASURE_UNITS, /* number of units: count(DISTINCT unit) */
-    MEASURE_COUNT, /* rows */
-    MEASURE_SUM,   /* rows' grid integers */
+    MEASURE_UNITS,    /* number of units: count(DISTINCT unit) */
+    MEASURE_COUNT,    /* rows */
+    MEASURE_SUM,      /* rows' grid integers */
+    MEASURE_DISTINCT, /* different values */
     /* Rows times the width of a range, less the sum of another measure. One unit moves the two
      * together by no more than their one sensitivity, so that the other's charge covers both. */
     MEASURE_COMPLEMENT

@@ -121,7 +121,11 @@ void planning_clear(struct planning *planning)
 
 static void print_release(const struct release *release, FILE *out)
 {
-    static const char *const kinds[] = {"units", "count", "sum"};
+    static const char *const kinds[] = {[MEASURE_UNITS] = "units",
+                                        [MEASURE_COUNT] = "count",
+                                        [MEASURE_SUM] = "sum",
+                                        [MEASURE_DISTINCT] = "distinct",
+                                        [MEASURE_COMPLEMENT] = "complement"};
     fprintf(out, "  release: mu2 %llu, delta %llu, epsilon %llu\n",
             (unsigned long long)release->charge.mu2_pico,
             (unsigned long long)release->charge.delta_atto,
