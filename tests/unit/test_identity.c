@@ -307,7 +307,7 @@ Test(identity, different_values_are_no_rows)
     expect_different("clinic", sqls, sizeof sqls / sizeof *sqls);
     static const char *const same[] = {
         "SELECT count(DISTINCT code) FROM visits",
-        "SELECT count(DISTINCT v.code), count(code), sum(cost) FROM visits v",
+        "SELECT count(DISTINCT v.code), count(code) FROM visits v",
     };
     expect_same("clinic", same, sizeof same / sizeof *same);
 }
