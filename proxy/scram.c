@@ -5,6 +5,7 @@
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,6 +179,33 @@ bool scram_verifier_parse(const char *text, struct scram_verifier *verifier)
     }
     scram_wipe_text(copy);
     return fits;
+}
+
+bool scram_verifier_make(const char *password, const unsigned char *salt, size_t salt_length,
+                         char out[SCRAM_VERIFIER_TEXT_MAX])
+{
+    unsigned char salted[SCRAM_KEY_BYTES], client_key[SCRAM_KEY_BYTES];
+    unsigned char stored_key[SCRAM_KEY_BYTES], server_key[SCRAM_KEY_BYTES];
+    char salt_text[32], stored_text[48], server_text[48];
+    bool done =
+        salt_length <= 16 &&
+        scram_salted_password(password, salt, salt_length, SCRAM_ITERATIONS_DEFAULT, salted) &&
+        scram_hmac(salted, sizeof salted, "Client Key", 10, client_key) &&
+        scram_hash(client_key, sizeof client_key, stored_key) &&
+        scram_hmac(salted, sizeof salted, "Server Key", 10, server_key) &&
+        scram_base64_encode(salt, salt_length, salt_text, sizeof salt_text) &&
+        scram_base64_encode(stored_key, sizeof stored_key, stored_text, sizeof stored_text) &&
+        scram_base64_encode(server_key, sizeof server_key, server_text, sizeof server_text);
+    if (done) {
+        int length = snprintf(out, SCRAM_VERIFIER_TEXT_MAX, "SCRAM-SHA-256$%d:%s$%s:%s",
+                              SCRAM_ITERATIONS_DEFAULT, salt_text, stored_text, server_text);
+        done = length > 0 && length < SCRAM_VERIFIER_TEXT_MAX;
+    }
+    OPENSSL_cleanse(salted, sizeof salted);
+    OPENSSL_cleanse(client_key, sizeof client_key);
+    OPENSSL_cleanse(server_key, sizeof server_key);
+    OPENSSL_cleanse(server_text, sizeof server_text);
+    return done;
 }
 
 void scram_wipe_text(char *text)

@@ -29,6 +29,11 @@ struct scram_verifier {
     unsigned char stored_key[SCRAM_KEY_BYTES], server_key[SCRAM_KEY_BYTES];
 };
 bool scram_verifier_parse(const char *text, struct scram_verifier *verifier);
+/* The text that a server keeps instead of the password; SCRAM_VERIFIER_TEXT_MAX holds it for a salt
+ * of at most 16 bytes. */
+enum { SCRAM_VERIFIER_TEXT_MAX = 160 };
+bool scram_verifier_make(const char *password, const unsigned char *salt, size_t salt_length,
+                         char out[SCRAM_VERIFIER_TEXT_MAX]);
 
 bool scram_hash(const void *data, size_t length, unsigned char out[SCRAM_KEY_BYTES]);
 bool scram_hmac(const void *key, size_t key_length, const void *data, size_t length,

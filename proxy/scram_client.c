@@ -9,13 +9,16 @@
 
 struct scram_client {
     char *password; /* owned, wiped */
-    char *first;    /* owned: "n,,n=,r=nonce" */
+    char *first;    /* owned: header and "n=,r=nonce" */
+    const char *header;
+    size_t binding_length; /* 0: not bound */
+    unsigned char binding[SCRAM_BINDING_BYTES_MAX];
     char nonce[64];
     bool has_signature;                       /* final-message was built */
     unsigned char signature[SCRAM_KEY_BYTES]; /* what the server must answer */
 };
 
-static const char gs2_header[] = "n,,";
+static const char unbound_header[] = "n,,", bound_header[] = "p=tls-server-end-point,,";
 
 static bool is_printable(const char *text)
 {
@@ -26,9 +29,10 @@ static bool is_printable(const char *text)
     return true;
 }
 
-struct scram_client *scram_client_new(const char *password, const char *nonce)
+struct scram_client *scram_client_new(const char *password, const char *nonce,
+                                      const unsigned char *binding, size_t binding_length)
 {
-    if (!is_printable(password))
+    if (!is_printable(password) || (binding != NULL && binding_length > SCRAM_BINDING_BYTES_MAX))
         return NULL;
     struct scram_client *client = calloc(1, sizeof *client);
     if (client == NULL)
@@ -36,9 +40,14 @@ struct scram_client *scram_client_new(const char *password, const char *nonce)
     bool ready = nonce == NULL ? scram_nonce(client->nonce)
                                : snprintf(client->nonce, sizeof client->nonce, "%s", nonce) <
                                      (int)sizeof client->nonce;
+    client->header = binding != NULL ? bound_header : unbound_header;
+    if (binding != NULL) {
+        client->binding_length = binding_length;
+        memcpy(client->binding, binding, binding_length);
+    }
     client->password = strdup(password);
     if (!ready || client->password == NULL ||
-        asprintf(&client->first, "%sn=,r=%s", gs2_header, client->nonce) < 0) {
+        asprintf(&client->first, "%sn=,r=%s", client->header, client->nonce) < 0) {
         client->first = NULL;
         scram_client_free(client);
         return NULL;
@@ -119,27 +128,36 @@ static bool compute_proof(struct scram_client *client, const struct challenge *c
     return done;
 }
 
+/* Header and binding, as the server must see them too. */
+static bool encode_channel(const struct scram_client *client, char *out, size_t size)
+{
+    unsigned char bytes[sizeof bound_header + SCRAM_BINDING_BYTES_MAX];
+    size_t length = strlen(client->header);
+    memcpy(bytes, client->header, length);
+    memcpy(bytes + length, client->binding, client->binding_length);
+    return scram_base64_encode(bytes, length + client->binding_length, out, size);
+}
+
 char *scram_client_final(struct scram_client *client, const char *message, size_t length)
 {
     char *server_first = NULL, *text = NULL, *without_proof = NULL, *auth_message = NULL;
     char *final = NULL;
     struct challenge challenge = {0};
     unsigned char proof[SCRAM_KEY_BYTES];
-    char encoded[64], header[8];
+    char encoded[64], channel[128];
     if (length == 0 || memchr(message, '\0', length) != NULL)
         return NULL;
     server_first = strndup(message, length);
     text = strndup(message, length);
     if (server_first == NULL || text == NULL || !read_challenge(client, text, &challenge))
         goto cleanup;
-    if (!scram_base64_encode((const unsigned char *)gs2_header, sizeof gs2_header - 1, header,
-                             sizeof header))
+    if (!encode_channel(client, channel, sizeof channel))
         goto cleanup;
-    if (asprintf(&without_proof, "c=%s,r=%s", header, challenge.nonce) < 0) {
+    if (asprintf(&without_proof, "c=%s,r=%s", channel, challenge.nonce) < 0) {
         without_proof = NULL;
         goto cleanup;
     }
-    if (asprintf(&auth_message, "%s,%s,%s", client->first + sizeof gs2_header - 1, server_first,
+    if (asprintf(&auth_message, "%s,%s,%s", client->first + strlen(client->header), server_first,
                  without_proof) < 0) {
         auth_message = NULL;
         goto cleanup;

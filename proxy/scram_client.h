@@ -2,18 +2,23 @@
 #define PROXY_SCRAM_CLIENT_H
 
 /*
- * The client's side of one SCRAM-SHA-256 exchange, for servers of pgveil's own: text in, text out,
- * no channel binding (it runs over a Unix socket). The password must be ASCII, so that no
- * normalisation is needed; such secrets are machine-made.
+ * The client's side of one SCRAM-SHA-256 exchange, for servers of pgveil's own: text in, text out.
+ * The password must be ASCII, so that no normalisation is needed; such secrets are machine-made.
  */
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "proxy/scram.h"
+
 struct scram_client;
 
-/* nonce NULL: a fresh one; given only to replay an exchange in a test. NULL: no memory, no
- * randomness, or a password that is not printable ASCII. */
-struct scram_client *scram_client_new(const char *password, const char *nonce);
+/* nonce NULL: a fresh one; given only to replay an exchange in a test. binding:
+ * tls-server-end-point of the connection, for SCRAM-SHA-256-PLUS; NULL: the exchange is not bound
+ * to a connection. NULL: no memory, no randomness, a binding that is too long, or a password that
+ * is not printable ASCII.
+ */
+struct scram_client *scram_client_new(const char *password, const char *nonce,
+                                      const unsigned char *binding, size_t binding_length);
 /* Wipes the password. */
 void scram_client_free(struct scram_client *client);
 

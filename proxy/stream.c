@@ -20,6 +20,7 @@
 #include "proxy/limits.h"
 #include "proxy/log.h"
 #include "proxy/tls.h"
+#include "proxy/tls_target.h"
 
 /*
  * Callbacks of libevent are deferred, so that a stream never calls its owner from inside the
@@ -32,7 +33,7 @@
  */
 
 enum stream_state {
-    STATE_CONNECTING, /* a Unix socket, not connected yet */
+    STATE_CONNECTING, /* not connected yet */
     STATE_OPEN,
     STATE_HANDSHAKE,
     STATE_INPUT_ENDED, /* end of file was reported; writing is still possible */
@@ -43,13 +44,15 @@ enum stream_state {
 };
 
 struct stream {
-    struct stream *next, **link;   /* among the ownerless; link NULL: has an owner */
-    struct event_base *base;       /* borrowed */
-    struct bufferevent *transport; /* owned, with socket and ssl; without socket: connecting */
-    SSL *ssl;                      /* part of transport; NULL: plain */
-    struct event *connector;       /* owned; tries to connect */
-    struct event *deadline;        /* owned; ends the last words */
-    struct sockaddr_un address;    /* where to */
+    struct stream *next, **link;     /* among the ownerless; link NULL: has an owner */
+    struct event_base *base;         /* borrowed */
+    struct bufferevent *transport;   /* owned, with socket and ssl; without socket: connecting */
+    SSL *ssl;                        /* part of transport; NULL: plain */
+    struct event *connector;         /* owned; connects, or tries again */
+    int connecting;                  /* socket whose connection is under way; -1: none */
+    struct event *deadline;          /* owned; ends the last words */
+    struct sockaddr_storage address; /* where to */
+    socklen_t address_length;
     stream_callback *callback;
     void *context;
     enum stream_state state;
@@ -114,6 +117,9 @@ static void destroy(struct stream *stream)
     if (stream->connector != NULL)
         event_free(stream->connector);
     stream->connector = NULL;
+    if (stream->connecting >= 0)
+        close(stream->connecting);
+    stream->connecting = -1;
     if (stream->deadline != NULL)
         event_free(stream->deadline);
     stream->deadline = NULL;
@@ -272,23 +278,28 @@ static bool start(struct stream *stream)
     return bufferevent_enable(stream->transport, directions) == 0;
 }
 
+static void describe_address(struct stream *stream, const struct sockaddr_storage *address)
+{
+    char host[INET6_ADDRSTRLEN] = "?";
+    snprintf(stream->peer, sizeof stream->peer, "unix");
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+        snprintf(stream->peer, sizeof stream->peer, "%s:%u", host, ntohs(v4->sin_port));
+    } else if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+        snprintf(stream->peer, sizeof stream->peer, "[%s]:%u", host, ntohs(v6->sin6_port));
+    }
+}
+
 static void describe_peer(struct stream *stream, int fd)
 {
     struct sockaddr_storage storage = {0};
     socklen_t length = sizeof storage;
-    char host[INET6_ADDRSTRLEN] = "?";
-    snprintf(stream->peer, sizeof stream->peer, "unix");
     if (getpeername(fd, (struct sockaddr *)&storage, &length) != 0)
-        return;
-    if (storage.ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&storage;
-        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
-        snprintf(stream->peer, sizeof stream->peer, "%s:%u", host, ntohs(v4->sin_port));
-    } else if (storage.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&storage;
-        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
-        snprintf(stream->peer, sizeof stream->peer, "[%s]:%u", host, ntohs(v6->sin6_port));
-    }
+        storage.ss_family = AF_UNSPEC;
+    describe_address(stream, &storage);
 }
 
 /* Small answers leave at once, dead peers are noticed. What the kernel refuses is not worth the
@@ -321,6 +332,7 @@ static struct stream *new_stream(struct event_base *base, stream_callback *callb
     if (stream == NULL)
         return NULL;
     stream->base = base;
+    stream->connecting = -1;
     stream->callback = callback;
     stream->context = context;
     return stream;
@@ -351,51 +363,88 @@ struct stream *stream_accept(struct event_base *base, int fd, stream_callback *c
     return stream;
 }
 
-/* A Unix socket connects at once or not at all; only a full backlog is worth another try. */
-static void try_connect(evutil_socket_t unused, short what, void *context)
+static void connect_failed(struct stream *stream, int reason)
 {
-    struct stream *stream = context;
-    (void)unused, (void)what;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        log_error("cannot make a socket: %s", strerror(errno));
-    } else if (connect(fd, (const struct sockaddr *)&stream->address, sizeof stream->address) ==
-               0) {
-        bufferevent_setfd(stream->transport, fd);
-        set_state(stream, STATE_OPEN);
-        if (start(stream)) {
-            tell(stream, STREAM_CONNECTED);
-            return;
-        }
-    } else {
-        int reason = errno;
-        close(fd);
-        struct timeval pause = {.tv_usec = LIMIT_CONNECT_RETRY_MS * 1000L};
-        if (reason == EAGAIN && event_add(stream->connector, &pause) == 0)
-            return;
-        log_warning("cannot connect to %s: %s", stream->address.sun_path, strerror(reason));
-    }
+    const struct sockaddr_un *local = (const struct sockaddr_un *)&stream->address;
+    log_warning("cannot connect to %s: %s",
+                local->sun_family == AF_UNIX ? local->sun_path : stream->peer, strerror(reason));
     set_state(stream, STATE_BROKEN);
     tell(stream, STREAM_CLOSED);
 }
 
-struct stream *stream_connect_unix(struct event_base *base, const char *path,
-                                   stream_callback *callback, void *context)
+static void connect_done(struct stream *stream)
+{
+    bufferevent_setfd(stream->transport, stream->connecting);
+    tune_tcp(stream->connecting);
+    stream->connecting = -1;
+    set_state(stream, STATE_OPEN);
+    if (start(stream))
+        tell(stream, STREAM_CONNECTED);
+    else
+        connect_failed(stream, EIO);
+}
+
+static void try_connect(evutil_socket_t unused, short what, void *context);
+
+/* EINPROGRESS: over TCP the answer comes when the socket can be written to. EAGAIN: a Unix socket
+ * whose backlog is full is worth another try. */
+static bool wait_to_connect(struct stream *stream, int reason)
+{
+    struct timeval pause = {.tv_usec = LIMIT_CONNECT_RETRY_MS * 1000L};
+    bool again = reason == EAGAIN;
+    if (reason != EINPROGRESS && !again)
+        return false;
+    if (again) {
+        close(stream->connecting);
+        stream->connecting = -1;
+    }
+    return event_assign(stream->connector, stream->base, stream->connecting,
+                        again ? EV_TIMEOUT : EV_WRITE, try_connect, stream) == 0 &&
+           event_add(stream->connector, again ? &pause : NULL) == 0;
+}
+
+static void try_connect(evutil_socket_t unused, short what, void *context)
+{
+    struct stream *stream = context;
+    const struct sockaddr *address = (const struct sockaddr *)&stream->address;
+    int reason = 0;
+    (void)unused, (void)what;
+    if (stream->connecting >= 0) {
+        socklen_t length = sizeof reason;
+        if (getsockopt(stream->connecting, SOL_SOCKET, SO_ERROR, &reason, &length) != 0)
+            reason = errno;
+    } else {
+        stream->connecting =
+            socket(stream->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (stream->connecting < 0 ||
+            connect(stream->connecting, address, stream->address_length) != 0)
+            reason = errno;
+    }
+    if (reason == 0)
+        connect_done(stream);
+    else if (stream->connecting < 0 || !wait_to_connect(stream, reason))
+        connect_failed(stream, reason);
+}
+
+struct stream *stream_connect(struct event_base *base, const struct sockaddr *address,
+                              socklen_t length, stream_callback *callback, void *context)
 {
     struct stream *stream = new_stream(base, callback, context);
+    struct timeval at_once = {0};
     if (stream == NULL)
         return NULL;
     stream->state = STATE_CONNECTING;
-    stream->address.sun_family = AF_UNIX;
-    struct timeval at_once = {0};
-    int length = snprintf(stream->address.sun_path, sizeof stream->address.sun_path, "%s", path);
-    snprintf(stream->peer, sizeof stream->peer, "unix");
-    struct bufferevent *transport = bufferevent_socket_new(base, -1, transport_options);
-    stream->transport = transport;
+    if (length < sizeof address->sa_family || length > sizeof stream->address) {
+        destroy(stream);
+        return NULL;
+    }
+    memcpy(&stream->address, address, length);
+    stream->address_length = length;
+    describe_address(stream, &stream->address);
+    stream->transport = bufferevent_socket_new(base, -1, transport_options);
     stream->connector = evtimer_new(base, try_connect, stream);
-    if (length < 0 || (size_t)length >= sizeof stream->address.sun_path || transport == NULL ||
-        !adopt(stream, transport) || stream->connector == NULL ||
-        event_add(stream->connector, &at_once) != 0) {
+    if (stream->transport == NULL || !adopt(stream, stream->transport) ||
+        stream->connector == NULL || event_add(stream->connector, &at_once) != 0) {
         destroy(stream);
         return NULL;
     }
@@ -449,36 +498,33 @@ void stream_set_callback(struct stream *stream, stream_callback *callback, void 
         bufferevent_trigger(stream->transport, EV_READ, BEV_OPT_DEFER_CALLBACKS);
 }
 
-bool stream_start_tls(struct stream *stream, struct ssl_ctx_st *tls)
+/* Takes ssl in any case. */
+static bool start_tls(struct stream *stream, SSL *ssl, enum bufferevent_ssl_state side)
 {
+    if (ssl == NULL)
+        return false;
     if (stream->state != STATE_OPEN || stream->ssl != NULL ||
         evbuffer_get_length(bufferevent_get_input(stream->transport)) > 0)
-        return false;
+        goto refused;
     int fd = bufferevent_getfd(stream->transport);
-    /* What was written before is for the plain socket: a byte, which always fits. */
+    /* What was written before is for the plain socket: a few bytes, which always fit. */
     struct evbuffer *output = bufferevent_get_output(stream->transport);
     evbuffer_unfreeze(output, 1);
     while (evbuffer_get_length(output) > 0) {
         if (evbuffer_write(output, fd) <= 0)
-            return false;
+            goto refused;
     }
-    SSL *ssl = SSL_new(tls);
-    if (ssl == NULL)
-        return false;
     if (bufferevent_disable(stream->transport, EV_READ | EV_WRITE) != 0 ||
-        bufferevent_setfd(stream->transport, -1) != 0) {
-        SSL_free(ssl);
-        return false;
-    }
+        bufferevent_setfd(stream->transport, -1) != 0)
+        goto refused;
     bufferevent_free(stream->transport);
     stream->transport = NULL;
-    struct bufferevent *transport = bufferevent_openssl_socket_new(
-        stream->base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING, transport_options);
+    struct bufferevent *transport =
+        bufferevent_openssl_socket_new(stream->base, fd, ssl, side, transport_options);
     if (transport == NULL) {
-        SSL_free(ssl);
         close(fd);
         set_state(stream, STATE_BROKEN);
-        return false;
+        goto refused;
     }
     bufferevent_openssl_set_allow_dirty_shutdown(transport, 1);
     stream->ssl = ssl;
@@ -490,6 +536,19 @@ bool stream_start_tls(struct stream *stream, struct ssl_ctx_st *tls)
     if (input_max > 0)
         stream_limit_input(stream, input_max);
     return true;
+refused:
+    SSL_free(ssl);
+    return false;
+}
+
+bool stream_start_tls(struct stream *stream, struct ssl_ctx_st *tls)
+{
+    return start_tls(stream, SSL_new(tls), BUFFEREVENT_SSL_ACCEPTING);
+}
+
+bool stream_start_tls_client(struct stream *stream, const struct tls_target *target)
+{
+    return start_tls(stream, tls_target_begin(target), BUFFEREVENT_SSL_CONNECTING);
 }
 
 bool stream_is_writable(const struct stream *stream)

@@ -6,13 +6,15 @@
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
 
 struct stream;
 struct evbuffer;
 struct ssl_ctx_st;
+struct tls_target;
 
 enum stream_event {
-    STREAM_CONNECTED, /* after stream_connect_*, or when the TLS handshake is done */
+    STREAM_CONNECTED, /* after stream_connect, or when the TLS handshake is done */
     STREAM_DATA,      /* new bytes in stream_input */
     STREAM_DRAINED,   /* output fell below its low mark */
     /* End of file or error; what was read before is still in stream_input. After an end of file of
@@ -27,10 +29,10 @@ typedef void stream_callback(void *context, struct stream *stream, enum stream_e
  * Takes the descriptor. NULL on failure (the descriptor is then closed). */
 struct stream *stream_accept(struct event_base *base, int fd, stream_callback *callback,
                              void *context);
-/* path: of the socket itself. A server that is not there: STREAM_CLOSED. What is written before
- * STREAM_CONNECTED is sent after it. NULL: no memory, or a path too long for a socket. */
-struct stream *stream_connect_unix(struct event_base *base, const char *path,
-                                   stream_callback *callback, void *context);
+/* address: of a Unix socket, IPv4 or IPv6; copied. A server that is not there: STREAM_CLOSED. What
+ * is written before STREAM_CONNECTED is sent after it. NULL: no memory, or no address. */
+struct stream *stream_connect(struct event_base *base, const struct sockaddr *address,
+                              socklen_t length, stream_callback *callback, void *context);
 /* Closes at once and frees; safe inside the stream's own callback (freed one turn later). */
 void stream_free(struct stream *stream);
 /* Sends what is left in the output, then closes and frees; the callback is not called again. Gives
@@ -41,13 +43,16 @@ void stream_drop_flushed(void);
 /* Unread input is announced to the new owner by a STREAM_DATA. */
 void stream_set_callback(struct stream *stream, stream_callback *callback, void *context);
 
-/* Starts TLS as the server on an accepted stream whose input is empty; STREAM_CONNECTED follows, or
- * STREAM_CLOSED. False: nothing but stream_free is left to do. */
+/* Starts TLS on an open stream whose input is empty; STREAM_CONNECTED follows, or STREAM_CLOSED.
+ * False: nothing but stream_free is left to do. */
 bool stream_start_tls(struct stream *stream, struct ssl_ctx_st *tls);
+/* The same as the client; how the server is verified stands in the target. */
+bool stream_start_tls_client(struct stream *stream, const struct tls_target *target);
 bool stream_is_tls(const struct stream *stream);
 /* After STREAM_CLOSED: true where only the peer's half is closed. */
 bool stream_is_writable(const struct stream *stream);
-/* tls-server-end-point channel binding of the server certificate; 0: no TLS. */
+/* tls-server-end-point channel binding of the server's certificate; 0: no TLS, or a certificate
+ * without one. */
 size_t stream_channel_binding(const struct stream *stream, unsigned char out[64]);
 
 struct evbuffer *stream_input(struct stream *stream);

@@ -112,9 +112,8 @@ void tls_free(struct ssl_ctx_st *tls)
     SSL_CTX_free(tls);
 }
 
-size_t tls_end_point(struct ssl_st *ssl, unsigned char out[64])
+static size_t end_point(const X509 *certificate, unsigned char out[64])
 {
-    X509 *certificate = SSL_get_certificate(ssl);
     int hash_nid = NID_undef;
     unsigned int length = 0;
     if (certificate == NULL ||
@@ -127,5 +126,15 @@ size_t tls_end_point(struct ssl_st *ssl, unsigned char out[64])
     if (hash == NULL || EVP_MD_get_size(hash) > 64 ||
         X509_digest(certificate, hash, out, &length) != 1)
         return 0;
+    return length;
+}
+
+size_t tls_end_point(struct ssl_st *ssl, unsigned char out[64])
+{
+    if (SSL_is_server(ssl))
+        return end_point(SSL_get_certificate(ssl), out);
+    X509 *certificate = SSL_get1_peer_certificate(ssl);
+    size_t length = end_point(certificate, out);
+    X509_free(certificate);
     return length;
 }

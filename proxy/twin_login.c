@@ -28,8 +28,11 @@ enum twin_login_state {
 
 struct twin_login {
     enum twin_login_state state;
-    struct stream *stream;      /* owned */
-    struct event *timer;        /* owned */
+    struct stream *stream; /* owned */
+    struct event *timer;   /* owned */
+    struct twin_target target;
+    struct twin_opener opener;
+    struct evbuffer *startup;   /* owned; sent once the connection is open */
     struct evbuffer *greeting;  /* owned */
     char *password;             /* owned; NULL: trust only */
     struct scram_client *scram; /* owned; NULL before it is needed */
@@ -45,6 +48,8 @@ void twin_login_abandon(struct twin_login *login)
     stream_free(login->stream);
     if (login->timer != NULL)
         event_free(login->timer);
+    if (login->startup != NULL)
+        evbuffer_free(login->startup);
     if (login->greeting != NULL)
         evbuffer_free(login->greeting);
     scram_wipe_text(login->password);
@@ -86,27 +91,41 @@ static void send_sasl(struct twin_login *login, const char *mechanism, const cha
     wire_end(&writer);
 }
 
-/* AuthenticationSASL: a list of mechanisms, ended by an empty one. */
+/* AuthenticationSASL: a list of mechanisms, ended by an empty one. The stronger of the two binds
+ * the exchange to the server's certificate, so that nobody in between can pass it on. */
 static const char *begin_scram(struct twin_login *login, struct wire_reader *reader)
 {
-    static const char wanted[] = "SCRAM-SHA-256";
-    bool offered = false;
+    static const char plain[] = "SCRAM-SHA-256", bound[] = "SCRAM-SHA-256-PLUS";
+    unsigned char binding[SCRAM_BINDING_BYTES_MAX];
+    bool offers_plain = false, offers_bound = false;
     if (login->password == NULL)
         return "the server asks for a password and none is configured";
     for (;;) {
         const char *mechanism = wire_read_string(reader);
         if (mechanism[0] == '\0')
             break;
-        offered = offered || strcmp(mechanism, wanted) == 0;
+        offers_plain = offers_plain || strcmp(mechanism, plain) == 0;
+        offers_bound = offers_bound || strcmp(mechanism, bound) == 0;
     }
-    if (!wire_read_end(reader) || !offered)
+    size_t length = stream_channel_binding(login->stream, binding);
+    bool bind = offers_bound && length > 0;
+    if (!wire_read_end(reader) || (!offers_plain && !bind))
         return "the server does not offer SCRAM-SHA-256";
-    login->scram = scram_client_new(login->password, NULL);
+    if (!bind && login->target.tls != NULL && tls_target_requires_binding(login->target.tls))
+        return "the server does not offer the channel binding that channel_binding=require wants";
+    login->scram = scram_client_new(login->password, NULL, bind ? binding : NULL, length);
     if (login->scram == NULL)
         return "SCRAM cannot be started";
-    send_sasl(login, wanted, scram_client_first(login->scram));
+    send_sasl(login, bind ? bound : plain, scram_client_first(login->scram));
     login->state = TWIN_CHALLENGE;
     return NULL;
+}
+
+/* A server that asks for no password although pgveil has one lets everybody in. */
+static bool may_ask_nothing(const struct twin_login *login)
+{
+    return login->password == NULL || twin_target_is_local(&login->target) ||
+           (login->target.tls != NULL && tls_target_has_certificate(login->target.tls));
 }
 
 static const char *answer_challenge(struct twin_login *login, const struct wire_reader *reader)
@@ -131,6 +150,9 @@ static const char *on_authentication(struct twin_login *login, const struct wire
     case TWIN_AUTHENTICATION:
         if (kind == WIRE_AUTH_SASL)
             return begin_scram(login, &reader);
+        if (kind == WIRE_AUTH_OK && !may_ask_nothing(login))
+            return "the server asks for no password: its pg_hba.conf must ask analysts' roles for "
+                   "scram-sha-256";
         if (kind == WIRE_AUTH_OK) {
             login->state = TWIN_GREETING;
             return NULL;
@@ -231,17 +253,36 @@ static bool on_data(struct twin_login *login)
     }
 }
 
+/* False: the login is over and gone. */
+static bool on_opening(struct twin_login *login, enum stream_event event)
+{
+    switch (twin_opener_step(&login->opener, &login->target, login->stream, event)) {
+    case TWIN_OPENING:
+        return true;
+    case TWIN_OPEN:
+        login->state = TWIN_AUTHENTICATION;
+        evbuffer_add_buffer(stream_output(login->stream), login->startup);
+        return true;
+    case TWIN_SHUT:
+        break;
+    }
+    fail(login, event == STREAM_CLOSED ? "no connection" : "the server does not speak TLS");
+    return false;
+}
+
 static void on_stream(void *context, struct stream *stream, enum stream_event event)
 {
     struct twin_login *login = context;
     assert(login->stream == stream);
+    if (login->state == TWIN_CONNECTING) {
+        on_opening(login, event);
+        return;
+    }
     switch (event) {
-    case STREAM_CONNECTED:
-        login->state = TWIN_AUTHENTICATION;
-        break;
     case STREAM_DATA:
         on_data(login);
         break;
+    case STREAM_CONNECTED:
     case STREAM_DRAINED:
         break;
     case STREAM_CLOSED:
@@ -264,14 +305,14 @@ static struct timeval from_ms(uint64_t ms)
                             .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 }
 
-static void send_startup(struct evbuffer *out, const struct startup *startup)
+static void write_startup(struct evbuffer *out, const struct startup *startup, const char *database)
 {
     struct wire_writer writer = wire_begin(out, 0);
     wire_add_int32(&writer, WIRE_PROTOCOL_3_0);
     wire_add_string(&writer, "user");
     wire_add_string(&writer, startup->user);
     wire_add_string(&writer, "database");
-    wire_add_string(&writer, startup->database);
+    wire_add_string(&writer, database);
     for (size_t i = 0; i < startup->n_parameters; i++) {
         wire_add_string(&writer, startup->parameters[i].name);
         wire_add_string(&writer, startup->parameters[i].value);
@@ -280,8 +321,9 @@ static void send_startup(struct evbuffer *out, const struct startup *startup)
     wire_end(&writer);
 }
 
-struct twin_login *twin_login_start(struct event_base *base, const char *socket_path,
-                                    const struct startup *startup, uint64_t timeout_ms,
+struct twin_login *twin_login_start(struct event_base *base, const struct twin_target *target,
+                                    const struct startup *startup, const char *database,
+                                    const char *password, uint64_t timeout_ms,
                                     twin_login_done *done, void *context)
 {
     struct twin_login *login = calloc(1, sizeof *login);
@@ -290,29 +332,30 @@ struct twin_login *twin_login_start(struct event_base *base, const char *socket_
     struct timeval limit = from_ms(timeout_ms);
     login->done = done;
     login->context = context;
+    login->target = *target;
+    login->startup = evbuffer_new();
     login->greeting = evbuffer_new();
-    login->stream = stream_connect_unix(base, socket_path, on_stream, login);
+    login->password = password != NULL ? strdup(password) : NULL;
+    login->stream = stream_connect(base, (const struct sockaddr *)&target->address, target->length,
+                                   on_stream, login);
     login->timer = evtimer_new(base, on_timeout, login);
-    if (login->greeting == NULL || login->stream == NULL || login->timer == NULL ||
+    if (login->startup == NULL || login->greeting == NULL || login->stream == NULL ||
+        (password != NULL && login->password == NULL) || login->timer == NULL ||
         event_add(login->timer, &limit) != 0) {
         twin_login_abandon(login);
         return NULL;
     }
-    send_startup(stream_output(login->stream), startup);
+    write_startup(login->startup, startup, database);
     return login;
-}
-
-bool twin_login_set_password(struct twin_login *login, const char *password)
-{
-    assert(login->state == TWIN_CONNECTING && login->password == NULL);
-    login->password = strdup(password);
-    return login->password != NULL;
 }
 
 /* A cancel request lives until the server closes its connection. */
 struct twin_cancel {
+    struct twin_target target;
+    struct twin_opener opener;
     struct stream *stream; /* owned */
     struct event *timer;   /* owned */
+    uint32_t pid, key;
 };
 
 static void cancel_free(struct twin_cancel *cancel)
@@ -323,11 +366,28 @@ static void cancel_free(struct twin_cancel *cancel)
     free(cancel);
 }
 
+static void send_cancel(struct twin_cancel *cancel)
+{
+    struct wire_writer writer = wire_begin(stream_output(cancel->stream), 0);
+    wire_add_int32(&writer, WIRE_CANCEL_REQUEST);
+    wire_add_int32(&writer, cancel->pid);
+    wire_add_int32(&writer, cancel->key);
+    wire_end(&writer);
+}
+
 static void on_cancel_stream(void *context, struct stream *stream, enum stream_event event)
 {
-    (void)stream;
-    if (event == STREAM_CLOSED)
-        cancel_free(context);
+    struct twin_cancel *cancel = context;
+    switch (twin_opener_step(&cancel->opener, &cancel->target, stream, event)) {
+    case TWIN_OPENING:
+        break;
+    case TWIN_OPEN:
+        send_cancel(cancel);
+        break;
+    case TWIN_SHUT:
+        cancel_free(cancel);
+        break;
+    }
 }
 
 static void on_cancel_timeout(evutil_socket_t unused, short what, void *context)
@@ -337,7 +397,8 @@ static void on_cancel_timeout(evutil_socket_t unused, short what, void *context)
     cancel_free(context);
 }
 
-void twin_cancel(struct event_base *base, const char *socket_path, uint32_t pid, uint32_t key)
+void twin_cancel(struct event_base *base, const struct twin_target *target, uint32_t pid,
+                 uint32_t key)
 {
     struct twin_cancel *cancel = calloc(1, sizeof *cancel);
     if (cancel == NULL) {
@@ -345,16 +406,14 @@ void twin_cancel(struct event_base *base, const char *socket_path, uint32_t pid,
         return;
     }
     struct timeval limit = {.tv_sec = LIMIT_CANCEL_SECONDS};
-    cancel->stream = stream_connect_unix(base, socket_path, on_cancel_stream, cancel);
+    cancel->target = *target;
+    cancel->pid = pid;
+    cancel->key = key;
+    cancel->stream = stream_connect(base, (const struct sockaddr *)&target->address, target->length,
+                                    on_cancel_stream, cancel);
     cancel->timer = evtimer_new(base, on_cancel_timeout, cancel);
     if (cancel->stream == NULL || cancel->timer == NULL || event_add(cancel->timer, &limit) != 0) {
         log_error("cannot cancel: out of memory");
         cancel_free(cancel);
-        return;
     }
-    struct wire_writer writer = wire_begin(stream_output(cancel->stream), 0);
-    wire_add_int32(&writer, WIRE_CANCEL_REQUEST);
-    wire_add_int32(&writer, pid);
-    wire_add_int32(&writer, key);
-    wire_end(&writer);
 }

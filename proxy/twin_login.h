@@ -11,6 +11,7 @@
 
 #include "proxy/login.h"
 #include "proxy/stream.h"
+#include "proxy/twin_target.h"
 
 struct evbuffer;
 
@@ -22,15 +23,17 @@ typedef void twin_login_done(void *context, struct stream *stream, struct evbuff
                              uint32_t pid, uint32_t key);
 
 struct twin_login;
-/* socket_path: of the socket itself. startup is read before this returns. done always comes later.
- * NULL: no memory, or a path too long. */
-struct twin_login *twin_login_start(struct event_base *base, const char *socket_path,
-                                    const struct startup *startup, uint64_t timeout_ms,
+/* startup and password are read before this returns, target is copied. database: on the twin
+ * server. password NULL: pgveil has none, the server lets it in by other means (the managed server
+ * by its socket); where one is given a server that asks for none is only believed on a Unix socket
+ * or when a certificate was shown. done always comes later. NULL: no memory. */
+struct twin_login *twin_login_start(struct event_base *base, const struct twin_target *target,
+                                    const struct startup *startup, const char *database,
+                                    const char *password, uint64_t timeout_ms,
                                     twin_login_done *done, void *context);
-/* For an external twin server that asks for SCRAM-SHA-256; to be called right after the start. */
-bool twin_login_set_password(struct twin_login *login, const char *password);
 void twin_login_abandon(struct twin_login *login); /* done is not called */
 /* Fire and forget: asks the twin server to cancel. */
-void twin_cancel(struct event_base *base, const char *socket_path, uint32_t pid, uint32_t key);
+void twin_cancel(struct event_base *base, const struct twin_target *target, uint32_t pid,
+                 uint32_t key);
 
 #endif

@@ -47,7 +47,7 @@ static void serve(uint8_t how, const char *text, size_t length)
 
 static void connect_to(const char *text, size_t length)
 {
-    struct scram_client *client = scram_client_new("pencil", "rOprNGfwEbeRWgbNEkqO");
+    struct scram_client *client = scram_client_new("pencil", "rOprNGfwEbeRWgbNEkqO", NULL, 0);
     assert(client != NULL);
     const char *end = memchr(text, '\n', length);
     size_t here = end == NULL ? length : (size_t)(end - text);

@@ -94,7 +94,7 @@ Test(scram, every_bit_of_the_proof_counts)
 static enum scram_outcome log_in(const char *verifier, const char *password, bool *verified)
 {
     struct scram_server *server = scram_server_new("alice", verifier, NULL, 0, NULL, NULL);
-    struct scram_client *client = scram_client_new(password, NULL);
+    struct scram_client *client = scram_client_new(password, NULL, NULL, 0);
     cr_assert(server != NULL && client != NULL);
     struct scram_refusal refusal;
     char *challenge, *final_answer = NULL;
@@ -132,7 +132,7 @@ Test(scram, client_and_server_understand_each_other)
 
 Test(scram, a_server_that_does_not_know_the_password_is_found_out)
 {
-    struct scram_client *client = scram_client_new("pencil", "abc");
+    struct scram_client *client = scram_client_new("pencil", "abc", NULL, 0);
     static const char challenge[] = "r=abcdef,s=QUJD,i=10";
     static const char other_nonce[] = "r=abXdef,s=QUJD,i=10";
     static const char same_nonce[] = "r=abc,s=QUJD,i=10";
@@ -153,7 +153,7 @@ Test(scram, a_server_that_does_not_know_the_password_is_found_out)
     cr_expect(!scram_client_verify(client, "", 0));
     free(proof);
     scram_client_free(client);
-    cr_expect_null(scram_client_new("p\xc3\xa4ssword", NULL), "not ASCII");
+    cr_expect_null(scram_client_new("p\xc3\xa4ssword", NULL, NULL, 0), "not ASCII");
 }
 
 Test(scram, drivers_may_put_anything_into_the_user_name)

@@ -303,7 +303,9 @@ static bool eventually(struct pair *pair, const unsigned *counter)
 Test(stream, a_missing_server_is_reported_later)
 {
     struct pair pair = {.base = event_base_new(), .fd = -1};
-    pair.stream = stream_connect_unix(pair.base, "/nonexistent/socket", on_stream, &pair);
+    const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/nonexistent/socket"};
+    pair.stream = stream_connect(pair.base, (const struct sockaddr *)&address, sizeof address,
+                                 on_stream, &pair);
     cr_assert_not_null(pair.stream);
     cr_expect_eq(pair.n_closed, 0);
     cr_expect(eventually(&pair, &pair.n_closed));
@@ -311,13 +313,64 @@ Test(stream, a_missing_server_is_reported_later)
     end(&pair);
 }
 
-Test(stream, a_path_too_long_for_a_socket_is_refused)
+Test(stream, an_address_that_is_none_is_refused)
 {
-    char path[200];
-    memset(path, 'x', sizeof path - 1);
-    path[sizeof path - 1] = '\0';
     struct pair pair = {.base = event_base_new(), .fd = -1};
-    cr_expect_null(stream_connect_unix(pair.base, path, on_stream, &pair));
+    struct sockaddr_storage address[2] = {{.ss_family = AF_UNIX}};
+    cr_expect_null(stream_connect(pair.base, (struct sockaddr *)address, 1, on_stream, &pair));
+    cr_expect_null(
+        stream_connect(pair.base, (struct sockaddr *)address, sizeof address, on_stream, &pair));
+    end(&pair);
+}
+
+/* A listening socket on the machine itself; its address. */
+static int listen_tcp(struct sockaddr_in *address)
+{
+    socklen_t length = sizeof *address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    *address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    cr_assert_eq(bind(listener, (struct sockaddr *)address, sizeof *address), 0);
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)address, &length), 0);
+    return listener;
+}
+
+Test(stream, a_server_is_reached_over_tcp)
+{
+    struct pair pair = {.base = event_base_new(), .fd = -1};
+    struct sockaddr_in address;
+    int listener = listen_tcp(&address);
+    cr_assert_eq(listen(listener, 4), 0);
+    pair.stream =
+        stream_connect(pair.base, (struct sockaddr *)&address, sizeof address, on_stream, &pair);
+    evbuffer_add(stream_output(pair.stream), "early", 5);
+    cr_expect(eventually(&pair, &pair.n_connected));
+    pair.fd = accept(listener, NULL, NULL);
+    char got[8] = "";
+    for (int i = 0; i < 200 && got[0] == '\0'; i++) {
+        event_base_loop(pair.base, EVLOOP_NONBLOCK);
+        (void)!recv(pair.fd, got, 5, MSG_DONTWAIT);
+        usleep(1000);
+    }
+    cr_expect_str_eq(got, "early");
+    cr_expect_eq(send(pair.fd, "late", 4, 0), 4);
+    cr_expect(eventually(&pair, &pair.n_data));
+    cr_expect_eq(unread(&pair), 4);
+    close(listener);
+    end(&pair);
+}
+
+Test(stream, a_refused_tcp_connection_is_reported_later)
+{
+    struct pair pair = {.base = event_base_new(), .fd = -1};
+    struct sockaddr_in address;
+    int listener = listen_tcp(&address); /* bound, and nobody listens */
+    pair.stream =
+        stream_connect(pair.base, (struct sockaddr *)&address, sizeof address, on_stream, &pair);
+    cr_assert_not_null(pair.stream);
+    cr_expect_eq(pair.n_closed, 0);
+    cr_expect(eventually(&pair, &pair.n_closed));
+    close(listener);
     end(&pair);
 }
 
@@ -335,7 +388,8 @@ Test(stream, a_busy_server_is_tried_again)
             break;
     }
     cr_assert_lt(n_others, 16);
-    pair.stream = stream_connect_unix(pair.base, address.sun_path, on_stream, &pair);
+    pair.stream =
+        stream_connect(pair.base, (struct sockaddr *)&address, sizeof address, on_stream, &pair);
     evbuffer_add(stream_output(pair.stream), "early", 5);
     cr_expect(!eventually(&pair, &pair.n_connected));
     cr_expect_eq(pair.n_closed, 0);

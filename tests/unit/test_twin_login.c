@@ -76,16 +76,30 @@ static void stop_server(void)
     unlink(hba_path);
 }
 
+static struct twin_login *start_login(struct event_base *base, const char *path,
+                                      const struct startup *startup, const char *password,
+                                      unsigned timeout_ms, struct outcome *outcome)
+{
+    struct twin_target target;
+    cr_assert(twin_target_unix(&target, path));
+    return twin_login_start(base, &target, startup, startup->database, password, timeout_ms,
+                            on_done, outcome);
+}
+
+static void cancel(struct event_base *base, const char *path, uint32_t pid, uint32_t key)
+{
+    struct twin_target target;
+    cr_assert(twin_target_unix(&target, path));
+    twin_cancel(base, &target, pid, key);
+}
+
 static struct outcome log_in(struct event_base *base, char *user, char *database,
                              const char *password, struct startup_parameter *parameters, size_t n)
 {
     struct outcome outcome = {0};
     const struct startup startup = {user, database, n, parameters};
-    struct twin_login *login =
-        twin_login_start(base, socket_path, &startup, 5000, on_done, &outcome);
+    struct twin_login *login = start_login(base, socket_path, &startup, password, 5000, &outcome);
     cr_assert_not_null(login);
-    if (password != NULL)
-        cr_assert(twin_login_set_password(login, password));
     cr_expect_eq(outcome.n_done, 0);
     run_until(base, &outcome.n_done, 6000);
     cr_assert_eq(outcome.n_done, 1);
@@ -179,7 +193,7 @@ Test(twin_login, a_trusted_role_gets_a_session_with_its_settings, .init = start_
         event_base_loop(base, EVLOOP_NONBLOCK);
         usleep(1000);
     }
-    twin_cancel(base, socket_path, outcome.pid, outcome.key);
+    cancel(base, socket_path, outcome.pid, outcome.key);
     read_replies(base, outcome.stream, types, sqlstate);
     cr_expect_str_eq(types, "TEZ");
     cr_expect_str_eq(sqlstate, "57014");
@@ -262,8 +276,8 @@ static void expect_found_out(const struct answer *answers, size_t n, unsigned ti
     char user[] = "alice", got[512];
     const struct startup startup = {user, user, 0, NULL};
     struct twin_login *login =
-        twin_login_start(base, impostor.path, &startup, timeout_ms, on_done, &outcome);
-    cr_assert(twin_login_set_password(login, "secret"));
+        start_login(base, impostor.path, &startup, "secret", timeout_ms, &outcome);
+    cr_assert_not_null(login);
     size_t given = 0;
     for (unsigned i = 0; i < 3000 && outcome.n_done == 0; i++) {
         event_base_loop(base, EVLOOP_NONBLOCK);
@@ -334,7 +348,7 @@ Test(twin_login, a_server_that_is_not_there_is_reported_later)
     struct outcome outcome = log_in(base, user, user, NULL, NULL, 0);
     expect_nothing(&outcome);
     clear(base, &outcome);
-    twin_cancel(base, "/nonexistent/socket", 1, 2);
+    cancel(base, "/nonexistent/socket", 1, 2);
     clear(base, &(struct outcome){0});
     event_base_free(base);
 }
@@ -346,7 +360,7 @@ Test(twin_login, an_abandoned_login_does_not_call_back)
     char user[] = "alice";
     const struct startup startup = {user, user, 0, NULL};
     struct twin_login *login =
-        twin_login_start(base, "/nonexistent/socket", &startup, 1000, on_done, &outcome);
+        start_login(base, "/nonexistent/socket", &startup, NULL, 1000, &outcome);
     twin_login_abandon(login);
     run_until(base, &outcome.n_done, 50);
     cr_expect_eq(outcome.n_done, 0);
