@@ -22,6 +22,5 @@ int main(int argc, char **argv)
         exit_code = ctl.command->run(&ctl);
     }
     PQfinish(ctl.ledger);
-    PQfinish(ctl.control);
     return (int)exit_code;
 }

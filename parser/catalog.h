@@ -93,7 +93,9 @@ struct catalog {
     const struct policy *policy; /* borrowed */
     size_t n_tables;
     struct catalog_table *tables;
-    int64_t hash_seed; /* secret of the dataset: orders the groups of a unit */
+    int64_t hash_seed;   /* secret of the dataset: orders the groups of a unit */
+    char *twin_database; /* that the twin_oids are of; NULL: not built */
+    uint32_t twin_database_oid;
 };
 
 const struct catalog_table *catalog_find(const struct catalog *catalog, const char *schema,

@@ -381,5 +381,6 @@ void catalog_free(struct catalog *catalog)
     }
     free(catalog->tables);
     free(catalog->dataset);
+    free(catalog->twin_database);
     free(catalog);
 }

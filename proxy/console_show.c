@@ -87,8 +87,9 @@ void console_show_status(struct console *console, const char *argument)
     add_number(&cells, counts.measuring);
     add_number(&cells, server->n_datasets);
     add_text(&cells, ledger ? "connected" : "not connected");
-    add_text(&cells,
-             pg_client_is_connected(server->twin_admin) ? "connected" : "connects on demand");
+    add_text(&cells, pg_client_is_connected(twin_server_admin(server->twins))
+                         ? "connected"
+                         : "connects on demand");
     send_row(console, &cells);
     console_done(console, NULL);
 }

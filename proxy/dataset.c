@@ -8,14 +8,16 @@
 
 #include "proxy/log.h"
 #include "proxy/pg_client.h"
+#include "proxy/server_identity.h"
 #include "proxy/twin.h"
+#include "proxy/twin_server.h"
 
 enum { RETRY_SECONDS = 5 };
 
 /* --- editions -------------------------------------------------------------------------------- */
 
 struct edition *edition_new(const struct dataset *dataset, struct policy *policy,
-                            struct catalog *catalog)
+                            struct catalog *catalog, struct twin_keeper *keeper)
 {
     struct edition *edition = calloc(1, sizeof *edition);
     assert(edition != NULL);
@@ -23,6 +25,7 @@ struct edition *edition_new(const struct dataset *dataset, struct policy *policy
     edition->dataset = dataset;
     edition->policy = policy;
     edition->catalog = catalog;
+    edition->keeper = keeper;
     edition->made_at = time(NULL);
     return edition;
 }
@@ -43,11 +46,11 @@ static void on_dropped(void *context, const PGresult *result)
 
 static void drop_twin(const struct edition *edition)
 {
-    struct pg_client *admin = edition->dataset->host->admin;
-    if (edition->retired == NULL || admin == NULL)
+    if (edition->retired == NULL)
         return;
     char *sql = twin_drop_sql(edition->retired);
-    pg_client_send(admin, sql, 0, NULL, NULL, 0, on_dropped, NULL);
+    pg_client_send(twin_server_admin(edition->dataset->host->twins), sql, 0, NULL, NULL, 0,
+                   on_dropped, NULL);
     free(sql);
     log_info("dataset %s: the last session of an old twin has ended",
              edition->dataset->config->name);
@@ -58,6 +61,7 @@ void edition_release(struct edition *edition)
     if (edition == NULL || --edition->references > 0)
         return;
     drop_twin(edition);
+    twin_keeper_free(edition->keeper);
     catalog_free(edition->catalog);
     policy_free(edition->policy);
     free(edition->retired);
@@ -90,23 +94,30 @@ static void on_retry(evutil_socket_t fd, short what, void *context)
         wait_for_retry(dataset); /* the DBA's own sync is under way, and may fail */
 }
 
-/* Everything that talks to the servers; NULL with text in error. */
-static struct catalog *read_and_build(const struct dataset *dataset, const struct policy *policy,
-                                      char error[512])
+/* Everything that talks to the servers; NULL with text in error. Takes the policy where it
+ * succeeds.
+ */
+static struct edition *first_edition(const struct dataset *dataset, struct policy *policy,
+                                     const struct server_identity *identity, char error[512])
 {
-    struct catalog *catalog = catalog_read(dataset->config, policy, dataset->seed, error);
-    if (catalog != NULL &&
-        !twin_build(dataset->host->twin_admin, dataset->config, catalog, error)) {
-        catalog_free(catalog);
-        catalog = NULL;
-    }
-    return catalog;
+    struct catalog *catalog = NULL;
+    struct twin_keeper *keeper = NULL;
+    if (dataset_is_apart(dataset, identity, error))
+        catalog = catalog_read(dataset->config, policy, dataset->seed, error);
+    if (catalog != NULL)
+        keeper =
+            twin_build(twin_server_conninfo(dataset->host->twins), dataset->config, catalog, error);
+    if (keeper != NULL)
+        return edition_new(dataset, policy, catalog, keeper);
+    catalog_free(catalog);
+    return NULL;
 }
 
 bool dataset_open(struct dataset *dataset, const struct dataset_host *host, int64_t seed,
                   char error[512])
 {
     struct config_error wrong;
+    struct server_identity identity;
     dataset->host = host;
     dataset->seed = seed;
     dataset->retry = evtimer_new(host->base, on_retry, dataset);
@@ -120,18 +131,17 @@ bool dataset_open(struct dataset *dataset, const struct dataset_host *host, int6
         snprintf(error, 512, "%.150s: %.100s: %.250s", wrong.file, wrong.key, wrong.text);
         return false;
     }
-    if (!dataset_is_reachable(dataset->config, error)) {
+    if (!dataset_is_reachable(dataset->config, &identity, error)) {
         log_warning("%s", error);
         policy_free(policy);
         wait_for_retry(dataset);
         return true;
     }
-    struct catalog *catalog = read_and_build(dataset, policy, error);
-    if (catalog == NULL) {
+    dataset->edition = first_edition(dataset, policy, &identity, error);
+    if (dataset->edition == NULL) {
         policy_free(policy);
         return false;
     }
-    dataset->edition = edition_new(dataset, policy, catalog);
     log_info("dataset %s is ready", dataset->config->name);
     return true;
 }

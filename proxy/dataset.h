@@ -22,15 +22,16 @@
 
 struct dataset;
 struct dataset_sync;
-struct pg_client;
+struct server_identity;
+struct twin_keeper;
+struct twin_server;
 
 /* What all datasets need of the program. */
 struct dataset_host {
     struct event_base *base;
     const struct config *config;
-    char *twin_admin;        /* conninfo of the twin server's administrator; owned by the server */
-    char *ledger;            /* conninfo of the ledger, likewise */
-    struct pg_client *admin; /* drops old twins; NULL before the loop runs */
+    const struct twin_server *twins;
+    const struct server_identity *ledger; /* the protected server must be neither */
     /* A sync has switched, or has failed to: sessions that wait for the twin may go on. */
     void (*switched)(void *owner, const struct dataset *dataset);
     void *owner;
@@ -41,6 +42,7 @@ struct edition {
     const struct dataset *dataset;
     struct policy *policy;
     struct catalog *catalog;
+    struct twin_keeper *keeper; /* of the catalog's twin */
     time_t made_at;
     char *retired; /* the name that its twin database has since it is not the newest; else NULL */
 };
@@ -85,9 +87,14 @@ void dataset_sync_forget(struct dataset *dataset, const void *context);
 
 /* dataset_sync.c, for dataset.c */
 void dataset_sync_free(struct dataset_sync *sync);
-bool dataset_is_reachable(const struct config_dataset *config, char error[512]);
-/* Takes policy and catalog. */
+/* identity: of the protected server, where it can be reached. */
+bool dataset_is_reachable(const struct config_dataset *config, struct server_identity *identity,
+                          char error[512]);
+/* The protected server is neither the ledger nor the twin server; false with text in error. */
+bool dataset_is_apart(const struct dataset *dataset, const struct server_identity *identity,
+                      char error[512]);
+/* Takes policy, catalog and keeper. */
 struct edition *edition_new(const struct dataset *dataset, struct policy *policy,
-                            struct catalog *catalog);
+                            struct catalog *catalog, struct twin_keeper *keeper);
 
 #endif

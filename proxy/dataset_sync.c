@@ -12,7 +12,9 @@
 
 #include "proxy/dataset.h"
 #include "proxy/log.h"
+#include "proxy/server_identity.h"
 #include "proxy/twin.h"
+#include "proxy/twin_server.h"
 
 struct dataset_sync {
     struct dataset *dataset;
@@ -25,17 +27,38 @@ struct dataset_sync {
     char error[512];
 };
 
-bool dataset_is_reachable(const struct config_dataset *config, char error[512])
+bool dataset_is_reachable(const struct config_dataset *config, struct server_identity *identity,
+                          char error[512])
 {
     const char *const keywords[] = {"connect_timeout", "dbname", NULL};
     const char *const values[] = {"5", config->server, NULL};
     PGconn *connection = PQconnectdbParams(keywords, values, 1);
     bool reachable = PQstatus(connection) == CONNECTION_OK;
-    if (!reachable)
+    if (reachable)
+        server_identity_read(connection, identity);
+    else
         snprintf(error, 512, "dataset %.63s: the protected server cannot be reached: %.300s",
                  config->name, PQerrorMessage(connection));
     PQfinish(connection);
     return reachable;
+}
+
+bool dataset_is_apart(const struct dataset *dataset, const struct server_identity *identity,
+                      char error[512])
+{
+    const struct dataset_host *host = dataset->host;
+    const char *which = server_identity_is_same(identity, twin_server_identity(host->twins))
+                            ? "twin server"
+                        : server_identity_is_same(identity, host->ledger) ? "ledger server"
+                                                                          : NULL;
+    if (which != NULL)
+        snprintf(
+            error, 512,
+            "dataset %.63s: the %s is the protected server, or a copy of its cluster: what the "
+            "databases of one server share would tell of the data; make a server of its own "
+            "with initdb",
+            dataset->config->name, which);
+    return which == NULL;
 }
 
 void dataset_sync_free(struct dataset_sync *sync)
@@ -81,7 +104,8 @@ static void take_over(struct dataset_sync *sync)
     struct dataset *dataset = sync->dataset;
     struct edition *old = dataset->edition;
     const char *retired = twin_build_retired(sync->build);
-    dataset->edition = edition_new(dataset, sync->policy, sync->catalog);
+    dataset->edition =
+        edition_new(dataset, sync->policy, sync->catalog, twin_build_keeper(sync->build));
     sync->policy = NULL;
     sync->catalog = NULL;
     if (old != NULL && retired[0]) {
@@ -107,6 +131,7 @@ static void build(struct worker *worker, void *job)
     struct dataset_sync *sync = job;
     const struct dataset *dataset = sync->dataset;
     struct config_error wrong;
+    struct server_identity identity;
     worker_tell(worker, "reading the policy and the catalogue", 0, 0);
     sync->policy = policy_read(dataset->config->policy, &wrong);
     if (sync->policy == NULL) {
@@ -114,12 +139,13 @@ static void build(struct worker *worker, void *job)
                  wrong.text);
         return;
     }
-    if (!dataset_is_reachable(dataset->config, sync->error))
+    if (!dataset_is_reachable(dataset->config, &identity, sync->error) ||
+        !dataset_is_apart(dataset, &identity, sync->error))
         return;
     sync->catalog = catalog_read(dataset->config, sync->policy, dataset->seed, sync->error);
     if (sync->catalog != NULL)
-        sync->build = twin_build_start(dataset->host->twin_admin, dataset->config, sync->catalog,
-                                       worker, sync->error);
+        sync->build = twin_build_start(twin_server_conninfo(dataset->host->twins), dataset->config,
+                                       sync->catalog, worker, sync->error);
 }
 
 static void on_built(void *job)

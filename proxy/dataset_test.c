@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/server_identity.h"
 #include "proxy/twin.h"
+#include "proxy/twin_server.h"
 
 enum { FINDINGS_MAX = 12, NAMES_SHOWN = 5, OLDEST_VERSION = 130000 };
 
@@ -96,18 +98,12 @@ static void check_policy(struct dataset_test *test)
              test->policy->version);
 }
 
-static PGconn *connect_to(const char *conninfo, const char *database)
-{
-    const char *keywords[] = {"connect_timeout",          "dbname",
-                              "client_encoding",          "fallback_application_name",
-                              database ? "dbname" : NULL, NULL};
-    const char *values[] = {"10", conninfo, "UTF8", "pgveil", database, NULL};
-    return PQconnectdbParams(keywords, values, 1);
-}
-
 static bool check_reachable(struct dataset_test *test)
 {
-    test->conn = connect_to(test->dataset->config->server, NULL);
+    static const char *const keywords[] = {"connect_timeout", "dbname", "client_encoding",
+                                           "fallback_application_name", NULL};
+    const char *const values[] = {"10", test->dataset->config->server, "UTF8", "pgveil", NULL};
+    test->conn = PQconnectdbParams(keywords, values, 1);
     if (PQstatus(test->conn) != CONNECTION_OK) {
         find(test, "server", TEST_FAILED,
              "Is it running, does its pg_hba.conf let pgveil's machine and role in, is the "
@@ -145,32 +141,18 @@ static void check_role(struct dataset_test *test)
                "policy's tables.");
 }
 
-/* A server tells itself apart by when it started, to the microsecond. */
-static bool read_start(PGconn *conn, char text[64])
+static void check_apart(struct dataset_test *test, const char *check,
+                        const struct server_identity *own)
 {
-    PGresult *result = PQexec(conn, "SELECT pg_catalog.date_part('epoch',"
-                                    " pg_catalog.pg_postmaster_start_time())::numeric");
-    bool done = has_rows(result) && PQntuples(result) == 1;
-    snprintf(text, 64, "%s", done ? PQgetvalue(result, 0, 0) : "");
-    PQclear(result);
-    return done;
-}
-
-static void check_apart(struct dataset_test *test, const char *check, const char *conninfo,
-                        const char *database)
-{
-    char theirs[64], own[64];
-    PGconn *conn = connect_to(conninfo, database);
-    bool known =
-        PQstatus(conn) == CONNECTION_OK && read_start(conn, own) && read_start(test->conn, theirs);
-    PQfinish(conn);
-    if (!known)
-        find(test, check, TEST_SKIPPED, "", "the servers do not say when they started");
-    else if (strcmp(own, theirs) == 0)
+    struct server_identity theirs;
+    server_identity_read(test->conn, &theirs);
+    if (!server_identity_is_known(&theirs))
+        find(test, check, TEST_SKIPPED, "", "the protected server does not say which one it is");
+    else if (server_identity_is_same(own, &theirs))
         find(test, check, TEST_FAILED,
              "Statistics that all databases of a server share count the protected rows: give "
              "pgveil servers of its own.",
-             "the protected data is on the same server");
+             "the protected data is on the same server, or on a copy of its cluster");
     else
         find(test, check, TEST_OK, "", "another server");
 }
@@ -284,8 +266,8 @@ static void run(struct worker *worker, void *job)
     check_policy(test);
     if (check_reachable(test)) {
         check_role(test);
-        check_apart(test, "not the ledger's server", host->ledger, NULL);
-        check_apart(test, "not the twins' server", host->twin_admin, "postgres");
+        check_apart(test, "not the ledger's server", host->ledger);
+        check_apart(test, "not the twins' server", twin_server_identity(host->twins));
         check_transaction(test);
         if (test->policy) {
             check_privileges(test);

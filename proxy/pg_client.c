@@ -608,6 +608,11 @@ bool pg_client_is_connected(const struct pg_client *client)
     return client->state == CLIENT_READY || client->state == CLIENT_RUNNING;
 }
 
+const PGconn *pg_client_connection(const struct pg_client *client)
+{
+    return pg_client_is_connected(client) ? client->conn : NULL;
+}
+
 unsigned long pg_client_session(const struct pg_client *client)
 {
     return client->session;

@@ -51,6 +51,8 @@ void pg_client_cancel(struct pg_client *client);
 bool pg_client_is_idle(const struct pg_client *client);
 /* A connection is up right now. */
 bool pg_client_is_connected(const struct pg_client *client);
+/* The connection that is up right now, to ask libpq about it; NULL where there is none. */
+const PGconn *pg_client_connection(const struct pg_client *client);
 /* Changes with every connection: who leaves a transaction open between two statements must see the
  * same number before the second one, which would otherwise run on a new connection. */
 unsigned long pg_client_session(const struct pg_client *client);

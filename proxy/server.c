@@ -42,6 +42,12 @@ struct pg_client *server_ledger(struct server *server)
     return server->ledger[turn++ % LEDGER_CONNECTIONS];
 }
 
+static char *join(const char *a, const char *b)
+{
+    char *text = NULL;
+    return asprintf(&text, "%s%s", a, b) < 0 ? NULL : text;
+}
+
 /* Applies the schema, and asks for each dataset's secret, over a connection of its own. */
 static bool open_ledger(struct server *server, const char *conninfo, int64_t *seeds,
                         char error[512])
@@ -54,6 +60,7 @@ static bool open_ledger(struct server *server, const char *conninfo, int64_t *se
                  PQerrorMessage(connection));
         goto cleanup;
     }
+    server_identity_read(connection, &server->ledger_identity);
     result = PQexec(connection, ledger_schema_sql());
     if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK) {
         snprintf(error, 512, "the ledger's schema cannot be applied: %.300s",
@@ -104,6 +111,8 @@ static bool open_managed(struct server *server, struct server_managed *managed, 
         if (managed->ledger == NULL)
             return false;
     }
+    if (config->twin_server != NULL)
+        return true;
     managed->twins =
         managed_start(server->base, MANAGED_TWINS, config->state_directory, config->postgres_bin,
                       config->managed_memory_bytes, config->connections_max + 8, error);
@@ -115,18 +124,35 @@ static void on_switched(void *owner, const struct dataset *dataset)
     session_twin_switched(owner, dataset);
 }
 
-static bool open_datasets(struct server *server, const char *twin_admin, const char *ledger,
-                          const int64_t *seeds, char error[512])
+/* Analysts exhaust the twin server; that must not reach the ledger. */
+static bool open_twins(struct server *server, const struct server_managed *managed, char error[512])
+{
+    bool external = server->config->twin_server != NULL;
+    char *conninfo = external ? strdup(server->config->twin_server)
+                              : join(managed_conninfo(managed->twins), " dbname=postgres");
+    if (conninfo != NULL)
+        server->twins = twin_server_open(server->base, conninfo, external, error);
+    free(conninfo);
+    if (server->twins == NULL)
+        return false;
+    if (!server_identity_is_same(&server->ledger_identity, twin_server_identity(server->twins)))
+        return true;
+    snprintf(error, 512,
+             "the twin server is the ledger server, or a copy of its cluster: analysts "
+             "could exhaust the ledger; make a server of its own with initdb");
+    return false;
+}
+
+static bool open_datasets(struct server *server, const int64_t *seeds, char error[512])
 {
     server->dataset_host = (struct dataset_host){.base = server->base,
                                                  .config = server->config,
-                                                 .twin_admin = strdup(twin_admin),
-                                                 .ledger = strdup(ledger),
+                                                 .twins = server->twins,
+                                                 .ledger = &server->ledger_identity,
                                                  .switched = on_switched,
                                                  .owner = server};
     server->datasets = calloc(server->config->n_datasets + 1, sizeof *server->datasets);
-    if (server->datasets == NULL || server->dataset_host.twin_admin == NULL ||
-        server->dataset_host.ledger == NULL) {
+    if (server->datasets == NULL) {
         snprintf(error, 512, "out of memory");
         return false;
     }
@@ -139,28 +165,18 @@ static bool open_datasets(struct server *server, const char *twin_admin, const c
     return true;
 }
 
-static char *join(const char *a, const char *b)
-{
-    char *text = NULL;
-    return asprintf(&text, "%s%s", a, b) < 0 ? NULL : text;
-}
-
 bool server_open(struct server *server, struct server_managed *managed, char error[512])
 {
     const struct config *config = server->config;
     int64_t *seeds = calloc(config->n_datasets + 1, sizeof *seeds);
-    char *ledger = NULL, *twin = NULL;
+    char *ledger = NULL;
     bool ok = false;
     if (seeds == NULL || !open_managed(server, managed, error))
         goto cleanup;
     ledger = config->ledger_server ? strdup(config->ledger_server)
                                    : join(managed_conninfo(managed->ledger), " dbname=ledger");
-    twin = join(managed_conninfo(managed->twins), " dbname=postgres");
-    server->twin_socket = strdup(managed_socket_path(managed->twins));
-    if (ledger == NULL || twin == NULL || server->twin_socket == NULL)
-        goto cleanup;
-    if (!open_ledger(server, ledger, seeds, error) ||
-        !open_datasets(server, twin, ledger, seeds, error))
+    if (ledger == NULL || !open_ledger(server, ledger, seeds, error) ||
+        !open_twins(server, managed, error) || !open_datasets(server, seeds, error))
         goto cleanup;
     set_mock_secret(seeds, config->n_datasets);
     if (config->tls_mode != CONFIG_TLS_DISABLE) {
@@ -173,9 +189,7 @@ bool server_open(struct server *server, struct server_managed *managed, char err
         snprintf(error, 512, "no noise: the generator has no entropy or failed its self test");
         goto cleanup;
     }
-    server->twin_admin = pg_client_new(server->base, twin, "twin server");
-    server->dataset_host.admin = server->twin_admin;
-    ok = server->twin_admin != NULL;
+    ok = true;
     for (size_t i = 0; i < LEDGER_CONNECTIONS; i++) {
         server->ledger[i] = pg_client_new(server->base, ledger, "ledger");
         ok = ok && server->ledger[i] != NULL;
@@ -185,7 +199,6 @@ cleanup:
         explicit_bzero(seeds, config->n_datasets * sizeof *seeds);
     free(seeds);
     free(ledger);
-    free(twin);
     return ok;
 }
 
@@ -194,14 +207,11 @@ void server_close(struct server *server, struct server_managed *managed)
     for (size_t i = 0; i < server->n_datasets; i++)
         dataset_close(&server->datasets[i]);
     free(server->datasets);
-    free(server->dataset_host.twin_admin);
-    free(server->dataset_host.ledger);
     for (size_t i = 0; i < LEDGER_CONNECTIONS; i++)
         pg_client_free(server->ledger[i]);
-    pg_client_free(server->twin_admin);
+    twin_server_close(server->twins);
     tls_free(server->tls);
     dp_noise_free(server->noise);
-    free(server->twin_socket);
     ledger_note_clear(&server->note);
     managed_stop(managed->twins);
     managed_stop(managed->ledger);

@@ -15,6 +15,7 @@
 #include "proxy/dataset.h"
 #include "proxy/ledger_head.h"
 #include "proxy/pg_client.h"
+#include "proxy/twin_server.h"
 
 struct listener;
 struct session;
@@ -30,8 +31,8 @@ struct server {
     struct dp_noise *noise;
     struct pg_client *ledger[LEDGER_CONNECTIONS];
     struct ledger_note note; /* of the ledger's newest entry */
-    struct pg_client *twin_admin;
-    char *twin_socket; /* path of the twin server's socket */
+    struct twin_server *twins;
+    struct server_identity ledger_identity;
     struct dataset_host dataset_host;
     size_t n_datasets;
     struct dataset *datasets;

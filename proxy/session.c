@@ -93,7 +93,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
         if (session->statement)
             statement_cancel(session, "canceling statement due to statement timeout");
         else
-            twin_cancel(session->server->base, session->server->twin_socket, session->twin_pid,
+            twin_cancel(session->server->base, &session->twin_target, session->twin_pid,
                         session->twin_key);
         if (session->state != SESSION_CLOSING)
             arm(session);
@@ -655,21 +655,49 @@ static void on_twin_login(void *context, struct stream *stream, struct evbuffer 
         evbuffer_free(greeting);
 }
 
+static bool log_in_to_twin(struct session *session)
+{
+    const struct twin_server *twins = session->server->twins;
+    struct twin_password password;
+    if (!twin_server_target(twins, &session->twin_target) ||
+        !twin_server_password(twins, session->startup->user, &password))
+        return false;
+    session->twin_login = twin_login_start(
+        session->server->base, &session->twin_target, session->startup,
+        session->edition->catalog->twin_database, password.needed ? password.text : NULL,
+        session->server->config->login_timeout_ms, on_twin_login, session);
+    explicit_bzero(&password, sizeof password);
+    return session->twin_login != NULL;
+}
+
 static void on_role(void *context, const PGresult *result)
 {
     struct session *session = session_ticket_use(context);
     if (session == NULL)
         return;
     ExecStatusType status = result ? PQresultStatus(result) : PGRES_FATAL_ERROR;
-    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
+    const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    if (sqlstate != NULL && strcmp(sqlstate, TWIN_GONE) == 0)
+        log_error("dataset %s: its twin database has gone; sync the dataset",
+                  session->startup->database);
+    if ((status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) || !log_in_to_twin(session))
         session_end(session, "57P03", "the twin server cannot be reached now");
-        return;
-    }
-    session->twin_login =
-        twin_login_start(session->server->base, session->server->twin_socket, session->startup,
-                         session->server->config->login_timeout_ms, on_twin_login, session);
-    if (session->twin_login == NULL)
-        session_end(session, "57P03", "the twin server cannot be reached now");
+}
+
+/* The administrator makes sure of the role and its password; the session then goes where the
+ * administrator's connection goes. */
+static bool make_role(struct session *session)
+{
+    struct twin_server *twins = session->server->twins;
+    struct twin_password password;
+    if (!twin_server_password(twins, session->startup->user, &password))
+        return false;
+    char *sql = twin_role_sql(session->startup->user, session->edition->catalog->twin_database_oid,
+                              password.needed ? password.verifier : NULL);
+    explicit_bzero(&password, sizeof password);
+    pg_client_script(twin_server_admin(twins), sql, on_role, session_ticket_take(session));
+    free(sql);
+    return true;
 }
 
 /* Takes the newest edition and logs in to its twin; while that one's name is moving, the session
@@ -679,9 +707,8 @@ static void open_twin(struct session *session)
     if (session->dataset->switching)
         return;
     session->edition = edition_hold(session->dataset);
-    char *sql = twin_role_sql(session->startup->user, session->startup->database);
-    pg_client_script(session->server->twin_admin, sql, on_role, session_ticket_take(session));
-    free(sql);
+    if (!make_role(session))
+        session_end(session, "53000", "no password for the twin session can be made");
 }
 
 void session_twin_switched(struct server *server, const struct dataset *dataset)
@@ -809,7 +836,7 @@ void session_cancel(struct server *server, uint32_t pid, uint32_t key)
         if (session->statement)
             statement_cancel(session, "canceling statement due to user request");
         else if (session->twin && is_busy(session))
-            twin_cancel(server->base, server->twin_socket, session->twin_pid, session->twin_key);
+            twin_cancel(server->base, &session->twin_target, session->twin_pid, session->twin_key);
         return;
     }
 }

@@ -15,6 +15,7 @@
 #include "proxy/server.h"
 #include "proxy/session.h"
 #include "proxy/twin_login.h"
+#include "proxy/twin_target.h"
 #include "proxy/wire.h"
 
 enum session_state {
@@ -39,7 +40,8 @@ struct session {
     struct stream *client, *twin;
     struct startup *startup;
     struct twin_login *twin_login;
-    uint32_t pid, key;           /* told to the client */
+    uint32_t pid, key; /* told to the client */
+    struct twin_target twin_target;
     uint32_t twin_pid, twin_key; /* the twin's own */
     char no_statement[40];       /* secret name that no statement has: see session_fail */
     char transaction;            /* I, T or E, from the twin's last ReadyForQuery */

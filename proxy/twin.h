@@ -5,7 +5,9 @@
  * Twin databases: built from the protected schema and the policy, with the guard on private tables,
  * one powerless role per analyst (TWIN 5). Synchronous, over libpq, at start-up and on demand.
  */
+#include <libpq-fe.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "config/config.h"
 #include "config/policy.h"
@@ -17,28 +19,43 @@ struct catalog *catalog_read(const struct config_dataset *dataset, const struct 
                              int64_t seed, char error[512]);
 void catalog_free(struct catalog *catalog);
 
-/* Builds the dataset's twin database anew (schema, public rows, dp schema, guard, revokes) and
- * fills in catalog->tables[].twin_oid. admin_conninfo: administrator of the twin server. */
-bool twin_build(const char *admin_conninfo, const struct config_dataset *dataset,
-                struct catalog *catalog, char error[512]);
+/* What every twin server needs once, idempotent: the role pgveil_analyst, the schema pgveil_twins
+ * in the administrator's database, and nothing for PUBLIC on the databases that every server has.
+ * Instances take turns. */
+bool twin_prepare(PGconn *admin, char error[512]);
 
-/* The same in steps, so that sessions of the old twin can go on. Start builds under another name
- * and locks other builds on this twin server out until free; worker, told of the progress, may be
- * NULL. Switch gives the new one the dataset's name; the old one, its sessions still in it, has
- * another from there, "" where there was none, and is to be dropped (twin_drop_sql, allocated).
- * NULL or false with text in error; error is not kept. */
+/* Tells other instances that this one uses a twin: they do not replace it. */
+struct twin_keeper;
+void twin_keeper_free(struct twin_keeper *keeper); /* accepts NULL */
+
+/* Builds the dataset's twin database (schema, public rows, dp schema, guard, revokes), so that
+ * sessions of the old twin can go on. Start builds under another name and locks other builds on
+ * this twin server out until free; worker, told of the progress, may be NULL. Switch puts it in its
+ * place and fills in the catalog's twin_database, twin_database_oid and tables[].twin_oid. Where a
+ * twin that is the same to the last row is there already, that one is taken. One that differs gives
+ * up the dataset's name, with its sessions in it; but where another instance uses it, it keeps the
+ * name and the new one gets another. NULL or false with text in error; error is not kept. */
 struct worker;
 struct twin_build;
 struct twin_build *twin_build_start(const char *admin_conninfo,
                                     const struct config_dataset *dataset, struct catalog *catalog,
                                     struct worker *worker, char error[512]);
 bool twin_build_switch(struct twin_build *build, char error[512]);
+/* The name that the old twin has since, to be dropped (twin_drop_sql, allocated); "": none. */
 const char *twin_build_retired(const struct twin_build *build);
+/* Of the new one; the caller's to free. */
+struct twin_keeper *twin_build_keeper(struct twin_build *build);
 void twin_build_free(struct twin_build *build);
 char *twin_drop_sql(const char *database);
+/* All of it at once, for the start. NULL with text in error. */
+struct twin_keeper *twin_build(const char *admin_conninfo, const struct config_dataset *dataset,
+                               struct catalog *catalog, char error[512]);
 
-/* Creates the analyst's role on the twin server if it is missing, with CONNECT to the dataset. SQL
- * for proxy/pg_client, idempotent; text is allocated, the caller frees it. */
-char *twin_role_sql(const char *analyst, const char *dataset);
+/* SQLSTATE of the role's SQL where the twin database is not there any more. */
+#define TWIN_GONE "PGV01"
+/* Creates the analyst's role on the twin server if it is missing, with CONNECT to the twin database
+ * and (verifier not NULL) its password. SQL for proxy/pg_client, idempotent; text is allocated, the
+ * caller frees it. */
+char *twin_role_sql(const char *analyst, uint32_t database_oid, const char *verifier);
 
 #endif

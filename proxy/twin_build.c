@@ -1,10 +1,9 @@
 /*
- * Builds a dataset's twin database under another name and puts it in the old one's place when it is
- * complete. A dataset that cannot be built keeps the twin it has.
- *
- * The old one gives up its name with its sessions in it. ALTER DATABASE refuses that; the catalogue
- * does not mind: a session knows its database by number.
+ * Builds a dataset's twin database under another name; twin_place.c puts it in its place when it is
+ * complete. A dataset that cannot be built keeps the twin it has. All that goes into the twin is
+ * noted in a digest, by which it is known whether another one is the same.
  */
+#include <openssl/evp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,40 +13,34 @@
 #include "proxy/twin.h"
 #include "proxy/twin_internal.h"
 
-#define BUILDING "pgveil_building"
-#define RETIRED "pgveil_retired_"
-enum { NAME_BYTES_MAX = 63, ROLE_CONNECTIONS_MAX = 200 };
+enum { NAME_BYTES_MAX = 63 };
 
 static const char twin_script[] =
 #include "proxy/twin.sql.h"
     ;
 
-/* Once per server. Its other databases are nobody's business. */
-static const char server_script[] =
-    "SELECT pg_catalog.pg_advisory_lock(7091806401);" /* builds, of whatever pgveil */
-    "DO $create$ BEGIN"
-    "  IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgveil_analyst') THEN"
-    "    CREATE ROLE pgveil_analyst NOLOGIN;"
-    "  END IF;"
-    "END $create$;"
-    "REVOKE ALL ON DATABASE postgres FROM PUBLIC;"
-    "REVOKE ALL ON DATABASE template1 FROM PUBLIC;"
-    "REVOKE ALL ON DATABASE template0 FROM PUBLIC;"
-    "DROP DATABASE IF EXISTS " BUILDING " WITH (FORCE);"
-    "CREATE DATABASE " BUILDING " TEMPLATE template0 ENCODING 'UTF8';"
-    "REVOKE ALL ON DATABASE " BUILDING " FROM PUBLIC";
+static const char create_script[] =
+    "DROP DATABASE IF EXISTS " TWIN_BUILDING " WITH (FORCE);"
+    "CREATE DATABASE " TWIN_BUILDING " TEMPLATE template0 ENCODING 'UTF8';"
+    "REVOKE ALL ON DATABASE " TWIN_BUILDING " FROM PUBLIC";
 
-/* Left by a pgveil that was killed; $1 to be dropped as it comes. */
-static const char unused_sql[] =
-    "SELECT d.datname FROM pg_catalog.pg_database d "
-    "WHERE d.datname LIKE 'pgveil\\_retired\\_%' AND NOT EXISTS ("
-    "  SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid)";
-
-static const char retire_sql[] = "UPDATE pg_catalog.pg_database SET datname = '" RETIRED "' || oid "
-                                 "WHERE datname = $1 RETURNING datname";
-
-static const char install_sql[] = "UPDATE pg_catalog.pg_database SET datname = $1 "
-                                  "WHERE datname = '" BUILDING "' RETURNING datname";
+/* An external server's own settings may be anything: nothing that could hold a literal of a
+ * statement is logged, and no session is shown to another. */
+static const char settings_script[] =
+    "ALTER DATABASE " TWIN_BUILDING " SET log_statement = 'none';"
+    "ALTER DATABASE " TWIN_BUILDING " SET log_min_messages = 'fatal';"
+    "ALTER DATABASE " TWIN_BUILDING " SET log_min_error_statement = 'panic';"
+    "ALTER DATABASE " TWIN_BUILDING " SET log_min_duration_statement = -1;"
+    "ALTER DATABASE " TWIN_BUILDING " SET log_min_duration_sample = -1;"
+    "ALTER DATABASE " TWIN_BUILDING " SET log_transaction_sample_rate = 0;"
+    "ALTER DATABASE " TWIN_BUILDING " SET log_duration = off;"
+    "ALTER DATABASE " TWIN_BUILDING " SET log_lock_waits = off;"
+    "ALTER DATABASE " TWIN_BUILDING " SET log_temp_files = -1;"
+    "ALTER DATABASE " TWIN_BUILDING " SET log_parameter_max_length = 0;"
+    "ALTER DATABASE " TWIN_BUILDING " SET log_parameter_max_length_on_error = 0;"
+    "ALTER DATABASE " TWIN_BUILDING " SET track_activities = off;"
+    "ALTER DATABASE " TWIN_BUILDING " SET temp_file_limit = '1GB';"
+    "ALTER DATABASE " TWIN_BUILDING " SET jit = off";
 
 static const char source_script[] = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;"
                                     "SET LOCAL search_path = '';"
@@ -57,6 +50,8 @@ static const char source_script[] = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABL
                                     "SET LOCAL TimeZone = 'UTC';"
                                     "SET LOCAL extra_float_digits = 3;"
                                     "SET LOCAL bytea_output = 'hex';"
+                                    /* so that equal rows come in an equal order */
+                                    "SET LOCAL synchronize_seqscans = off;"
                                     "SET LOCAL statement_timeout = '1h'";
 
 static const char build_script[] = "BEGIN;"
@@ -80,8 +75,18 @@ static const char *side(const struct twin_builder *builder, const PGconn *conn)
     return conn == builder->source ? "the protected server" : "the twin server";
 }
 
+void twin_note(const struct twin_builder *builder, const char *text, size_t length)
+{
+    uint64_t size = length;
+    if (EVP_DigestUpdate(builder->digest, &size, sizeof size) != 1 ||
+        EVP_DigestUpdate(builder->digest, text, length) != 1)
+        abort();
+}
+
 bool twin_run(const struct twin_builder *builder, PGconn *conn, const char *sql)
 {
+    if (conn == builder->twin)
+        twin_note(builder, sql, strlen(sql));
     PGresult *result = PQexec(conn, sql);
     ExecStatusType status = PQresultStatus(result);
     PQclear(result);
@@ -106,9 +111,8 @@ static void drop_notice(void *context, const PGresult *result)
     (void)result;
 }
 
-/* database NULL: what the connection string says. */
-static bool open_connection(const struct twin_builder *builder, PGconn **conn, const char *conninfo,
-                            const char *database)
+bool twin_connect(const struct twin_builder *builder, PGconn **conn, const char *conninfo,
+                  const char *database)
 {
     const char *keywords[] = {"connect_timeout",
                               "dbname",
@@ -124,24 +128,17 @@ static bool open_connection(const struct twin_builder *builder, PGconn **conn, c
     return true;
 }
 
-/* Statement by statement: CREATE DATABASE cannot run inside a transaction, and several statements
- * in one message are one. The scripts above hold no semicolon but those between statements, except
- * in $create$ bodies. */
+/* Statement by statement (none has a semicolon in it): CREATE DATABASE cannot run inside a
+ * transaction, and several statements in one message are one. */
 static bool run_each(const struct twin_builder *builder, PGconn *conn, const char *script)
 {
-    char *copy = arena_strdup(builder->arena, script), *statement = copy;
-    bool quoted = false;
-    for (char *at = copy; *at != '\0'; at++) {
-        if (strncmp(at, "$create$", 8) == 0)
-            quoted = !quoted;
-        if (*at != ';' || quoted)
-            continue;
-        *at = '\0';
+    char *copy = arena_strdup(builder->arena, script), *rest = NULL;
+    for (char *statement = strtok_r(copy, ";", &rest); statement != NULL;
+         statement = strtok_r(NULL, ";", &rest)) {
         if (!twin_run(builder, conn, statement))
             return false;
-        statement = at + 1;
     }
-    return twin_run(builder, conn, statement);
+    return true;
 }
 
 static bool check_name(const struct twin_builder *builder, const char *dataset)
@@ -164,8 +161,9 @@ static bool copy_search_path(const struct twin_builder *builder, const char *sea
         twin_ask(builder, builder->twin, "SELECT pg_catalog.set_config('search_path', $1, true)", 1,
                  &search_path);
     PQclear(rows);
-    return rows != NULL && twin_run(builder, builder->twin,
-                                    "ALTER DATABASE " BUILDING " SET search_path FROM CURRENT");
+    return rows != NULL &&
+           twin_run(builder, builder->twin,
+                    "ALTER DATABASE " TWIN_BUILDING " SET search_path FROM CURRENT");
 }
 
 void twin_tell(const struct twin_builder *builder, const char *what, size_t done)
@@ -193,74 +191,59 @@ static const char *read_search_path(const struct twin_builder *builder)
     return text;
 }
 
-char *twin_drop_sql(const char *database)
+static void finish_digest(const struct twin_builder *builder, char fingerprint[TWIN_FINGERPRINT])
 {
-    struct arena *arena = arena_new();
-    struct text sql = text_new(arena);
-    text_add(&sql, "DROP DATABASE IF EXISTS ");
-    text_identifier(&sql, database);
-    text_add(&sql, " WITH (FORCE)");
-    char *copy = strdup(sql.data);
-    arena_free(arena);
-    if (copy == NULL)
+    unsigned char bytes[EVP_MAX_MD_SIZE];
+    unsigned int length = 0;
+    if (EVP_DigestFinal_ex(builder->digest, bytes, &length) != 1 || 2 * length >= TWIN_FINGERPRINT)
         abort();
-    return copy;
-}
-
-static bool drop_database(const struct twin_builder *builder, const char *name)
-{
-    char *sql = twin_drop_sql(name);
-    bool done = twin_run(builder, builder->admin, sql);
-    free(sql);
-    return done;
-}
-
-static bool drop_unused(const struct twin_builder *builder)
-{
-    PGresult *rows = twin_ask(builder, builder->admin, unused_sql, 0, NULL);
-    bool done = rows != NULL;
-    for (int row = 0; done && row < PQntuples(rows); row++)
-        done = drop_database(builder, PQgetvalue(rows, row, 0));
-    PQclear(rows);
-    return done;
-}
-
-static bool rename_database(const struct twin_builder *builder, const char *sql,
-                            const char *dataset, char name[NAME_BYTES_MAX + 1])
-{
-    PGresult *rows = twin_ask(builder, builder->admin, sql, 1, &dataset);
-    name[0] = '\0';
-    if (rows != NULL && PQntuples(rows) == 1)
-        snprintf(name, NAME_BYTES_MAX + 1, "%s", PQgetvalue(rows, 0, 0));
-    PQclear(rows);
-    return rows != NULL;
+    for (unsigned int i = 0; i < length; i++)
+        snprintf(fingerprint + 2 * i, 3, "%02x", bytes[i]);
 }
 
 struct twin_build {
     struct twin_builder builder; /* its admin connection holds the lock on building */
-    char *dataset;
-    char retired[NAME_BYTES_MAX + 1];
+    char *admin_conninfo;
+    char fingerprint[TWIN_FINGERPRINT];
+    struct twin_place place;
+    struct twin_keeper *keeper;
 };
+
+static bool build_all(struct twin_build *build, const struct config_dataset *dataset)
+{
+    struct twin_builder *builder = &build->builder;
+    if (!check_name(builder, dataset->name) ||
+        !twin_connect(builder, &builder->source, dataset->server, NULL))
+        return false;
+    const char *search_path = read_search_path(builder);
+    if (!twin_connect(builder, &builder->admin, build->admin_conninfo, NULL) ||
+        !twin_prepare(builder->admin, builder->error) || !twin_lock(builder) ||
+        !twin_drop_unused(builder) || !run_each(builder, builder->admin, create_script) ||
+        !twin_connect(builder, &builder->twin, build->admin_conninfo, TWIN_BUILDING) ||
+        !twin_run(builder, builder->source, source_script) || !fill(builder, search_path))
+        return false;
+    finish_digest(builder, build->fingerprint);
+    return run_each(builder, builder->admin, settings_script);
+}
 
 struct twin_build *twin_build_start(const char *admin_conninfo,
                                     const struct config_dataset *dataset, struct catalog *catalog,
                                     struct worker *worker, char error[512])
 {
     struct twin_build *build = calloc(1, sizeof *build);
-    if (build == NULL || (build->dataset = strdup(dataset->name)) == NULL)
+    if (build == NULL)
         abort();
     struct twin_builder *builder = &build->builder;
-    *builder = (struct twin_builder){
-        .arena = arena_new(), .catalog = catalog, .worker = worker, .error = error};
-    const char *search_path = "";
-    bool built = check_name(builder, dataset->name) &&
-                 open_connection(builder, &builder->source, dataset->server, NULL);
-    if (built)
-        search_path = read_search_path(builder);
-    built = built && open_connection(builder, &builder->admin, admin_conninfo, "postgres") &&
-            run_each(builder, builder->admin, server_script) && drop_unused(builder) &&
-            open_connection(builder, &builder->twin, admin_conninfo, BUILDING) &&
-            twin_run(builder, builder->source, source_script) && fill(builder, search_path);
+    *builder = (struct twin_builder){.arena = arena_new(),
+                                     .digest = EVP_MD_CTX_new(),
+                                     .catalog = catalog,
+                                     .worker = worker,
+                                     .error = error};
+    build->admin_conninfo = strdup(admin_conninfo);
+    if (build->admin_conninfo == NULL || builder->digest == NULL ||
+        EVP_DigestInit_ex(builder->digest, EVP_sha256(), NULL) != 1)
+        abort();
+    bool built = build_all(build, dataset);
     PQfinish(builder->twin);
     PQfinish(builder->source);
     builder->twin = builder->source = NULL;
@@ -270,94 +253,63 @@ struct twin_build *twin_build_start(const char *admin_conninfo,
     return NULL;
 }
 
-bool twin_build_switch(struct twin_build *build, char error[512])
+/* The twin is in its place. */
+static bool finish(struct twin_build *build)
 {
     struct twin_builder *builder = &build->builder;
-    char installed[NAME_BYTES_MAX + 1];
-    builder->error = error;
-    bool done =
-        twin_run(builder, builder->admin, "BEGIN") &&
-        rename_database(builder, retire_sql, build->dataset, build->retired) &&
-        rename_database(builder, install_sql, build->dataset, installed) &&
-        (installed[0] != '\0' || twin_fail(builder, "the new twin database has disappeared")) &&
-        twin_run(builder, builder->admin, "COMMIT");
-    if (done)
-        log_info("dataset %s: the twin is built", build->dataset);
-    return done;
+    const struct twin_place *place = &build->place;
+    if (place->adopted &&
+        (!twin_connect(builder, &builder->twin, build->admin_conninfo, place->name) ||
+         !twin_find_tables(builder)))
+        return false;
+    build->keeper = twin_keep(builder, place);
+    if (build->keeper != NULL)
+        log_info("dataset %s: the twin is %s", builder->catalog->dataset,
+                 place->adopted ? "there already" : "built");
+    return build->keeper != NULL;
+}
+
+bool twin_build_switch(struct twin_build *build, char error[512])
+{
+    build->builder.error = error;
+    return twin_put_in_place(&build->builder, build->fingerprint, &build->place) && finish(build);
 }
 
 const char *twin_build_retired(const struct twin_build *build)
 {
-    return build->retired;
+    return build->place.retired;
+}
+
+struct twin_keeper *twin_build_keeper(struct twin_build *build)
+{
+    struct twin_keeper *keeper = build->keeper;
+    build->keeper = NULL;
+    return keeper;
 }
 
 void twin_build_free(struct twin_build *build)
 {
     if (build == NULL)
         return;
+    twin_keeper_free(build->keeper);
+    PQfinish(build->builder.twin);
     PQfinish(build->builder.admin);
+    EVP_MD_CTX_free(build->builder.digest);
     arena_free(build->builder.arena);
-    free(build->dataset);
+    if (build->admin_conninfo != NULL)
+        explicit_bzero(build->admin_conninfo, strlen(build->admin_conninfo));
+    free(build->admin_conninfo);
     free(build);
 }
 
-bool twin_build(const char *admin_conninfo, const struct config_dataset *dataset,
-                struct catalog *catalog, char error[512])
+struct twin_keeper *twin_build(const char *admin_conninfo, const struct config_dataset *dataset,
+                               struct catalog *catalog, char error[512])
 {
+    struct twin_keeper *keeper = NULL;
     struct twin_build *build = twin_build_start(admin_conninfo, dataset, catalog, NULL, error);
-    bool done = build != NULL && twin_build_switch(build, error) &&
-                (build->retired[0] == '\0' || drop_database(&build->builder, build->retired));
+    if (build != NULL && twin_put_in_place(&build->builder, build->fingerprint, &build->place) &&
+        twin_drop_retired(&build->builder, &build->place) && finish(build))
+        keeper = twin_build_keeper(build);
     twin_build_free(build);
-    return done;
-}
-
-/* Names of roles. A name is handed over as hexadecimal digits, so no character of it can end a
- * literal. */
-static void hexadecimal(const char *text, char *out)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (const char *at = text; *at != '\0'; at++) {
-        *out++ = digits[(unsigned char)*at >> 4];
-        *out++ = digits[(unsigned char)*at & 15];
-    }
-    *out = '\0';
-}
-
-char *twin_role_sql(const char *analyst, const char *dataset)
-{
-    static const char format[] =
-        "DO $role$ DECLARE"
-        "  v_role text := pg_catalog.convert_from(pg_catalog.decode('%s', 'hex'), 'UTF8');"
-        "  v_database text := pg_catalog.convert_from(pg_catalog.decode('%s', 'hex'), 'UTF8');"
-        "  v_super bool;"
-        "BEGIN"
-        "  IF pg_catalog.octet_length(v_role) NOT BETWEEN 1 AND 63 OR v_role ~ '^(pg_|pgveil_)' THEN"
-        "    RAISE EXCEPTION 'this cannot be an analyst''s name';"
-        "  END IF;"
-        "  PERFORM pg_catalog.pg_advisory_xact_lock(7091806402);" /* two logins at once */
-        "  SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
-        "    INTO v_super FROM pg_catalog.pg_roles WHERE rolname = v_role;"
-        "  IF v_super IS NULL THEN"
-        "    EXECUTE pg_catalog.format('CREATE ROLE %%I LOGIN INHERIT IN ROLE pgveil_analyst"
-        " CONNECTION LIMIT %d', v_role);"
-        "  ELSIF v_super OR NOT pg_catalog.pg_has_role(v_role, 'pgveil_analyst', 'USAGE') THEN"
-        "    RAISE EXCEPTION 'this role is not an analyst''s';"
-        "  END IF;"
-        "  IF NOT pg_catalog.has_database_privilege(v_role, v_database, 'CONNECT')"
-        "    OR NOT pg_catalog.has_database_privilege(v_role, v_database, 'TEMPORARY') THEN"
-        "    EXECUTE pg_catalog.format('GRANT CONNECT, TEMPORARY ON DATABASE %%I TO %%I',"
-        "      v_database, v_role);"
-        "  END IF;"
-        "END $role$";
-    char *role = malloc(2 * strlen(analyst) + 1), *database = malloc(2 * strlen(dataset) + 1);
-    char *sql = NULL;
-    if (role == NULL || database == NULL)
-        abort();
-    hexadecimal(analyst, role);
-    hexadecimal(dataset, database);
-    if (asprintf(&sql, format, role, database, ROLE_CONNECTIONS_MAX) < 0)
-        abort();
-    free(role);
-    free(database);
-    return sql;
+    return keeper;
 }

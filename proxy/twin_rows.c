@@ -24,6 +24,7 @@ static bool pump(const struct twin_builder *builder)
     char *data = NULL;
     int length;
     while ((length = PQgetCopyData(builder->source, &data, 0)) > 0) {
+        twin_note(builder, data, (size_t)length);
         int sent = PQputCopyData(builder->twin, data, length);
         PQfreemem(data);
         if (sent != 1)
@@ -170,6 +171,8 @@ static bool describe_column(const struct twin_builder *builder, const struct cat
                             domain_literal(builder, column),
                             (int)index == table->unit_column ? "t" : "f",
                             table->is_public ? "t" : "f"};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        twin_note(builder, values[i] ? values[i] : "", values[i] ? strlen(values[i]) : 0);
     PGresult *result = PQexecParams(builder->twin, sql, 9, NULL, values, NULL, NULL, 0);
     bool done = PQresultStatus(result) == PGRES_COMMAND_OK && strcmp(PQcmdTuples(result), "1") == 0;
     PQclear(result);
@@ -189,16 +192,24 @@ static bool find_oid(const struct twin_builder *builder, struct catalog_table *t
     return table->twin_oid != 0;
 }
 
-bool twin_describe_columns(const struct twin_builder *builder)
+bool twin_find_tables(const struct twin_builder *builder)
 {
     for (size_t i = 0; i < builder->catalog->n_tables; i++) {
         struct catalog_table *table = &builder->catalog->tables[i];
         table->twin_oid = 0;
-        if (!twin_is_exposed(table))
-            continue;
-        if (!find_oid(builder, table))
+        if (twin_is_exposed(table) && !find_oid(builder, table))
             return false;
-        for (size_t k = 0; k < table->n_columns; k++) {
+    }
+    return true;
+}
+
+bool twin_describe_columns(const struct twin_builder *builder)
+{
+    if (!twin_find_tables(builder))
+        return false;
+    for (size_t i = 0; i < builder->catalog->n_tables; i++) {
+        const struct catalog_table *table = &builder->catalog->tables[i];
+        for (size_t k = 0; k < table->n_columns && twin_is_exposed(table); k++) {
             if (!describe_column(builder, table, k))
                 return false;
         }

@@ -367,16 +367,34 @@ static PGconn *connect_twin(const char *user, const char *database)
     return PQconnectdbParams(keywords, values, 0);
 }
 
+static char admin[512];
+static uint32_t twin_oid; /* of the last twin built */
+
+static struct twin_keeper *try_build(const struct config_dataset *what, struct catalog *catalog)
+{
+    snprintf(admin, sizeof admin, "%s dbname=postgres", managed_conninfo(twins));
+    return twin_build(admin, what, catalog, error);
+}
+
+/* As an instance that ends afterwards. */
+static void build_with(struct catalog *catalog)
+{
+    struct twin_keeper *keeper = try_build(&dataset, catalog);
+    cr_assert_not_null(keeper, "%s", error);
+    twin_oid = catalog->twin_database_oid;
+    twin_keeper_free(keeper);
+}
+
 static void build(void)
 {
     struct catalog *catalog = read_catalog();
-    cr_assert(twin_build(managed_conninfo(twins), &dataset, catalog, error), "%s", error);
+    build_with(catalog);
     catalog_free(catalog);
 }
 
 static void make_analyst(const char *analyst)
 {
-    char *sql = twin_role_sql(analyst, dataset.name);
+    char *sql = twin_role_sql(analyst, twin_oid, NULL);
     PGconn *conn = connect_twin("pgveil_admin", "postgres");
     for (int i = 0; i < 2; i++) {
         PGresult *result = PQexec(conn, sql);
@@ -416,7 +434,7 @@ static PGconn *connect_analyst(void)
 Test(twin, public_rows_are_there_and_private_ones_are_not)
 {
     struct catalog *catalog = read_catalog();
-    cr_assert(twin_build(managed_conninfo(twins), &dataset, catalog, error), "%s", error);
+    build_with(catalog);
     PGconn *conn = connect_analyst();
     char sql[128];
     cr_assert_str_eq(ask(conn, "SELECT string_agg(codes::text, ';' ORDER BY code) FROM codes"),
@@ -634,13 +652,13 @@ Test(twin, a_new_build_replaces_the_old_one_and_a_failed_one_does_not)
     cr_assert_str_eq(ask(conn, "SELECT count(*) FROM codes"), "3");
     struct catalog *catalog = read_catalog();
     pg_server_run(&server, "postgres", "DROP TABLE codes");
-    cr_assert_not(twin_build(managed_conninfo(twins), &dataset, catalog, error));
+    cr_assert_null(try_build(&dataset, catalog));
     cr_assert_not_null(strstr(error, "codes"), "%s", error);
     cr_assert_str_eq(ask(conn, "SELECT count(*) FROM codes"), "3");
     catalog_free(catalog);
     PQfinish(conn);
     conn = connect_twin("pgveil_admin", "postgres");
-    cr_assert_str_eq(ask(conn, "SELECT count(*) FROM pg_database WHERE datname = 'pgveil_retired'"),
+    cr_assert_str_eq(ask(conn, "SELECT count(*) FROM pg_database WHERE datname LIKE 'pgveil_ret%'"),
                      "0");
     PQfinish(conn);
 }
@@ -674,7 +692,7 @@ Test(twin, names_that_would_be_dangerous_are_refused)
     PGconn *conn = connect_twin("pgveil_admin", "postgres");
     cr_assert_str_eq(ask(conn, "CREATE ROLE chief LOGIN"), "");
     for (size_t i = 0; i < sizeof analysts / sizeof *analysts; i++) {
-        char *sql = twin_role_sql(analysts[i], dataset.name);
+        char *sql = twin_role_sql(analysts[i], twin_oid, NULL);
         cr_assert_str_eq(ask(conn, sql), "P0001", "%s", analysts[i]);
         free(sql);
     }
@@ -682,7 +700,7 @@ Test(twin, names_that_would_be_dangerous_are_refused)
     for (size_t i = 0; i < sizeof datasets / sizeof *datasets; i++) {
         struct config_dataset odd = dataset;
         odd.name = name(datasets[i]);
-        cr_assert_not(twin_build(managed_conninfo(twins), &odd, catalog, error));
+        cr_assert_null(try_build(&odd, catalog));
         cr_assert_not_null(strstr(error, "cannot be a dataset's name"));
     }
     catalog_free(catalog);
@@ -753,4 +771,88 @@ Test(twin, psql_commands_work_for_an_analyst)
                  managed_socket_directory(twins), dataset.name, refused[i]);
         cr_assert_neq(system(command), 0, "%s", refused[i]);
     }
+}
+
+/* Instances that share a twin server */
+
+Test(twin, a_twin_that_is_the_same_is_taken_as_it_is)
+{
+    build();
+    uint32_t first = twin_oid;
+    PGconn *session = connect_analyst();
+    build();
+    cr_assert_eq(twin_oid, first);
+    cr_assert_str_eq(ask(session, "SELECT count(*) FROM codes"), "2", "its sessions go on");
+    PQfinish(session);
+    pg_server_run(&server, "postgres", "UPDATE codes SET label = 'x' WHERE code = 'B'");
+    build();
+    cr_assert_neq(twin_oid, first, "a public row is another");
+}
+
+/* Takes the part of another instance: a session of its own that says that it uses the twin. */
+static PGconn *use_as_another(uint32_t oid)
+{
+    char sql[128];
+    PGconn *other = connect_twin("pgveil_admin", "postgres");
+    cr_assert_str_eq(ask(other, "SET application_name = 'another instance'"), "");
+    snprintf(sql, sizeof sql, "SELECT pg_advisory_lock_shared((70918064::int8 << 32) + %u)", oid);
+    cr_assert_str_eq(ask(other, sql), "");
+    return other;
+}
+
+Test(twin, a_twin_that_another_instance_uses_is_not_replaced)
+{
+    build();
+    uint32_t first = twin_oid;
+    PGconn *other = use_as_another(first), *session = connect_analyst();
+    pg_server_run(&server, "postgres", "INSERT INTO codes VALUES ('C')");
+    struct catalog *catalog = read_catalog();
+    struct twin_keeper *keeper = try_build(&dataset, catalog);
+    cr_assert_not_null(keeper, "%s", error);
+    cr_assert_neq(catalog->twin_database_oid, first);
+    cr_assert_str_eq(catalog->twin_database, "census of \"88\"~2");
+    cr_assert_str_eq(ask(session, "SELECT count(*) FROM codes"), "2");
+    PQfinish(session);
+    PQfinish(other);
+    twin_keeper_free(keeper);
+    catalog_free(catalog);
+    catalog = read_catalog();
+    build_with(catalog);
+    cr_assert_str_eq(catalog->twin_database, dataset.name, "the name is free again");
+    catalog_free(catalog);
+    other = connect_twin("pgveil_admin", "postgres");
+    cr_assert_str_eq(ask(other, "SELECT count(*) FROM pg_database WHERE datname LIKE '%~2'"), "0");
+    PQfinish(other);
+}
+
+Test(twin, a_database_that_pgveil_did_not_make_is_left_alone)
+{
+    PGconn *conn = connect_twin("pgveil_admin", "postgres");
+    cr_assert_str_eq(ask(conn, "CREATE DATABASE \"census of \"\"88\"\"\""), "");
+    PQfinish(conn);
+    struct catalog *catalog = read_catalog();
+    cr_assert_null(try_build(&dataset, catalog));
+    cr_assert_not_null(strstr(error, "that pgveil did not make"), "%s", error);
+    catalog_free(catalog);
+}
+
+Test(twin, a_role_gets_its_verifier_and_keeps_it)
+{
+    static const char verifier[] = "SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2FsdA==$"
+                                   "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
+                                   "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+    build();
+    PGconn *conn = connect_twin("pgveil_admin", "postgres");
+    char *sql = twin_role_sql("eve", twin_oid, verifier);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_str_eq(ask(conn, sql), "");
+        cr_assert_str_eq(ask(conn, "SELECT rolpassword FROM pg_authid WHERE rolname = 'eve'"),
+                         verifier);
+        cr_assert_str_eq(ask(conn, "ALTER ROLE eve PASSWORD 'guessed'"), "");
+    }
+    free(sql);
+    sql = twin_role_sql("eve", 4000000000, verifier);
+    cr_assert_str_eq(ask(conn, sql), TWIN_GONE);
+    free(sql);
+    PQfinish(conn);
 }

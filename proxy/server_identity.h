@@ -1,0 +1,26 @@
+#ifndef PROXY_SERVER_IDENTITY_H
+#define PROXY_SERVER_IDENTITY_H
+
+/*
+ * Which PostgreSQL server a connection leads to. The protected server, the ledger and the twin
+ * server must be three: what databases of one server share (sizes, statistics, transaction ids, a
+ * full disk) would count the protected rows or reach the ledger.
+ */
+#include <libpq-fe.h>
+#include <stdbool.h>
+
+struct server_identity {
+    char
+        system_identifier[32]; /* of the cluster; "" where the role may not ask, or no PostgreSQL */
+    char started[64]; /* of the postmaster, to the microsecond; "" where it cannot be told */
+};
+
+/* What can be found out; never fails. Leaves no transaction behind and no error in one: call it
+ * outside of one. */
+void server_identity_read(PGconn *connection, struct server_identity *identity);
+bool server_identity_is_known(const struct server_identity *identity);
+/* A cluster and its copies share the system identifier; behind a pooler or another name the time of
+ * the start tells the same server. */
+bool server_identity_is_same(const struct server_identity *a, const struct server_identity *b);
+
+#endif
