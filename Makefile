@@ -19,6 +19,9 @@ CFLAGS_ALL := -std=c11 -D_GNU_SOURCE -g -fPIE -pthread $(WARNINGS) $(HARDENING) 
 LDFLAGS_ALL := -pie -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE),-Wl,-z,relro,-z,now) $(LDFLAGS)
 # libevent: core for the loop, openssl for TLS streams.
 LIBS := $(shell pkg-config --libs $(PACKAGES)) -lpg_query -lm
+# Line editing for `pgveilctl console`, where it is installed: BSD's library, with readline's names.
+EDIT := $(shell pkg-config --exists libedit && echo libedit)
+$(OUT)/budget/ctl_console.o: CFLAGS_ALL += $(if $(EDIT),-DPGVEIL_LIBEDIT)
 
 FOLDERS := mechanisms config parser budget proxy
 include $(wildcard tests/tests.mk bench/bench.mk)
@@ -49,7 +52,7 @@ $(OUT)/pgveil: $(OUT)/proxy/main.o $(patsubst %,$(OUT)/lib%.a,proxy parser budge
 
 $(OUT)/pgveilctl: $(OUT)/budget/ctl_main.o $(patsubst %,$(OUT)/lib%.a,budget config mechanisms)
 	@echo "  LINK $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs jansson libpq openssl) -lm
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs jansson libpq openssl $(EDIT)) -lm
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)

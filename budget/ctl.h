@@ -41,6 +41,8 @@ enum ctl_option_id {
     CTL_OPTION_YES,
     CTL_OPTION_DRY_RUN,
     CTL_OPTION_UNIT,
+    CTL_OPTION_ANALYST,
+    CTL_OPTION_DATASET,
     CTL_OPTION_COUNT
 };
 
@@ -57,7 +59,9 @@ struct ctl {
     int n_arguments;
     char **arguments; /* after the command's words */
     enum ctl_format format;
-    PGconn *ledger; /* of commands that need it; owned by main */
+    PGconn *ledger;  /* of commands that need it; owned by main */
+    PGconn *control; /* the running pgveil, likewise */
+    int n_before;    /* characters put before the statement that is sent there */
 };
 
 struct ctl_command {
@@ -93,6 +97,17 @@ void ctl_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 enum ctl_exit ctl_connect(struct ctl *ctl, bool check_schema);
 /* Sends the call and waits. NULL with the error printed; the caller clears the result. */
 PGresult *ctl_call(struct ctl *ctl, const struct ledger_call *call);
+/* Connects to the control socket of the running pgveil, below the configuration's state directory:
+ * as an analyst to a dataset, or (analyst NULL) to the administration console. Prints what is
+ * wrong; CTL_UNREACHABLE where pgveil does not run. */
+enum ctl_exit ctl_control(struct ctl *ctl, const char *analyst, const char *dataset);
+/* Runs one statement there, with progress where it tells of some or takes long. NULL with the error
+ * printed; the caller clears the result. */
+PGresult *ctl_control_run(struct ctl *ctl, const char *statement);
+/* The console's command with a name behind it, quoted; name NULL: as it is. Like ctl_control_run,
+ * connecting first. */
+PGresult *ctl_console_run(struct ctl *ctl, const char *command, const char *name,
+                          enum ctl_exit *exit_code);
 /* The configuration file's path: -c or the default. */
 const char *ctl_config_path(const struct ctl *ctl);
 
@@ -134,6 +149,10 @@ enum ctl_exit ctl_change(struct ctl *ctl, const struct ledger_call *call, const 
 /* A progress line on standard error where that is a terminal; total 0 ends it. */
 void ctl_progress(const char *what, uint64_t done, uint64_t total);
 
+/* Waits for the answer to a statement that was sent, and shows after a second that it is still
+ * waited for. NULL: the connection is lost. */
+PGresult *ctl_await(PGconn *connection, const char *what);
+
 /* A result made here rather than by a server: text columns, rows added with PQsetvalue. NULL
  * without memory. */
 PGresult *ctl_new_result(int n_columns, const char *const columns[]);
@@ -159,6 +178,18 @@ enum ctl_exit ctl_group_join(struct ctl *ctl);
 enum ctl_exit ctl_group_leave(struct ctl *ctl);
 enum ctl_exit ctl_group_list(struct ctl *ctl);
 enum ctl_exit ctl_dataset_list(struct ctl *ctl);
+enum ctl_exit ctl_dataset_sync(struct ctl *ctl);
+enum ctl_exit ctl_dataset_test(struct ctl *ctl);
+enum ctl_exit ctl_dataset_pause(struct ctl *ctl);
+enum ctl_exit ctl_dataset_resume(struct ctl *ctl);
+enum ctl_exit ctl_session_list(struct ctl *ctl);
+enum ctl_exit ctl_session_kill(struct ctl *ctl);
+enum ctl_exit ctl_reload(struct ctl *ctl);
+enum ctl_exit ctl_explain(struct ctl *ctl);
+enum ctl_exit ctl_console(struct ctl *ctl);
+enum ctl_exit ctl_setting_list(struct ctl *ctl);
+enum ctl_exit ctl_setting_set(struct ctl *ctl);
+enum ctl_exit ctl_setting_reset(struct ctl *ctl);
 enum ctl_exit ctl_budget_grant(struct ctl *ctl);
 enum ctl_exit ctl_budget_set(struct ctl *ctl);
 enum ctl_exit ctl_budget_cap(struct ctl *ctl);

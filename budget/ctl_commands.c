@@ -40,6 +40,8 @@ const struct ctl_option ctl_options[CTL_OPTION_COUNT + 1] = {
     [CTL_OPTION_YES] = {"yes", 'y', NULL, "do not ask for confirmation"},
     [CTL_OPTION_DRY_RUN] = {"dry-run", 0, NULL, "show what would change, and change nothing"},
     [CTL_OPTION_UNIT] = {"unit", 0, "TABLE", "the table whose rows are the privacy units"},
+    [CTL_OPTION_ANALYST] = {"analyst", 'a', "ANALYST", "in whose place to ask"},
+    [CTL_OPTION_DATASET] = {"dataset", 'd', "DATASET", "which dataset"},
     [CTL_OPTION_COUNT] = {NULL, 0, NULL, NULL},
 };
 
@@ -83,6 +85,42 @@ const struct ctl_command ctl_commands[] = {
     {"dataset list", "", "list the datasets that the ledger knows",
      "A dataset is known to the ledger from its first grant, or when pgveil first serves it.", 0, 0,
      0, true, ctl_dataset_list},
+    {"dataset sync", "NAME", "let the running pgveil read a dataset's policy and catalogue again",
+     "A new twin is built beside the one in use and takes its place for new sessions; sessions that "
+     "are open keep what they began with. Where anything does not fit, the dataset is served as "
+     "before, and exit status 1 says so.",
+     0, 1, 1, false, ctl_dataset_sync},
+    {"dataset test", "NAME",
+     "check a dataset's protected server, pgveil's role there and the policy",
+     "A line for each check with its result and, where it failed, what to do. Reads catalogues; of "
+     "rows, how many the public tables have. Exit status 1 where a check failed.",
+     0, 1, 1, false, ctl_dataset_test},
+    {"dataset pause", "NAME", "measure nothing more on a dataset until `dataset resume`",
+     "Private statements are refused before anything is charged; everything else goes on. A restart "
+     "of pgveil forgets it.",
+     0, 1, 1, false, ctl_dataset_pause},
+    {"dataset resume", "NAME", "undo pause", "", 0, 1, 1, false, ctl_dataset_resume},
+    {"session list", "", "show who is connected to the running pgveil",
+     "Sessions of the kind `explains only` are those of `pgveilctl explain`. The twin of a session "
+     "that began before the last `dataset sync` is `old`.",
+     0, 0, 0, false, ctl_session_list},
+    {"session kill", "PID", "end a session, by its pid of `session list`",
+     "What was charged stays charged.", 0, 1, 1, false, ctl_session_kill},
+    {"reload", "", "let the running pgveil read its configuration file again",
+     "Shows what differs, and what of it is in use now and what needs a restart. Datasets whose "
+     "policy file has changed are synchronised.",
+     0, 0, 0, false, ctl_reload},
+    {"explain", "SQL", "show what a statement of an analyst's would do and cost",
+     "The privacy plan as EXPLAIN shows it to the analyst: noise, bounds, expected error, the "
+     "price, the budget before and after, the measurement. Nothing is measured and nothing charged. "
+     "With --json the machine-readable plan. Where SQL is `-` it is read from standard input.",
+     BIT(ANALYST) | BIT(DATASET), 1, 1, false, ctl_explain},
+    {"console", "", "talk to the running pgveil",
+     "Commands such as SHOW STATUS, SHOW SESSIONS, SYNC census; SHOW HELP lists them, `quit` or an "
+     "end of file ends the console. Where standard input is no terminal its lines are commands, one "
+     "each, and the first that fails ends it with exit status 1. Any PostgreSQL client can do the "
+     "same: psql -h STATE_DIRECTORY/control -p 5432 pgveil.",
+     0, 0, 0, false, ctl_console},
     {"budget grant", "ANALYST DATASET", "grant an analyst a budget on a dataset, or change it",
      "Within one window, everything that the analyst learns of one person is "
      "(epsilon, delta)-differentially private; k windows compose to k grants. A new grant replaces "
@@ -121,6 +159,19 @@ const struct ctl_command ctl_commands[] = {
      "journal keeps the charges and notes the reset. The dataset's cap is not reset with it (see "
      "`budget cap --reset`).",
      BIT(YES) | BIT(DRY_RUN), 2, 2, true, ctl_budget_reset},
+    {"setting list", "[DATASET]", "show the settings of the ledger",
+     "minimum_mu2_pico: the least that a measured statement costs (squared Gaussian-DP parameter in "
+     "units of 1e-12). failures_max: so many failed measurements in a row freeze an account. A "
+     "dataset without a value of its own has that of all datasets.",
+     0, 0, 1, true, ctl_setting_list},
+    {"setting set", "NAME VALUE", "change a setting, for all datasets or for one",
+     "A smaller minimum lets more statements see the data for one budget, a higher limit of failures "
+     "lets more of them fail: both are confirmed, and the journal notes every change. With --dataset "
+     "for that dataset alone.",
+     BIT(DATASET) | BIT(YES) | BIT(DRY_RUN), 2, 2, true, ctl_setting_set},
+    {"setting reset", "NAME", "give a setting its first value, or a dataset that of all datasets",
+     "With --dataset the value of that dataset alone is taken away.",
+     BIT(DATASET) | BIT(YES) | BIT(DRY_RUN), 1, 1, true, ctl_setting_reset},
     {"ledger tail", "[NAME] [DATASET]", "show the newest entries of the journal",
      "With --json or --csv, and in `ledger show`, with all that is kept of each.", BIT(LINES), 0, 2,
      true, ctl_ledger_tail},
@@ -234,7 +285,7 @@ static void print_options(FILE *file, unsigned bits)
 
 void ctl_print_usage(FILE *file)
 {
-    fputs("pgveilctl: manages the ledger of pgveil: analysts, their budgets and their charges\n\n"
+    fputs("pgveilctl: analysts, budgets, charges and policies of pgveil, and the running pgveil\n\n"
           "Usage: pgveilctl COMMAND [ARGUMENTS] [OPTIONS]\n\nCommands:\n",
           file);
     for (const struct ctl_command *command = ctl_commands; command->name; command++) {
@@ -245,10 +296,9 @@ void ctl_print_usage(FILE *file)
     }
     fputs("\nOptions of every command:\n", file);
     print_options(file, ctl_general_options);
-    fputs(
-        "\nExit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the ledger server cannot be "
-        "reached.\n",
-        file);
+    fputs("\nExit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the ledger server, or the "
+          "running\npgveil, cannot be reached.\n",
+          file);
 }
 
 void ctl_print_help(FILE *file, const struct ctl_command *command)

@@ -22,5 +22,6 @@ int main(int argc, char **argv)
         exit_code = ctl.command->run(&ctl);
     }
     PQfinish(ctl.ledger);
+    PQfinish(ctl.control);
     return (int)exit_code;
 }

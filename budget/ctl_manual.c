@@ -70,7 +70,7 @@ void ctl_print_man(FILE *file)
     fputs(".SH OPTIONS\nOptions of every command:\n", file);
     put_roff_options(file, ctl_general_options);
     fputs(".SH EXIT STATUS\n.TP\n0\ndone\n.TP\n1\nrefused or failed\n.TP\n2\nwrong usage\n.TP\n3\n"
-          "the ledger server cannot be reached\n.SH FILES\n.TP\n"
+          "the ledger server, or the running pgveil, cannot be reached\n.SH FILES\n.TP\n"
           "/etc/pgveil/pgveil.json\nthe configuration file\n",
           file);
 }

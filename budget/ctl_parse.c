@@ -9,6 +9,16 @@
 
 enum { LONG_OPTION = 256 };
 
+/* Commands may give a letter different meanings: which one is meant is known with the command. */
+struct given {
+    int n;
+    struct {
+        int letter; /* 0: id is known */
+        int id;
+        const char *value;
+    } option[2 * CTL_OPTION_COUNT];
+};
+
 static void fill_getopt(struct option longs[CTL_OPTION_COUNT + 1], char shorts[])
 {
     size_t length = 0;
@@ -18,7 +28,7 @@ static void fill_getopt(struct option longs[CTL_OPTION_COUNT + 1], char shorts[]
         longs[id] =
             (struct option){option->name, option->argument ? required_argument : no_argument, NULL,
                             LONG_OPTION + id};
-        if (option->letter) {
+        if (option->letter && !memchr(shorts, option->letter, length)) {
             shorts[length++] = option->letter;
             if (option->argument) {
                 shorts[length++] = ':';
@@ -29,17 +39,7 @@ static void fill_getopt(struct option longs[CTL_OPTION_COUNT + 1], char shorts[]
     shorts[length] = '\0';
 }
 
-static int option_of_letter(int letter)
-{
-    for (int id = 0; id < CTL_OPTION_COUNT; id++) {
-        if (ctl_options[id].letter == letter) {
-            return id;
-        }
-    }
-    return -1;
-}
-
-static bool parse_options(struct ctl *ctl, int argc, char **argv)
+static bool read_options(int argc, char **argv, struct given *given)
 {
     struct option longs[CTL_OPTION_COUNT + 1];
     char shorts[2 * CTL_OPTION_COUNT + 2];
@@ -48,19 +48,64 @@ static bool parse_options(struct ctl *ctl, int argc, char **argv)
     opterr = 0;
     optind = 1;
     while ((found = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-        int id = found >= LONG_OPTION ? found - LONG_OPTION : option_of_letter(found);
-        if (found == '?' || found == ':' || id < 0) {
+        if (found == '?' || found == ':') {
             ctl_error(found == ':' ? "option %s needs a value" : "unknown option %s",
                       argv[optind - 1]);
+            return false;
+        }
+        if (given->n == 2 * CTL_OPTION_COUNT) {
+            ctl_error("too many options");
+            return false;
+        }
+        bool is_letter = found < LONG_OPTION;
+        given->option[given->n].letter = is_letter ? found : 0;
+        given->option[given->n].id = is_letter ? -1 : found - LONG_OPTION;
+        given->option[given->n].value = optarg ? optarg : "";
+        given->n++;
+    }
+    return true;
+}
+
+/* The option that the letter stands for with this command (NULL: in general); -1: none. */
+static int option_of_letter(const struct ctl_command *command, int letter)
+{
+    unsigned known = ctl_general_options | (command ? command->options : 0);
+    for (int id = 0; id < CTL_OPTION_COUNT; id++) {
+        if (ctl_options[id].letter == letter && (known & (1U << id))) {
+            return id;
+        }
+    }
+    return -1;
+}
+
+static bool take_options(struct ctl *ctl, const struct given *given)
+{
+    for (int i = 0; i < given->n; i++) {
+        int letter = given->option[i].letter;
+        int id = letter ? option_of_letter(ctl->command, letter) : given->option[i].id;
+        if (id < 0) {
+            ctl_error("%s has no option -%c", ctl->command->name, letter);
             return false;
         }
         if (ctl->option[id]) {
             ctl_error("option --%s is given twice", ctl_options[id].name);
             return false;
         }
-        ctl->option[id] = optarg ? optarg : "";
+        ctl->option[id] = given->option[i].value;
     }
     return true;
+}
+
+/* Whether help was asked for, before the command is known. */
+static bool asks_for_help(const struct given *given)
+{
+    for (int i = 0; i < given->n; i++) {
+        if (given->option[i].id == CTL_OPTION_HELP ||
+            given->option[i].letter == ctl_options[CTL_OPTION_HELP].letter) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool check_command(struct ctl *ctl)
@@ -87,10 +132,30 @@ static bool check_command(struct ctl *ctl)
     return true;
 }
 
+/* Says which commands begin with the first word, where any do. */
+static void tell_unknown(int n_words, char **words)
+{
+    size_t length = strlen(words[0]);
+    const char *separator = "; there are: ";
+    char text[512] = "";
+    size_t used = 0;
+    for (const struct ctl_command *command = ctl_commands; command->name; command++) {
+        if (strncmp(command->name, words[0], length) == 0 && command->name[length] == ' ' &&
+            used < sizeof(text)) {
+            used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", separator,
+                                     command->name);
+            separator = ", ";
+        }
+    }
+    ctl_error("there is no command \"%s%s%s\"%s", words[0], n_words > 1 ? " " : "",
+              n_words > 1 ? words[1] : "", used ? text : "; `pgveilctl help` lists them");
+}
+
 bool ctl_parse(struct ctl *ctl, int argc, char **argv)
 {
+    struct given given = {0};
     memset(ctl, 0, sizeof(*ctl));
-    if (!parse_options(ctl, argc, argv)) {
+    if (!read_options(argc, argv, &given)) {
         return false;
     }
     int n_words = argc - optind;
@@ -99,23 +164,26 @@ bool ctl_parse(struct ctl *ctl, int argc, char **argv)
     if (n_words == 0) {
         static char help[] = "help";
         static char *help_words[] = {help, NULL};
-        if (!ctl->option[CTL_OPTION_HELP]) {
+        if (given.n > 0 && !asks_for_help(&given)) {
+            ctl_error("there is no command; `pgveilctl help` lists them");
+            return false;
+        }
+        if (!asks_for_help(&given)) {
             ctl_print_usage(stderr);
             return false;
         }
         words = help_words;
         n_words = 1;
-        ctl->option[CTL_OPTION_HELP] = NULL;
+        given.n = 0;
     }
     ctl->command = ctl_find_command(n_words, words, &used);
     if (!ctl->command) {
-        ctl_error("there is no command \"%s%s%s\"; `pgveilctl help` lists them", words[0],
-                  n_words > 1 ? " " : "", n_words > 1 ? words[1] : "");
+        tell_unknown(n_words, words);
         return false;
     }
     ctl->n_arguments = n_words - used;
     ctl->arguments = words + used;
-    return check_command(ctl);
+    return take_options(ctl, &given) && check_command(ctl);
 }
 
 bool ctl_read_amount(const char *text, int places, uint64_t *out)

@@ -49,15 +49,42 @@ static bool is_number(const char *text)
     return *text == '\0';
 }
 
+/* PostgreSQL's number for int8, in pg_type.dat. */
+enum { INT8_TYPE = 20 };
+
 /* Columns whose texts are numbers; a name that looks like one stays a text. */
 static bool column_is_number(const PGresult *result, int column)
 {
-    static const char *const numbers[] = {
-        "seq",          "schema_version",   "entries",         "epsilon",      "delta",
-        "spent",        "remaining",        "spent_pico",      "cap_pico",     "mu2_pico",
-        "zcdp_pico",    "spent_delta",      "cap_delta",       "charges",      "unresolved",
-        "n_analysts",   "n_datasets",       "error_95",        "price",        "share",
-        "queries_left", "n_private_tables", "n_public_tables", "ledger_schema"};
+    static const char *const numbers[] = {"seq",
+                                          "schema_version",
+                                          "entries",
+                                          "epsilon",
+                                          "delta",
+                                          "spent",
+                                          "remaining",
+                                          "spent_pico",
+                                          "cap_pico",
+                                          "mu2_pico",
+                                          "zcdp_pico",
+                                          "spent_delta",
+                                          "cap_delta",
+                                          "charges",
+                                          "unresolved",
+                                          "n_analysts",
+                                          "n_datasets",
+                                          "error_95",
+                                          "price",
+                                          "share",
+                                          "queries_left",
+                                          "in_force",
+                                          "first_value",
+                                          "n_private_tables",
+                                          "n_public_tables",
+                                          "ledger_schema"};
+    /* The console says it by the type. */
+    if (PQftype(result, column) == INT8_TYPE) {
+        return true;
+    }
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (strcmp(PQfname(result, column), numbers[i]) == 0) {
             return true;

@@ -11,12 +11,14 @@
 #include <string.h>
 
 #include "budget/ledger_call.h"
+#include "budget/ledger_json.h"
 
 /* In this order: each file uses what those before it made. */
 /* clang-format off */
 static const char schema[] =
 #include "budget/schema.sql.h"
 #include "budget/schema_account.sql.h"
+#include "budget/schema_answers.sql.h"
 #include "budget/schema_charge.sql.h"
 #include "budget/schema_admin.sql.h"
     ;
@@ -46,6 +48,7 @@ enum answer_column {
     ANSWER_DATASET_SPENT,
     ANSWER_BOOKED,
     ANSWER_MINIMUM,
+    ANSWER_ADOPTED,
     ANSWER_COLUMNS
 };
 
@@ -55,27 +58,22 @@ const char *ledger_schema_sql(void)
 }
 
 void ledger_charge_call(struct ledger_call *call, const char *request_id, const char *analyst,
-                        const char *dataset, const struct dp_charge *charge,
-                        const char *fingerprint, const char *mechanism_json)
+                        const char *dataset, const char *epoch, const char *fingerprint,
+                        const struct ledger_release *releases, size_t n_releases)
 {
     /* A procedure, as it commits twice; its output parameters are named by as many NULLs. */
-    ledger_call_begin(call, "CALL pgveil.charge($1::pg_catalog.uuid, $2::pg_catalog.text,"
-                            " $3::pg_catalog.text, $4::pg_catalog.int8, $5::pg_catalog.int8,"
-                            " $6::pg_catalog.int8, $7::pg_catalog.text, $8::pg_catalog.text,"
-                            " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
-                            " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)");
+    ledger_call_begin(call,
+                      "CALL pgveil.charge($1::pg_catalog.uuid, $2::pg_catalog.text,"
+                      " $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text,"
+                      " $6::pg_catalog.json,"
+                      " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
+                      " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)");
     ledger_call_text(call, request_id);
     ledger_call_text(call, analyst);
     ledger_call_text(call, dataset);
-    ledger_call_integer(call, charge->mu2_pico);
-    ledger_call_integer(call, charge->delta_atto);
-    if (charge->pure) {
-        ledger_call_integer(call, charge->epsilon);
-    } else {
-        ledger_call_text(call, NULL);
-    }
+    ledger_call_text(call, epoch);
     ledger_call_text(call, fingerprint);
-    ledger_call_text(call, mechanism_json);
+    ledger_call_owned(call, ledger_releases_json(releases, n_releases));
 }
 
 void ledger_resolve_call(struct ledger_call *call, const char *request_id, bool answered)
@@ -133,74 +131,40 @@ void ledger_continues_call(struct ledger_call *call, const struct ledger_head *n
     ledger_call_text(call, noted->hash);
 }
 
-static bool has_rows(const PGresult *result, int columns, int rows_min)
-{
-    return result && PQresultStatus(result) == PGRES_TUPLES_OK && PQnfields(result) == columns &&
-           PQntuples(result) >= rows_min;
-}
-
-static bool read_text(const PGresult *result, int row, int column, char *out, size_t size)
-{
-    size_t length = (size_t)PQgetlength(result, row, column);
-    if (PQgetisnull(result, row, column) || length >= size) {
-        return false;
-    }
-    memcpy(out, PQgetvalue(result, row, column), length);
-    out[length] = '\0';
-    return strlen(out) == length;
-}
-
-static bool read_unsigned(const PGresult *result, int row, int column, uint64_t *out)
-{
-    char text[24];
-    if (!read_text(result, row, column, text, sizeof(text)) || text[0] == '\0' ||
-        strlen(text) > 19 || strspn(text, "0123456789") != strlen(text)) {
-        return false;
-    }
-    *out = strtoull(text, NULL, 10);
-    return true;
-}
-
-static bool read_bool(const PGresult *result, int row, int column, bool *out)
-{
-    char text[2];
-    if (!read_text(result, row, column, text, sizeof(text))) {
-        return false;
-    }
-    *out = text[0] == 't';
-    return text[0] == 't' || text[0] == 'f';
-}
-
 static bool read_account(const PGresult *result, int row, struct ledger_account *account)
 {
     memset(account, 0, sizeof(*account));
     if (!PQgetisnull(result, row, ANSWER_REFUSED_BY) &&
-        !read_text(result, row, ANSWER_REFUSED_BY, account->refused_by,
-                   sizeof(account->refused_by))) {
+        !ledger_read_text(result, row, ANSWER_REFUSED_BY, account->refused_by,
+                          sizeof(account->refused_by))) {
         return false;
     }
-    return read_text(result, row, ANSWER_DATASET, account->dataset, sizeof(account->dataset)) &&
-           read_text(result, row, ANSWER_EPSILON, account->epsilon, sizeof(account->epsilon)) &&
-           read_text(result, row, ANSWER_DELTA, account->delta, sizeof(account->delta)) &&
-           read_text(result, row, ANSWER_CAP_MODE, account->cap_mode, sizeof(account->cap_mode)) &&
-           read_unsigned(result, row, ANSWER_CAP, &account->mu2_cap_pico) &&
-           read_unsigned(result, row, ANSWER_SPENT, &account->mu2_spent_pico) &&
-           read_unsigned(result, row, ANSWER_DELTA_KEYS, &account->delta_keys_cap) &&
-           read_unsigned(result, row, ANSWER_DELTA_CONV, &account->delta_conv) &&
-           read_unsigned(result, row, ANSWER_DELTA_SPENT, &account->delta_spent) &&
-           read_unsigned(result, row, ANSWER_EPSILON_CAP, &account->epsilon_cap) &&
-           read_unsigned(result, row, ANSWER_EPSILON_SPENT, &account->epsilon_spent) &&
-           read_bool(result, row, ANSWER_ALL_PURE, &account->all_pure) &&
-           read_text(result, row, ANSWER_SPENT_SHARE, account->spent_share,
-                     sizeof(account->spent_share)) &&
-           read_text(result, row, ANSWER_WINDOW, account->window, sizeof(account->window)) &&
-           read_text(result, row, ANSWER_WINDOW_ENDS, account->window_ends,
-                     sizeof(account->window_ends)) &&
-           read_bool(result, row, ANSWER_DATASET_CAPPED, &account->dataset_capped) &&
-           read_unsigned(result, row, ANSWER_DATASET_CAP, &account->dataset_mu2_cap_pico) &&
-           read_unsigned(result, row, ANSWER_DATASET_SPENT, &account->dataset_mu2_spent_pico) &&
-           read_unsigned(result, row, ANSWER_BOOKED, &account->booked_mu2_pico) &&
-           read_unsigned(result, row, ANSWER_MINIMUM, &account->minimum_mu2_pico);
+    return ledger_read_text(result, row, ANSWER_DATASET, account->dataset,
+                            sizeof(account->dataset)) &&
+           ledger_read_text(result, row, ANSWER_EPSILON, account->epsilon,
+                            sizeof(account->epsilon)) &&
+           ledger_read_text(result, row, ANSWER_DELTA, account->delta, sizeof(account->delta)) &&
+           ledger_read_text(result, row, ANSWER_CAP_MODE, account->cap_mode,
+                            sizeof(account->cap_mode)) &&
+           ledger_read_unsigned(result, row, ANSWER_CAP, &account->mu2_cap_pico) &&
+           ledger_read_unsigned(result, row, ANSWER_SPENT, &account->mu2_spent_pico) &&
+           ledger_read_unsigned(result, row, ANSWER_DELTA_KEYS, &account->delta_keys_cap) &&
+           ledger_read_unsigned(result, row, ANSWER_DELTA_CONV, &account->delta_conv) &&
+           ledger_read_unsigned(result, row, ANSWER_DELTA_SPENT, &account->delta_spent) &&
+           ledger_read_unsigned(result, row, ANSWER_EPSILON_CAP, &account->epsilon_cap) &&
+           ledger_read_unsigned(result, row, ANSWER_EPSILON_SPENT, &account->epsilon_spent) &&
+           ledger_read_bool(result, row, ANSWER_ALL_PURE, &account->all_pure) &&
+           ledger_read_text(result, row, ANSWER_SPENT_SHARE, account->spent_share,
+                            sizeof(account->spent_share)) &&
+           ledger_read_text(result, row, ANSWER_WINDOW, account->window, sizeof(account->window)) &&
+           ledger_read_text(result, row, ANSWER_WINDOW_ENDS, account->window_ends,
+                            sizeof(account->window_ends)) &&
+           ledger_read_bool(result, row, ANSWER_DATASET_CAPPED, &account->dataset_capped) &&
+           ledger_read_unsigned(result, row, ANSWER_DATASET_CAP, &account->dataset_mu2_cap_pico) &&
+           ledger_read_unsigned(result, row, ANSWER_DATASET_SPENT,
+                                &account->dataset_mu2_spent_pico) &&
+           ledger_read_unsigned(result, row, ANSWER_BOOKED, &account->booked_mu2_pico) &&
+           ledger_read_unsigned(result, row, ANSWER_MINIMUM, &account->minimum_mu2_pico);
 }
 
 static enum ledger_outcome read_answer(const PGresult *result, int row,
@@ -212,7 +176,7 @@ static enum ledger_outcome read_answer(const PGresult *result, int row,
     } outcomes[] = {{"ok", LEDGER_OK}, {"exceeded", LEDGER_EXCEEDED}, {"frozen", LEDGER_FROZEN}};
     char text[16];
     struct ledger_account ignored;
-    if (!read_text(result, row, ANSWER_OUTCOME, text, sizeof(text))) {
+    if (!ledger_read_text(result, row, ANSWER_OUTCOME, text, sizeof(text))) {
         return LEDGER_FAILED;
     }
     if (strcmp(text, "no_account") == 0) {
@@ -229,12 +193,37 @@ static enum ledger_outcome read_answer(const PGresult *result, int row,
     return LEDGER_FAILED;
 }
 
-enum ledger_outcome ledger_charge_result(const PGresult *result, struct ledger_account *account)
+/* Reads as many numbers as there are releases, a space between two; no text: all are zero. */
+static bool read_adopted(const PGresult *result, uint64_t *adopted, size_t n)
+{
+    memset(adopted, 0, n * sizeof(*adopted));
+    if (PQgetisnull(result, 0, ANSWER_ADOPTED)) {
+        return true;
+    }
+    const char *text = PQgetvalue(result, 0, ANSWER_ADOPTED);
+    for (size_t i = 0; i < n; i++) {
+        char *end;
+        size_t digits = strspn(text, "0123456789");
+        if (digits == 0 || digits > 18) {
+            return false;
+        }
+        adopted[i] = strtoull(text, &end, 10);
+        if (*end != (i + 1 < n ? ' ' : '\0')) {
+            return false;
+        }
+        text = end + 1;
+    }
+    return true;
+}
+
+enum ledger_outcome ledger_charge_result(const PGresult *result, struct ledger_account *account,
+                                         uint64_t *adopted, size_t n_releases)
 {
     if (account) {
         memset(account, 0, sizeof(*account));
     }
-    if (!has_rows(result, ANSWER_COLUMNS, 1) || PQntuples(result) != 1) {
+    if (!ledger_has_rows(result, ANSWER_COLUMNS, 1) || PQntuples(result) != 1 ||
+        (adopted && !read_adopted(result, adopted, n_releases))) {
         return LEDGER_FAILED;
     }
     return read_answer(result, 0, account);
@@ -244,7 +233,7 @@ enum ledger_outcome ledger_accounts_result(const PGresult *result, int row,
                                            struct ledger_account *account)
 {
     memset(account, 0, sizeof(*account));
-    if (row < 0 || !has_rows(result, ANSWER_COLUMNS, row + 1)) {
+    if (row < 0 || !ledger_has_rows(result, ANSWER_COLUMNS, row + 1)) {
         return LEDGER_FAILED;
     }
     return read_answer(result, row, account);
@@ -253,7 +242,7 @@ enum ledger_outcome ledger_accounts_result(const PGresult *result, int row,
 enum ledger_outcome ledger_account_result(const PGresult *result, struct ledger_account *account)
 {
     memset(account, 0, sizeof(*account));
-    if (!has_rows(result, ANSWER_COLUMNS, 0)) {
+    if (!ledger_has_rows(result, ANSWER_COLUMNS, 0)) {
         return LEDGER_FAILED;
     }
     return PQntuples(result) == 0 ? LEDGER_NO_ACCOUNT : read_answer(result, 0, account);
@@ -262,14 +251,14 @@ enum ledger_outcome ledger_account_result(const PGresult *result, struct ledger_
 enum ledger_outcome ledger_login_result(const PGresult *result, struct ledger_login *login)
 {
     memset(login, 0, sizeof(*login));
-    if (!has_rows(result, 2, 0) || PQntuples(result) > 1) {
+    if (!ledger_has_rows(result, 2, 0) || PQntuples(result) > 1) {
         return LEDGER_FAILED;
     }
     if (PQntuples(result) == 0) {
         return LEDGER_OK;
     }
-    if (!read_text(result, 0, 0, login->verifier, sizeof(login->verifier)) ||
-        !read_bool(result, 0, 1, &login->enabled)) {
+    if (!ledger_read_text(result, 0, 0, login->verifier, sizeof(login->verifier)) ||
+        !ledger_read_bool(result, 0, 1, &login->enabled)) {
         memset(login, 0, sizeof(*login));
         return LEDGER_FAILED;
     }
@@ -282,9 +271,9 @@ enum ledger_outcome ledger_dataset_result(const PGresult *result, struct ledger_
     char seed[24];
     char *end = NULL;
     memset(dataset, 0, sizeof(*dataset));
-    if (!has_rows(result, 2, 1) || PQntuples(result) != 1 ||
-        !read_text(result, 0, 0, dataset->instance, sizeof(dataset->instance)) ||
-        !read_text(result, 0, 1, seed, sizeof(seed)) || seed[0] == '\0') {
+    if (!ledger_has_rows(result, 2, 1) || PQntuples(result) != 1 ||
+        !ledger_read_text(result, 0, 0, dataset->instance, sizeof(dataset->instance)) ||
+        !ledger_read_text(result, 0, 1, seed, sizeof(seed)) || seed[0] == '\0') {
         return LEDGER_FAILED;
     }
     dataset->hash_seed = (int64_t)strtoll(seed, &end, 10);
@@ -294,9 +283,9 @@ enum ledger_outcome ledger_dataset_result(const PGresult *result, struct ledger_
 enum ledger_outcome ledger_head_result(const PGresult *result, struct ledger_head *head)
 {
     memset(head, 0, sizeof(*head));
-    bool ok = has_rows(result, 2, 1) && PQntuples(result) == 1 &&
-              read_unsigned(result, 0, 0, &head->seq) &&
-              read_text(result, 0, 1, head->hash, sizeof(head->hash)) &&
+    bool ok = ledger_has_rows(result, 2, 1) && PQntuples(result) == 1 &&
+              ledger_read_unsigned(result, 0, 0, &head->seq) &&
+              ledger_read_text(result, 0, 1, head->hash, sizeof(head->hash)) &&
               strspn(head->hash, "0123456789abcdef") == sizeof(head->hash) - 1;
     return ok ? LEDGER_OK : LEDGER_FAILED;
 }
@@ -304,8 +293,8 @@ enum ledger_outcome ledger_head_result(const PGresult *result, struct ledger_hea
 enum ledger_outcome ledger_continues_result(const PGresult *result, bool *continues)
 {
     *continues = false;
-    bool ok =
-        has_rows(result, 1, 1) && PQntuples(result) == 1 && read_bool(result, 0, 0, continues);
+    bool ok = ledger_has_rows(result, 1, 1) && PQntuples(result) == 1 &&
+              ledger_read_bool(result, 0, 0, continues);
     return ok ? LEDGER_OK : LEDGER_FAILED;
 }
 

@@ -15,14 +15,18 @@
 
 enum { LEDGER_PARAMS_MAX = 16, LEDGER_TEXT_MAX = 64 };
 
-/* A statement with text parameters; values point into text[] or at the caller's strings, which must
- * outlive the sending. */
+/* A statement with text parameters; values point into text[], into owned[] or at the caller's
+ * strings, which must outlive the sending. */
 struct ledger_call {
     const char *sql;
     int n_params;
     const char *values[LEDGER_PARAMS_MAX];
     char text[LEDGER_PARAMS_MAX][LEDGER_TEXT_MAX];
+    char *owned[LEDGER_PARAMS_MAX]; /* freed by ledger_call_free; NULL where there is nothing */
 };
+
+/* For the calls that say so: frees what they own, after the sending. */
+void ledger_call_free(struct ledger_call *call);
 
 enum ledger_outcome {
     LEDGER_OK,
@@ -58,14 +62,35 @@ struct ledger_account {
 /* What remains under the own grant and the dataset's cap together. */
 uint64_t ledger_account_remaining_mu2(const struct ledger_account *account);
 
-/* One idempotent debit; must be sent outside any transaction block and not in a pipeline, as it
- * commits itself. The same request_id (UUID text) debits once. fingerprint and mechanism_json are
- * kept in the journal. */
+/* One release of a charge. */
+struct ledger_release {
+    struct dp_charge charge; /* what is to be paid for it now */
+    const char *measures;    /* the public integers of its noise: a JSON array, for the journal */
+    /* Of its draw, hexadecimal: two releases with the same fingerprint are drawn from the same rows
+     * by the same law (identities of the measures, calibrations, threshold or coins, and the key
+     * list they are measured on), so that the draw of the one may stand for the other's. NULL: its
+     * draw is never another analyst's. */
+    const char *fingerprint;
+};
+
+/*
+ * One idempotent debit; must be sent outside any transaction block and not in a pipeline, as it
+ * commits itself. The same request_id (UUID text) with the same releases debits once. fingerprint
+ * is the statement's. epoch: "hour", "day", "week", "month" or "none" (policy_epoch_name). Releases
+ * that measure nothing are left out; n_releases > 0. Free the call.
+ *
+ * Adoption: where a release's very draw was kept for another analyst in this epoch, the charge
+ * takes it over. The price of the analyst is that of a draw of his own; accounts that he shares and
+ * that were debited for the draw already are not debited again.
+ */
 void ledger_charge_call(struct ledger_call *call, const char *request_id, const char *analyst,
-                        const char *dataset, const struct dp_charge *charge,
-                        const char *fingerprint, const char *mechanism_json);
-/* account may be NULL; filled with the state after the call where it is known. */
-enum ledger_outcome ledger_charge_result(const PGresult *result, struct ledger_account *account);
+                        const char *dataset, const char *epoch, const char *fingerprint,
+                        const struct ledger_release *releases, size_t n_releases);
+/* account may be NULL; filled with the state after the call where it is known. adopted (NULL: not
+ * wanted) has an entry for each of the n_releases: where it is not 0, the release takes over that
+ * draw. It must not be measured then: ledger_adopted_call has its answers. */
+enum ledger_outcome ledger_charge_result(const PGresult *result, struct ledger_account *account,
+                                         uint64_t *adopted, size_t n_releases);
 
 /* The answer was given (resolved), or the measurement failed (counts towards a freeze). Bookkeeping
  * only: the charge stands either way. */

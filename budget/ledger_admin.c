@@ -167,6 +167,33 @@ void ledger_budgets_call(struct ledger_call *call, const char *name, const char 
     ledger_call_text(call, dataset);
 }
 
+void ledger_settings_call(struct ledger_call *call, const char *dataset)
+{
+    ledger_call_begin(call, "SELECT * FROM pgveil.settings($1::pg_catalog.text)");
+    ledger_call_text(call, dataset);
+}
+
+void ledger_setting_call(struct ledger_call *call, const char *name, const char *dataset)
+{
+    ledger_call_begin(call, "SELECT pgveil.setting($1::pg_catalog.text, $2::pg_catalog.text)");
+    ledger_call_text(call, name);
+    ledger_call_text(call, dataset);
+}
+
+void ledger_setting_set_call(struct ledger_call *call, const char *name, const char *dataset,
+                             const uint64_t *value)
+{
+    ledger_call_begin(call, "SELECT pgveil.set_setting($1::pg_catalog.text,"
+                            " $2::pg_catalog.text, $3::pg_catalog.int8)");
+    ledger_call_text(call, name);
+    ledger_call_text(call, dataset);
+    if (value) {
+        ledger_call_integer(call, *value);
+    } else {
+        ledger_call_text(call, NULL);
+    }
+}
+
 void ledger_datasets_call(struct ledger_call *call)
 {
     ledger_call_begin(call, "SELECT * FROM pgveil.datasets()");

@@ -38,7 +38,7 @@ const char *ledger_admin_word(const PGresult *result);
 
 /* One row, the schema's version; an error where there is no schema. */
 void ledger_version_call(struct ledger_call *call);
-enum { LEDGER_SCHEMA_VERSION = 1 };
+enum { LEDGER_SCHEMA_VERSION = 2 };
 
 /* Results: ok, exists, unknown. The verifier is a SCRAM verifier. */
 void ledger_analyst_add_call(struct ledger_call *call, const char *name, const char *verifier);
@@ -81,6 +81,14 @@ enum ledger_budget_column {
     BUDGET_STATE
 };
 void ledger_budgets_call(struct ledger_call *call, const char *name, const char *dataset);
+/* Table: setting, dataset ("": all), in_force, first_value; dataset NULL: of all. */
+void ledger_settings_call(struct ledger_call *call, const char *dataset);
+/* One row: the value in force for the dataset ("": for those without one of their own). */
+void ledger_setting_call(struct ledger_call *call, const char *name, const char *dataset);
+/* value NULL: the first one again, or for one dataset none of its own. Result: ok, or unknown (no
+ * such setting, or nothing to take away). */
+void ledger_setting_set_call(struct ledger_call *call, const char *name, const char *dataset,
+                             const uint64_t *value);
 /* Table: dataset, instance, analysts, charges, cap. */
 void ledger_datasets_call(struct ledger_call *call);
 

@@ -1,7 +1,7 @@
 -- The ledger: schema "pgveil" of a PostgreSQL server of its own (14 or later, never the protected one).
 --
--- This file makes the tables; schema_account.sql, schema_charge.sql and schema_admin.sql follow in this
--- order with the functions. The whole script is idempotent. Sent as one simple query it is one
+-- This file makes the tables; schema_account.sql, schema_answers.sql, schema_charge.sql and
+-- schema_admin.sql follow in this order with the functions. The whole script is idempotent. Sent as one simple query it is one
 -- transaction; an advisory lock lets several instances start at once. Everything that must be atomic is
 -- one routine, called by one statement. Functions run with the rights of the caller, pin their
 -- search_path and qualify every name.
@@ -14,9 +14,10 @@
 
 DO $script$
 DECLARE
-    v_known constant integer := 1; -- the version this script makes
+    v_known constant integer := 2; -- the version this script makes
     v_found integer;
     v_routine text;
+    v_type text;
 BEGIN
     IF pg_catalog.current_setting('server_encoding') <> 'UTF8' THEN
         RAISE EXCEPTION 'the ledger needs a database with the encoding UTF8';
@@ -45,9 +46,13 @@ BEGIN
     LOOP
         EXECUTE 'DROP ROUTINE ' || v_routine;
     END LOOP;
-    IF pg_catalog.to_regtype('pgveil.answer') IS NOT NULL THEN
-        DROP TYPE pgveil.answer;
-    END IF;
+    FOR v_type IN
+        SELECT c.oid::pg_catalog.regclass::text FROM pg_catalog.pg_class c
+        WHERE c.relnamespace = pg_catalog.to_regnamespace('pgveil')::pg_catalog.oid
+          AND c.relkind = 'c'
+    LOOP
+        EXECUTE 'DROP TYPE ' || v_type;
+    END LOOP;
 END
 $script$;
 
@@ -187,6 +192,69 @@ BEGIN
         CREATE TRIGGER never_emptied BEFORE TRUNCATE ON pgveil.account
             FOR EACH STATEMENT EXECUTE FUNCTION pgveil.refuse_change();
         INSERT INTO pgveil.version (version) VALUES (1);
+    END IF;
+    IF v_version < 2 THEN
+        -- A charge may be several entries: what was debited everywhere, and one adoption for each
+        -- release whose draw was another analyst's. All bear the request.
+        ALTER TABLE pgveil.resolution DROP CONSTRAINT resolution_request_fkey;
+        ALTER TABLE pgveil.journal DROP CONSTRAINT journal_request_key,
+            DROP CONSTRAINT journal_check,
+            ADD CHECK ((kind IN ('charge', 'adoption')) = (request IS NOT NULL));
+        CREATE UNIQUE INDEX journal_charge ON pgveil.journal (request) WHERE kind = 'charge';
+        CREATE INDEX journal_adoption ON pgveil.journal (request) WHERE kind = 'adoption';
+
+        -- A release that was measured once, with one noise.
+        CREATE TABLE pgveil.draw (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            dataset text NOT NULL,
+            fingerprint text NOT NULL,     -- of rows, measures, noise and threshold; '': not shared
+            request uuid NOT NULL,         -- of the charge that paid for it first
+            release integer NOT NULL,      -- its place in that request
+            seq bigint NOT NULL,           -- the charge in the journal
+            at timestamptz NOT NULL,       -- when it was charged, which says to which epoch it belongs
+            mu2_pico bigint NOT NULL,      -- its price, without the minimum
+            delta_atto bigint NOT NULL,
+            epsilon_nano bigint,
+            UNIQUE (request, release)
+        );
+        CREATE INDEX draw_fingerprint ON pgveil.draw (dataset, fingerprint);
+        CREATE INDEX draw_at ON pgveil.draw (dataset, at);
+
+        -- One noisy vector of a draw: signed, in grid units, before anything was done with it.
+        CREATE TABLE pgveil.kept_answer (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            draw bigint NOT NULL REFERENCES pgveil.draw (id) ON DELETE CASCADE,
+            measure integer NOT NULL,      -- its place in the release
+            identity text NOT NULL,        -- of what is measured, whatever the noise
+            mechanism text NOT NULL CHECK (mechanism IN ('laplace', 'gaussian')),
+            scale10 integer NOT NULL,
+            exp2 integer NOT NULL,
+            sensitivity bigint NOT NULL,   -- of one coordinate, in grid units
+            groups bigint NOT NULL,        -- coordinates that one unit can touch
+            m bigint NOT NULL,
+            mu2_pico bigint NOT NULL,
+            delta_atto bigint NOT NULL,
+            epsilon_nano bigint,
+            keys_of bigint REFERENCES pgveil.kept_answer (id) ON DELETE CASCADE,
+            n_keys integer NOT NULL,
+            keys text[],                   -- row by row; only where this answer decided the keys
+            noisy numeric[],               -- NULL: the keys alone are the answer
+            UNIQUE (draw, measure),
+            CHECK (keys IS NULL OR keys_of IS NULL),
+            CHECK (keys IS NOT NULL OR noisy IS NOT NULL)
+        );
+        CREATE INDEX kept_answer_identity ON pgveil.kept_answer (identity);
+        CREATE INDEX kept_answer_keys_of ON pgveil.kept_answer (keys_of);
+
+        -- Who has paid for a draw, and by which entry of the journal.
+        CREATE TABLE pgveil.paid (
+            draw bigint NOT NULL REFERENCES pgveil.draw (id) ON DELETE CASCADE,
+            analyst text NOT NULL,
+            seq bigint NOT NULL,
+            at timestamptz NOT NULL,
+            PRIMARY KEY (draw, analyst)
+        );
+        INSERT INTO pgveil.version (version) VALUES (2);
     END IF;
 END
 $script$;

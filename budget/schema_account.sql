@@ -82,6 +82,14 @@ BEGIN
 END
 $function$;
 
+-- Whether the account counts an entry of the journal that debited it: it is of the present window, and
+-- was neither forgotten by a reset nor made part of the floor.
+CREATE FUNCTION pgveil.counts(p_account pgveil.account, p_seq bigint, p_at timestamptz) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $function$
+    SELECT p_seq OPERATOR(pg_catalog.>) p_account.counted_from
+       AND p_at OPERATOR(pg_catalog.>=) p_account.window_starts
+$function$;
+
 -- The account with what the journal says was spent: the floor and the charges since.
 CREATE FUNCTION pgveil.recounted(p_account pgveil.account) RETURNS pgveil.account
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
@@ -93,8 +101,8 @@ BEGIN
            coalesce(bool_and(j.epsilon_nano IS NOT NULL), true) AS pure
     INTO v_sum
     FROM pgveil.journal j
-    WHERE j.kind = 'charge' AND j.dataset = p_account.dataset AND p_account.id = ANY (j.debited)
-      AND j.seq > p_account.counted_from AND j.at >= p_account.window_starts;
+    WHERE j.kind IN ('charge', 'adoption') AND j.dataset = p_account.dataset
+      AND p_account.id = ANY (j.debited) AND pgveil.counts(p_account, j.seq, j.at);
     p_account.mu2_spent_pico := p_account.mu2_floor_pico + v_sum.mu2;
     p_account.zcdp_spent_pico := p_account.zcdp_floor_pico + v_sum.zcdp;
     p_account.delta_spent_atto := p_account.delta_floor_atto + v_sum.delta;
@@ -174,8 +182,8 @@ END
 $function$;
 
 -- Appends an entry: fills seq, at (not before the journal's last) and the hashes. The caller holds the
--- locks on accounts.
-CREATE FUNCTION pgveil.append(p_entry pgveil.journal) RETURNS void
+-- locks on accounts. Returns seq.
+CREATE FUNCTION pgveil.append(p_entry pgveil.journal) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     v_head pgveil.head;
@@ -187,6 +195,7 @@ BEGIN
     p_entry.hash := sha256(v_head.hash || pgveil.encoded(p_entry));
     INSERT INTO pgveil.journal SELECT (p_entry).*;
     UPDATE pgveil.head SET seq = p_entry.seq, at = p_entry.at, hash = p_entry.hash;
+    RETURN p_entry.seq;
 END
 $function$;
 

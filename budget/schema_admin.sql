@@ -291,6 +291,51 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     ORDER BY a.dataset, a.holder <> 'dataset', a.holder, a.name
 $function$;
 
+-- The settings that there are, with their first values.
+CREATE FUNCTION pgveil.first_settings() RETURNS TABLE (name text, value bigint)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
+    VALUES ('failures_max', 10::bigint), ('minimum_mu2_pico', 1000)
+$function$;
+
+-- p_dataset NULL: of all.
+CREATE FUNCTION pgveil.settings(p_dataset text)
+RETURNS TABLE (setting text, dataset text, in_force text, first_value text)
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT f.name, s.dataset, s.value::text, f.value::text
+    FROM pgveil.first_settings() f JOIN pgveil.setting s ON s.name = f.name
+    WHERE p_dataset IS NULL OR s.dataset IN ('', p_dataset)
+    ORDER BY f.name, s.dataset
+$function$;
+
+-- p_value NULL: the first value for all (p_dataset ''), none of its own for one dataset.
+CREATE FUNCTION pgveil.set_setting(p_name text, p_dataset text, p_value bigint) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_first constant bigint := (SELECT f.value FROM pgveil.first_settings() f WHERE f.name = p_name);
+    v_value constant bigint := CASE WHEN p_dataset = '' THEN coalesce(p_value, v_first) ELSE p_value END;
+    v_before bigint;
+BEGIN
+    IF v_first IS NULL OR v_value < 1 THEN
+        RETURN 'unknown';
+    END IF;
+    SELECT s.value INTO v_before FROM pgveil.setting s
+    WHERE s.name = p_name AND s.dataset = p_dataset FOR UPDATE;
+    IF v_value IS NULL THEN
+        DELETE FROM pgveil.setting s WHERE s.name = p_name AND s.dataset = p_dataset;
+        IF NOT FOUND THEN
+            RETURN 'unknown';
+        END IF;
+    ELSE
+        INSERT INTO pgveil.setting AS s (name, dataset, value) VALUES (p_name, p_dataset, v_value)
+        ON CONFLICT (name, dataset) DO UPDATE SET value = excluded.value;
+    END IF;
+    PERFORM pgveil.note('setting', '', p_dataset, '{}',
+        format('%s: %s, before %s', p_name, coalesce(v_value::text, 'none of its own'),
+               coalesce(v_before::text, 'none of its own')));
+    RETURN 'ok';
+END
+$function$;
+
 CREATE FUNCTION pgveil.datasets()
 RETURNS TABLE (dataset text, instance text, n_analysts text, charges text, cap text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
@@ -347,7 +392,8 @@ $function$;
 -- The entry with this seq or request id.
 CREATE FUNCTION pgveil.entry(p_key text) RETURNS TABLE (seq bigint)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT j.seq FROM pgveil.journal j WHERE j.seq::text = p_key OR j.request::text = lower(p_key)
+    SELECT j.seq FROM pgveil.journal j
+    WHERE j.seq::text = p_key OR j.kind = 'charge' AND j.request::text = lower(p_key)
 $function$;
 
 -- What is wrong with the entries from p_from to p_to: a row for each finding, none where all is well.
@@ -387,8 +433,8 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
         SELECT b.id, sum(j.mu2_pico) AS mu2, sum(j.zcdp_pico) AS zcdp, sum(j.delta_atto) AS delta,
                sum(j.epsilon_nano) AS epsilon, bool_and(j.epsilon_nano IS NOT NULL) AS pure
         FROM pgveil.journal j CROSS JOIN LATERAL unnest(j.debited) u(id)
-        JOIN pgveil.account b ON b.id = u.id AND j.seq > b.counted_from AND j.at >= b.window_starts
-        WHERE j.kind = 'charge'
+        JOIN pgveil.account b ON b.id = u.id AND pgveil.counts(b, j.seq, j.at)
+        WHERE j.kind IN ('charge', 'adoption')
         GROUP BY b.id) c ON c.id = a.id
     WHERE (a.mu2_spent_pico, a.zcdp_spent_pico, a.delta_spent_atto, a.epsilon_spent_nano, a.all_pure)
           IS DISTINCT FROM
@@ -397,7 +443,8 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
            a.floor_pure AND coalesce(c.pure, true))
     UNION ALL
     SELECT '', format('the resolution of request %s belongs to no charge', s.request)
-    FROM pgveil.resolution s LEFT JOIN pgveil.journal j ON j.request = s.request
+    FROM pgveil.resolution s LEFT JOIN pgveil.journal j
+        ON j.request = s.request AND j.kind = 'charge'
     WHERE j.request IS NULL
     UNION ALL
     SELECT p_head_seq::text, CASE WHEN h.seq < p_head_seq

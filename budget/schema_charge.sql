@@ -24,7 +24,8 @@ CREATE TYPE pgveil.answer AS (
     dataset_cap_pico bigint,
     dataset_spent_pico bigint,
     booked_pico bigint,
-    minimum_pico bigint
+    minimum_pico bigint,
+    adopted text         -- of a charge: for each release the draw that it takes over, or 0
 );
 
 CREATE FUNCTION pgveil.answer_of(p_outcome text, p_refused_by text, p_analyst text, p_dataset text,
@@ -73,23 +74,83 @@ BEGIN
 END
 $function$;
 
+-- The answer to a charge whose request was seen before: as then. Another content is an error.
+CREATE FUNCTION pgveil.charged_before(p_charge pgveil.journal, p_analyst text, p_dataset text,
+    p_fingerprint text, p_releases pgveil.release[])
+RETURNS pgveil.answer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_adoption pgveil.journal;
+    v_adopted integer[] := '{}';
+    v_sum pgveil.release := pgveil.sum_of(p_releases, '{}');
+    v_mu2 bigint := p_charge.mu2_pico;
+    v_zcdp bigint := p_charge.zcdp_pico;
+    v_draws bigint[] := array_fill(0::bigint, ARRAY[cardinality(p_releases)]);
+    v_answer pgveil.answer;
+    v_place integer;
+BEGIN
+    FOR v_adoption IN
+        SELECT j.* FROM pgveil.journal j
+        WHERE j.request = p_charge.request AND j.kind = 'adoption' ORDER BY j.seq
+    LOOP
+        v_mu2 := v_mu2 + v_adoption.mu2_pico;
+        v_zcdp := v_zcdp + v_adoption.zcdp_pico;
+        v_place := (v_adoption.detail::json ->> 'release')::integer + 1;
+        v_adopted := v_adopted || v_place;
+        v_draws[v_place] := (v_adoption.detail::json ->> 'draw')::bigint;
+    END LOOP;
+    IF v_mu2 <> greatest(v_sum.mu2, pgveil.setting('minimum_mu2_pico', p_dataset))
+       AND v_mu2 <> v_sum.mu2 THEN
+        RAISE EXCEPTION 'request % was charged with another content', p_charge.request;
+    END IF;
+    v_sum := pgveil.sum_of(p_releases, v_adopted);
+    IF (p_charge.analyst, p_charge.dataset, p_charge.delta_atto, p_charge.epsilon_nano,
+        p_charge.fingerprint, p_charge.detail) IS DISTINCT FROM
+       (p_analyst, p_dataset, v_sum.delta, v_sum.epsilon, p_fingerprint, v_sum.measures) THEN
+        RAISE EXCEPTION 'request % was charged with another content', p_charge.request;
+    END IF;
+    v_answer := pgveil.answer_of('ok', NULL, p_analyst, p_dataset, v_mu2, v_zcdp);
+    v_answer.adopted := array_to_string(v_draws, ' ');
+    RETURN v_answer;
+END
+$function$;
+
 -- Debits the accounts of the analyst, of the analyst's groups and of the dataset, or none of them. The
 -- same request debits once; the same request with another content is an error. Not durable by itself:
 -- see pgveil.charge.
-CREATE FUNCTION pgveil.debit(p_request uuid, p_analyst text, p_dataset text, p_mu2 bigint,
-    p_delta bigint, p_epsilon bigint, p_fingerprint text, p_mechanism text)
+--
+-- A release whose very draw was kept for another analyst takes that draw over. The analyst pays for it as
+-- for a draw of his own; an account that several analysts share, and that has been debited for the draw,
+-- is not debited again. In the journal: one entry of kind charge for what was debited everywhere, and
+-- one of kind adoption for each release that was taken over.
+CREATE FUNCTION pgveil.debit(p_request uuid, p_analyst text, p_dataset text, p_epoch text,
+    p_fingerprint text, p_releases json)
 RETURNS pgveil.answer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     v_accounts pgveil.account[] := '{}';
     v_account pgveil.account;
+    v_shared pgveil.account;
     v_entry pgveil.journal;
+    v_releases pgveil.release[] := pgveil.releases(p_releases);
+    v_release pgveil.release;
+    v_draw pgveil.draw;
+    v_draws pgveil.draw[] := '{}';
+    v_adopted integer[] := '{}';     -- places of the releases whose draws are taken over
+    v_adoptions pgveil.journal[] := '{}';
+    v_all pgveil.release := pgveil.sum_of(v_releases, '{}');
+    v_due pgveil.release;
+    v_dues pgveil.release[] := '{}'; -- of each account
+    v_covered integer[];
     v_minimum constant bigint := pgveil.setting('minimum_mu2_pico', p_dataset);
+    v_price_mu2 bigint;
+    v_price_zcdp bigint;
+    v_seq bigint;
+    v_answer pgveil.answer;
     v_own boolean := false;
 BEGIN
-    IF p_request IS NULL OR p_mu2 IS NULL OR p_mu2 < 0 OR p_delta IS NULL OR p_delta < 0
-       OR p_epsilon < 0 OR v_minimum IS NULL THEN
-        RAISE EXCEPTION 'a charge has a request id and no negative amount';
+    IF p_request IS NULL OR v_minimum IS NULL OR cardinality(v_releases) = 0 THEN
+        RAISE EXCEPTION 'a charge has a request id and releases';
     END IF;
     FOR v_account IN
         SELECT a.* FROM pgveil.account a
@@ -103,15 +164,10 @@ BEGIN
         v_own := v_own OR v_account.holder = 'analyst';
     END LOOP;
 
-    SELECT j.* INTO v_entry FROM pgveil.journal j WHERE j.request = p_request;
+    SELECT j.* INTO v_entry FROM pgveil.journal j
+    WHERE j.request = p_request AND j.kind = 'charge';
     IF FOUND THEN
-        IF (v_entry.analyst, v_entry.dataset, v_entry.delta_atto, v_entry.epsilon_nano,
-            v_entry.fingerprint, v_entry.detail) IS DISTINCT FROM
-           (p_analyst, p_dataset, p_delta, p_epsilon, p_fingerprint, p_mechanism)
-           OR v_entry.mu2_pico <> greatest(p_mu2, v_minimum) AND v_entry.mu2_pico <> p_mu2 THEN
-            RAISE EXCEPTION 'request % was charged with another content', p_request;
-        END IF;
-        RETURN pgveil.answer_of('ok', NULL, p_analyst, p_dataset, v_entry.mu2_pico, v_entry.zcdp_pico);
+        RETURN pgveil.charged_before(v_entry, p_analyst, p_dataset, p_fingerprint, v_releases);
     END IF;
 
     IF NOT v_own THEN
@@ -120,18 +176,14 @@ BEGIN
     IF NOT EXISTS (SELECT 1 FROM pgveil.analyst n WHERE n.name = p_analyst AND n.enabled) THEN
         RETURN pgveil.answer_of('frozen', 'analyst', p_analyst, p_dataset, 0, 0);
     END IF;
+    v_price_mu2 := greatest(v_all.mu2, v_minimum);
+    v_price_zcdp := greatest(v_all.zcdp, v_minimum);
     v_entry.kind := 'charge';
     v_entry.request := p_request;
     v_entry.analyst := p_analyst;
     v_entry.dataset := p_dataset;
-    v_entry.debited := '{}';
-    v_entry.mu2_pico := greatest(p_mu2, v_minimum);
-    -- A Gaussian's mu2 is its zcdp; for pure DP there is a smaller bound.
-    v_entry.zcdp_pico := greatest(least(p_mu2, pgveil.zcdp_of_pure(p_epsilon)), v_minimum);
-    v_entry.delta_atto := p_delta;
-    v_entry.epsilon_nano := p_epsilon;
     v_entry.fingerprint := p_fingerprint;
-    v_entry.detail := p_mechanism;
+    v_entry.debited := '{}';
     -- Locked from here on, so that the time of the windows is the time in the journal.
     PERFORM 1 FROM pgveil.head h FOR UPDATE;
     v_entry.at := pgveil.ledger_time();
@@ -140,26 +192,80 @@ BEGIN
         IF v_account.frozen IS NOT NULL THEN
             RETURN pgveil.answer_of('frozen', v_account.holder, p_analyst, p_dataset, 0, 0);
         END IF;
-        IF NOT pgveil.admits(v_account, v_entry.mu2_pico, v_entry.zcdp_pico, p_delta, p_epsilon) THEN
-            RETURN pgveil.answer_of('exceeded', v_account.holder, p_analyst, p_dataset,
-                                    v_entry.mu2_pico, v_entry.zcdp_pico);
-        END IF;
         v_accounts[i] := v_account;
         v_entry.debited := v_entry.debited || v_account.id;
+        IF v_account.holder = 'dataset' THEN
+            v_shared := v_account;
+        END IF;
     END LOOP;
-    FOREACH v_account IN ARRAY v_accounts LOOP
+
+    FOR i IN 1 .. cardinality(v_releases) LOOP
+        v_release := v_releases[i];
+        CONTINUE WHEN v_release.fingerprint IS NULL OR v_shared.id IS NULL;
+        v_draw := pgveil.adoptable(v_release, p_analyst, v_shared, p_epoch, v_entry.at,
+                                   ARRAY(SELECT d.id FROM unnest(v_draws) d));
+        CONTINUE WHEN v_draw.id IS NULL;
+        v_release.draw := v_draw.id;
+        v_releases[i] := v_release;
+        v_draws := v_draws || v_draw;
+        v_adopted := v_adopted || i;
+        v_adoptions := v_adoptions || ROW(NULL, v_entry.at, 'adoption', p_request, p_analyst,
+            p_dataset, '{}', v_release.mu2, v_release.zcdp, v_release.delta, v_release.epsilon,
+            v_release.fingerprint,
+            format('{"release":%s,"draw":%s,"of":%s,"measures":%s}', i - 1, v_draw.id, v_draw.seq,
+                   v_release.measures), NULL, NULL)::pgveil.journal;
+    END LOOP;
+
+    FOR i IN 1 .. cardinality(v_accounts) LOOP
+        v_account := v_accounts[i];
+        v_covered := '{}';
+        FOR k IN 1 .. cardinality(v_adopted) LOOP
+            IF v_account.holder <> 'analyst' AND pgveil.covers(v_account, v_draws[k]) THEN
+                v_covered := v_covered || v_adopted[k];
+            ELSE
+                v_adoptions[k].debited := v_adoptions[k].debited || v_account.id;
+            END IF;
+        END LOOP;
+        v_due := pgveil.sum_of(v_releases, v_covered);
+        v_due.mu2 := v_due.mu2 + (v_price_mu2 - v_all.mu2);
+        v_due.zcdp := v_due.zcdp + (v_price_zcdp - v_all.zcdp);
+        v_dues := v_dues || v_due;
+        IF NOT pgveil.admits(v_account, v_due.mu2, v_due.zcdp, v_due.delta, v_due.epsilon) THEN
+            RETURN pgveil.answer_of('exceeded', v_account.holder, p_analyst, p_dataset,
+                                    v_price_mu2, v_price_zcdp);
+        END IF;
+    END LOOP;
+    FOR i IN 1 .. cardinality(v_accounts) LOOP
+        v_account := v_accounts[i];
+        v_due := v_dues[i];
         UPDATE pgveil.account a SET
             window_starts = v_account.window_starts,
             window_ends = v_account.window_ends,
-            mu2_spent_pico = v_account.mu2_spent_pico + v_entry.mu2_pico,
-            zcdp_spent_pico = v_account.zcdp_spent_pico + v_entry.zcdp_pico,
-            delta_spent_atto = v_account.delta_spent_atto + p_delta,
-            epsilon_spent_nano = v_account.epsilon_spent_nano + coalesce(p_epsilon, 0),
-            all_pure = v_account.all_pure AND p_epsilon IS NOT NULL
+            mu2_spent_pico = v_account.mu2_spent_pico + v_due.mu2,
+            zcdp_spent_pico = v_account.zcdp_spent_pico + v_due.zcdp,
+            delta_spent_atto = v_account.delta_spent_atto + v_due.delta,
+            epsilon_spent_nano = v_account.epsilon_spent_nano + coalesce(v_due.epsilon, 0),
+            all_pure = v_account.all_pure AND v_due.epsilon IS NOT NULL
         WHERE a.id = v_account.id;
     END LOOP;
+    v_due := pgveil.sum_of(v_releases, v_adopted);
+    v_entry.mu2_pico := v_due.mu2 + (v_price_mu2 - v_all.mu2);
+    v_entry.zcdp_pico := v_due.zcdp + (v_price_zcdp - v_all.zcdp);
+    v_entry.delta_atto := v_due.delta;
+    v_entry.epsilon_nano := v_due.epsilon;
+    v_entry.detail := v_due.measures;
     PERFORM pgveil.append(v_entry);
-    RETURN pgveil.answer_of('ok', NULL, p_analyst, p_dataset, v_entry.mu2_pico, v_entry.zcdp_pico);
+    FOR k IN 1 .. cardinality(v_adopted) LOOP
+        v_seq := pgveil.append(v_adoptions[k]);
+        v_draw := v_draws[k];
+        INSERT INTO pgveil.paid (draw, analyst, seq, at)
+        VALUES (v_draw.id, p_analyst, v_seq, v_entry.at);
+    END LOOP;
+    v_answer := pgveil.answer_of('ok', NULL, p_analyst, p_dataset, v_price_mu2, v_price_zcdp);
+    v_answer.adopted := (SELECT string_agg(coalesce(r.draw, 0)::text, ' ' ORDER BY r.place)
+                         FROM unnest(v_releases) WITH ORDINALITY
+                             r(mu2, zcdp, delta, epsilon, fingerprint, measures, draw, place));
+    RETURN v_answer;
 END
 $function$;
 
@@ -168,23 +274,22 @@ $function$;
 -- until the log is on disk up to its own record, and so every debit before it, for all waiting sessions
 -- together. Nobody is told of a charge that a crash could lose. A procedure that commits can pin no
 -- search_path; it therefore only calls, by qualified names.
-CREATE PROCEDURE pgveil.charge(p_request uuid, p_analyst text, p_dataset text, p_mu2 bigint,
-    p_delta bigint, p_epsilon bigint, p_fingerprint text, p_mechanism text,
+CREATE PROCEDURE pgveil.charge(p_request uuid, p_analyst text, p_dataset text, p_epoch text,
+    p_fingerprint text, p_releases json,
     OUT outcome text, OUT refused_by text, OUT dataset text, OUT epsilon text, OUT delta text,
     OUT cap_mode text, OUT cap_pico bigint, OUT spent_pico bigint, OUT delta_keys_atto bigint,
     OUT delta_conv_atto bigint, OUT delta_spent_atto bigint, OUT epsilon_nano bigint,
     OUT epsilon_spent_nano bigint, OUT all_pure boolean, OUT spent_share text, OUT budget_window text,
     OUT window_ends text, OUT dataset_capped boolean, OUT dataset_cap_pico bigint,
-    OUT dataset_spent_pico bigint, OUT booked_pico bigint, OUT minimum_pico bigint)
+    OUT dataset_spent_pico bigint, OUT booked_pico bigint, OUT minimum_pico bigint, OUT adopted text)
 LANGUAGE plpgsql AS $procedure$
 BEGIN
     PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
     SELECT d.* INTO outcome, refused_by, dataset, epsilon, delta, cap_mode, cap_pico, spent_pico, delta_keys_atto,
          delta_conv_atto, delta_spent_atto, epsilon_nano, epsilon_spent_nano, all_pure, spent_share,
          budget_window, window_ends, dataset_capped, dataset_cap_pico, dataset_spent_pico, booked_pico,
-         minimum_pico
-    FROM pgveil.debit(p_request, p_analyst, p_dataset, p_mu2, p_delta, p_epsilon, p_fingerprint,
-                      p_mechanism) d;
+         minimum_pico, adopted
+    FROM pgveil.debit(p_request, p_analyst, p_dataset, p_epoch, p_fingerprint, p_releases) d;
     COMMIT;
     PERFORM pg_catalog.set_config('synchronous_commit', 'on', true);
     PERFORM pg_catalog.pg_logical_emit_message(true, 'pgveil', '');
@@ -199,7 +304,8 @@ DECLARE
     v_entry pgveil.journal;
     v_account pgveil.account;
 BEGIN
-    SELECT j.* INTO v_entry FROM pgveil.journal j WHERE j.request = p_request;
+    SELECT j.* INTO v_entry FROM pgveil.journal j
+    WHERE j.request = p_request AND j.kind = 'charge';
     IF NOT FOUND THEN
         RETURN 'unknown';
     END IF;
@@ -247,23 +353,30 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     ORDER BY a.dataset
 $function$;
 
--- The last p_limit charges of an analyst, newest last, as dp.history shows them.
+-- The last p_limit charges of an analyst, newest last, as dp.history shows them: each with its adoptions,
+-- so that nobody sees what others have asked.
 CREATE FUNCTION pgveil.history(p_analyst text, p_dataset text, p_limit bigint)
 RETURNS TABLE (at text, statement text, epsilon text, mu2_pico text, delta text, share text, state text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     SELECT pgveil.time_text(j.at), j.fingerprint,
-           coalesce(pgveil.decimal_text(j.epsilon_nano, 9), ''), p.price::text,
-           pgveil.decimal_text(j.delta_atto, 18),
+           coalesce(pgveil.decimal_text(p.epsilon, 9), ''), p.price::text,
+           pgveil.decimal_text(p.delta, 18),
            trim_scale(round(coalesce(p.price::numeric / nullif(a.cap_pico, 0),
-                                     j.epsilon_nano::numeric / a.epsilon_nano, 0), 6))::text,
+                                     p.epsilon::numeric / a.epsilon_nano, 0), 6))::text,
            coalesce(r.state, 'charged')
     FROM (SELECT l.* FROM pgveil.journal l
           WHERE l.dataset = p_dataset AND l.analyst = p_analyst AND l.kind = 'charge'
           ORDER BY l.seq DESC LIMIT p_limit) j
     JOIN pgveil.account a
       ON a.holder = 'analyst' AND a.name = j.analyst AND a.dataset = j.dataset
-    CROSS JOIN LATERAL (SELECT CASE a.cap_mode WHEN 'zcdp' THEN j.zcdp_pico ELSE j.mu2_pico END
-                        AS price) p
+    CROSS JOIN LATERAL (
+        SELECT (j.delta_atto + coalesce(sum(t.delta_atto), 0))::bigint AS delta,
+               CASE WHEN j.epsilon_nano IS NOT NULL
+                         AND coalesce(bool_and(t.epsilon_nano IS NOT NULL), true)
+                    THEN (j.epsilon_nano + coalesce(sum(t.epsilon_nano), 0))::bigint END AS epsilon,
+               (CASE a.cap_mode WHEN 'zcdp' THEN j.zcdp_pico + coalesce(sum(t.zcdp_pico), 0)
+                                ELSE j.mu2_pico + coalesce(sum(t.mu2_pico), 0) END)::bigint AS price
+        FROM pgveil.journal t WHERE t.request = j.request AND t.kind = 'adoption') p
     LEFT JOIN pgveil.resolution r ON r.request = j.request
     ORDER BY j.seq
 $function$;

@@ -65,6 +65,7 @@ static bool find_limits(struct level *level, struct limits *limits)
         switch (aggregate->kind) {
         case AGGREGATE_COUNT:
         case AGGREGATE_UNITS:
+        case AGGREGATE_DISTINCT:
             tighten(&limits->measure[aggregate->count], wanted);
             break;
         case AGGREGATE_SUM:

@@ -136,11 +136,9 @@ static bool check_call(struct level *level, const PgQuery__FuncCall *call, const
     if (walk_unexpected_field(&call->base, call_fields) != NULL)
         return refuse_aggregate(level, call, "ORDER BY or WITHIN GROUP in an aggregate",
                                 "Leave it out: the order does not change a count or a sum.");
-    if (call->agg_distinct &&
-        (strcmp(name, "count") != 0 || call->n_args != 1 || !is_unit(level, call->args[0])))
-        return refuse_aggregate(level, call, "DISTINCT of other columns than the unit",
-                                "count(DISTINCT unit column) counts people; leave DISTINCT out to "
-                                "count rows.");
+    if (call->agg_distinct && strcmp(name, "count") != 0)
+        return refuse_aggregate(level, call, arena_printf(c->arena, "%s(DISTINCT ...)", name),
+                                "count(DISTINCT column) counts different values.");
     if (call->n_args != (call->agg_star ? 0 : 1))
         return refuse_aggregate(level, call, "an aggregate with such arguments",
                                 "count, sum, avg and variances take one argument.");
@@ -200,6 +198,12 @@ static bool compile_argument(struct level *level, PgQuery__FuncCall *call,
     if (!has_argument)
         return true;
     aggregate->type = expr_type(aggregate->expr)->oid;
+    if (aggregate->kind == AGGREGATE_DISTINCT) {
+        struct text key = text_new(level->compile->arena);
+        bool written = expr_write_key(&level->scope, aggregate->expr, call->location, &key);
+        aggregate->distinct = key.data;
+        return written;
+    }
     return aggregate->kind == AGGREGATE_COUNT || find_range(level, call, aggregate);
 }
 
@@ -225,10 +229,11 @@ int aggregate_add(struct level *level, PgQuery__Node *node)
     struct level_aggregate aggregate = {
         .node = node, .count = -1, .sum = -1, .squares = -1, .uses = 1};
     aggregate.described = described(level, call, name);
-    aggregate.kind = strcmp(name, "sum") == 0   ? AGGREGATE_SUM
-                     : strcmp(name, "avg") == 0 ? AGGREGATE_AVG
-                     : call->agg_distinct       ? AGGREGATE_UNITS
-                                                : AGGREGATE_COUNT;
+    aggregate.kind = strcmp(name, "sum") == 0        ? AGGREGATE_SUM
+                     : strcmp(name, "avg") == 0      ? AGGREGATE_AVG
+                     : !call->agg_distinct           ? AGGREGATE_COUNT
+                     : is_unit(level, call->args[0]) ? AGGREGATE_UNITS
+                                                     : AGGREGATE_DISTINCT;
     variance_named(name, &aggregate);
     if (!compile_argument(level, call, &aggregate))
         return -1;

@@ -125,3 +125,16 @@ bool bounding_choose(struct level *level)
         return single_group(level, found.needs_proof ? 1 : 0);
     return many_groups(level);
 }
+
+void bounding_at_most(const struct bounding *bounding, uint64_t most, uint64_t *delta,
+                      uint64_t *groups)
+{
+    *delta = bounding->delta;
+    *groups = bounding->groups;
+    if (most == 0 || most >= bounding->delta)
+        return;
+    *delta = most;
+    /* Without a cut and a window the groups are one, or one a unit. */
+    if (bounding->cut != 0)
+        *groups = smaller(divide_up(bounding->cut, most), bounding->window);
+}

@@ -346,8 +346,14 @@ static bool make_plan(struct compile *c, PgQuery__RawStmt *raw, struct plan *pla
     plan->n_relations = c->relations.n;
     plan->n_client_params = (unsigned)c->request->n_params;
     plan->fingerprint = fingerprint_releases(c);
-    plan->mechanism_json = fingerprint_mechanisms(c);
-    if (plan->fingerprint == NULL)
+    bool identified = plan->fingerprint != NULL;
+    for (size_t i = 0; i < c->levels.n; i++) {
+        struct release *release = c->levels.items[i]->release;
+        release->fingerprint = fingerprint_release(c->levels.items[i]);
+        release->mechanism_json = fingerprint_mechanisms(c->levels.items[i]);
+        identified = identified && release->fingerprint != NULL;
+    }
+    if (!identified)
         return compile_refuse(c, -1, "53200", "the statement cannot be identified",
                               "SHA-256 is not to be had.", "Try again later.");
     if (plan->shape == PLAN_EXPLAIN)

@@ -20,6 +20,7 @@
  *   keys.c         which private keys appear where nothing else is wanted
  *   interval.c     how far an answer may be off
  *   measurement.c  the SQL of a release; proof.c: what its shorter form relies on
+ *   distinct.c     different values, as many of a unit as count
  *   identity.c     what a measure is, whatever its noise; part.c: a level with some measures alone
  *   reuse.c        what of it the analyst has paid for already
  *   final.c        the relation of a release in the final statement
@@ -172,12 +173,14 @@ struct level_key {
     const struct catalog_column *domain; /* column with a declared domain; NULL: none */
 };
 
-/* An integer column of the rows: what one row adds to a measure. */
+/* A column of the rows: what one row adds to a measure, an integer but for distinct values. */
 struct row_value {
     const struct expr *expr;      /* NULL: the row itself */
     const struct expr *condition; /* FILTER; NULL: none */
     bool summed;                  /* grid integers; else 1 where the row counts */
     size_t measure;               /* summed: its measure */
+    const char *distinct;         /* the value itself, as canonical text; NULL: not wanted */
+    uint64_t possible;            /* distinct: how many values there can be; 0: not known */
 };
 
 /* A measure before and after calibration. */
@@ -210,6 +213,7 @@ struct level_measure {
 enum aggregate_kind {
     AGGREGATE_COUNT,
     AGGREGATE_UNITS,
+    AGGREGATE_DISTINCT,
     AGGREGATE_SUM,
     AGGREGATE_AVG,
     AGGREGATE_VARIANCE
@@ -221,6 +225,7 @@ struct level_aggregate {
     uint32_t type;           /* of the argument */
     int count, sum, squares; /* measures; -1: not needed */
     bool sample, root;       /* AGGREGATE_VARIANCE: divided by n - 1, a standard deviation */
+    const char *distinct;    /* AGGREGATE_DISTINCT: the argument as canonical text */
     struct dp_decimal low, high, middle;
     int scale;
     const char *described;
@@ -341,6 +346,10 @@ bool level_compile_release(struct compile *c, PgQuery__SelectStmt *select,
 
 /* bounding.c */
 bool bounding_choose(struct level *level);
+/* Where at most so many of a unit's things count in a group: *delta by which one unit moves the
+ * group's number of them, and *groups for the norm, as in struct bounding. */
+void bounding_at_most(const struct bounding *bounding, uint64_t most, uint64_t *delta,
+                      uint64_t *groups);
 
 /* price.c */
 bool price_release(struct level *level);
@@ -357,6 +366,11 @@ struct level *level_part(const struct level *level, const bool *chosen);
 void reuse_settle(struct level *level);
 /* Are private keys chosen by this release? */
 bool reuse_draws_keys(const struct level *level);
+/* How much of an aggregate was paid for before; *since: when the oldest part of it was (NULL: none
+ * was). */
+enum reuse_extent { REUSE_NONE, REUSE_PART, REUSE_ALL };
+enum reuse_extent reuse_of(const struct level *level, const struct level_aggregate *aggregate,
+                           const char **since);
 
 /* identity.c: of every measure that may be kept. */
 void identity_find(struct level *level);
@@ -378,6 +392,7 @@ bool probe_is(const PgQuery__SelectStmt *top);
 void explain_plan(const struct compile *c, struct plan *plan, bool json);
 /* fingerprint.c */
 const char *fingerprint_releases(const struct compile *c);
-const char *fingerprint_mechanisms(const struct compile *c);
+const char *fingerprint_release(const struct level *level);
+const char *fingerprint_mechanisms(const struct level *level);
 
 #endif

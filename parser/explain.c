@@ -43,20 +43,25 @@ static const char *print_decimal(struct arena *arena, const struct dp_decimal *v
     return arena_strdup(arena, text);
 }
 
-/* Part of the release's epsilon that a measure has, as a share of its mu^2 (of epsilon itself with
- * Laplace noise). */
+static double wanted_amount(const struct level *level, size_t measure)
+{
+    const struct dp_charge *charge = &level->measures[measure].wanted.charge;
+    return level->laplace ? (double)charge->epsilon : (double)charge->mu2_pico;
+}
+
+/* Part of the request's epsilon that a measure has, as a share of its mu^2 (of epsilon itself with
+ * Laplace noise), whether or not it was paid for before. */
 static double share(const struct level *level, int measure)
 {
-    const struct dp_charge *all = &level->release->charge;
+    double all = 0;
     if (measure < 0)
         return 0;
     const struct level_measure *own = &level->measures[measure];
-    const struct dp_charge *part = own->kind == MEASURE_COMPLEMENT
-                                       ? &level->measures[own->partner].calibration.charge
-                                       : &own->calibration.charge;
-    if (all->pure)
-        return all->epsilon == 0 ? 0 : (double)part->epsilon / (double)all->epsilon;
-    return all->mu2_pico == 0 ? 0 : (double)part->mu2_pico / (double)all->mu2_pico;
+    for (size_t i = 0; i < level->n_measures; i++)
+        all += wanted_amount(level, i);
+    double part =
+        wanted_amount(level, own->kind == MEASURE_COMPLEMENT ? own->partner : (size_t)measure);
+    return all == 0 ? 0 : part / all;
 }
 
 /* One of two measures that are paid for together? */
@@ -71,7 +76,7 @@ static double column_epsilon(const struct level *level, const struct level_aggre
     bool pair = is_rotated(level, aggregate->sum);
     double part = share(level, aggregate->sum) + (pair ? 0 : share(level, aggregate->count)) +
                   share(level, aggregate->squares);
-    return epsilon * (level->release->charge.pure ? part : sqrt(part));
+    return epsilon * (level->laplace ? part : sqrt(part));
 }
 
 static double confidence(const struct level *level)
@@ -79,9 +84,13 @@ static double confidence(const struct level *level)
     return 1 - level->compile->request->settings->beta;
 }
 
-static const char *mechanism_name(const struct level *level)
+static const char *mechanism_name(const struct level *level,
+                                  const struct level_aggregate *aggregate)
 {
-    return level->laplace ? "discrete Laplace" : "discrete Gaussian";
+    int measure = aggregate->sum >= 0 ? aggregate->sum : aggregate->count;
+    bool laplace =
+        measure < 0 ? level->laplace : level->measures[measure].calibration.mechanism == DP_LAPLACE;
+    return laplace ? "discrete Laplace" : "discrete Gaussian";
 }
 
 static const char *sensitivity(const struct level *level, int measure)
@@ -105,8 +114,9 @@ static void explain_aggregate(struct lines *lines, const struct level *level,
     bool ratio = aggregate->kind == AGGREGATE_AVG || aggregate->kind == AGGREGATE_VARIANCE;
     const char *about = ratio ? " at a count of 1000" : "";
     add_line(lines, "  Column %s: %s noise, epsilon %.4g, expected error %.4g (%.9g %%%s)",
-             aggregate->described, mechanism_name(level), column_epsilon(level, aggregate),
-             interval_halfwidth(level, aggregate), confidence(level) * 100, about);
+             aggregate->described, mechanism_name(level, aggregate),
+             column_epsilon(level, aggregate), interval_halfwidth(level, aggregate),
+             confidence(level) * 100, about);
     if (ratio || aggregate->kind == AGGREGATE_SUM)
         add_line(lines, "    Bounds: %s to %s%s%s", print_decimal(lines->arena, &aggregate->low),
                  print_decimal(lines->arena, &aggregate->high),
@@ -124,6 +134,13 @@ static void explain_aggregate(struct lines *lines, const struct level *level,
     if (aggregate->squares >= 0)
         add_line(lines, "    Sensitivity of the squares: %s",
                  sensitivity(level, aggregate->squares));
+    const char *since;
+    enum reuse_extent extent = reuse_of(level, aggregate, &since);
+    if (extent == REUSE_ALL)
+        add_line(lines, "    Reuse: paid for before (%s), nothing is drawn", since);
+    if (extent == REUSE_PART)
+        add_line(lines, "    Reuse: a part was paid for before (%s), only the rest is drawn",
+                 since);
 }
 
 static void explain_keys(struct lines *lines, const struct level *level)
@@ -134,6 +151,9 @@ static void explain_keys(struct lines *lines, const struct level *level)
     else if (level->public_keys)
         add_line(lines, "  Keys: declared domain, %zu groups, every one appears",
                  release->n_domain);
+    else if (level->list != NULL)
+        add_line(lines, "  Keys: private, the %zu groups that you were told before (%s)",
+                 release->n_domain, level->list->since);
     else if (release->keep != NULL)
         add_line(
             lines,
@@ -155,6 +175,11 @@ static void explain_bounds(struct lines *lines, const struct level *level)
     if (bounding->window != 0)
         add_line(lines, "  Contribution: at most %llu groups of one person are kept",
                  (unsigned long long)bounding->window);
+    for (size_t i = 0; i < level->n_measures; i++)
+        if (level->measures[i].kind == MEASURE_DISTINCT)
+            add_line(lines, "  Contribution: at most %llu values of one person in a group for %s",
+                     (unsigned long long)level->measures[i].calibration.delta_grid,
+                     level->measures[i].described);
     if (bounding->per_group != 0)
         add_line(lines,
                  "  Contribution: one person weighs at most %llu rows in a group, after WHERE",
@@ -177,6 +202,10 @@ static void explain_level(struct lines *lines, const struct level *level, size_t
     add_line(lines, "  Price: %llu pico mu^2, delta %.4g",
              (unsigned long long)release->charge.mu2_pico,
              (double)release->charge.delta_atto / 1e18);
+    if (release->n_drawn == 0) {
+        add_line(lines, "  Measurement: none, all of it was paid for before");
+        return;
+    }
     const char *sql = arena_printf(lines->arena, "  Measurement: %s", release->sql);
     VECTOR_PUSH(lines->arena, &lines->list, sql);
 }
@@ -224,7 +253,7 @@ static void json_aggregate(struct text *out, const struct level *level,
     bool range = ratio || aggregate->kind == AGGREGATE_SUM;
     text_add(out, "{\"Column\": ");
     json_string(out, aggregate->described);
-    json_member(out, "Mechanism", mechanism_name(level));
+    json_member(out, "Mechanism", mechanism_name(level, aggregate));
     text_printf(out, ", \"Epsilon\": %.9g, \"Expected Error\": %.9g, \"Confidence\": %.9g",
                 column_epsilon(level, aggregate), interval_halfwidth(level, aggregate),
                 confidence(level));
@@ -242,6 +271,11 @@ static void json_aggregate(struct text *out, const struct level *level,
         json_member(out, "Sum Sensitivity", sensitivity(level, aggregate->sum));
     if (aggregate->squares >= 0)
         json_member(out, "Squares Sensitivity", sensitivity(level, aggregate->squares));
+    static const char *const extents[] = {
+        [REUSE_NONE] = "none", [REUSE_PART] = "part", [REUSE_ALL] = "all"};
+    const char *since;
+    json_member(out, "Reuse", extents[reuse_of(level, aggregate, &since)]);
+    json_member(out, "Reused Since", since);
     text_add(out, "}");
 }
 
@@ -256,12 +290,14 @@ static void json_level(struct text *out, const struct level *level)
     }
     text_add(out, "]");
     json_member(out, "Keys", keys);
-    if (level->public_keys)
+    if (level->public_keys || level->list != NULL)
         json_number(out, "Groups", release->n_domain);
+    if (level->list != NULL)
+        json_member(out, "Keys Since", level->list->since);
     if (release->keep != NULL)
         text_printf(out, ", \"Key Even Chance\": %llu",
                     (unsigned long long)keys_even_chance(release->keep));
-    else if (level->n_keys > 0 && !level->public_keys)
+    else if (reuse_draws_keys(level))
         text_printf(out, ", \"Key Threshold\": %lld", (long long)release->key_threshold);
     json_number(out, "Rows Kept", level->bounding.cut);
     json_number(out, "Groups Kept", level->bounding.window);
@@ -269,7 +305,7 @@ static void json_level(struct text *out, const struct level *level)
     text_printf(out, ", \"Price mu2_pico\": %llu, \"Delta atto\": %llu",
                 (unsigned long long)release->charge.mu2_pico,
                 (unsigned long long)release->charge.delta_atto);
-    json_member(out, "Measurement", release->n_measures == 0 ? NULL : release->sql);
+    json_member(out, "Measurement", release->sql);
     text_add(out, "}");
 }
 

@@ -128,6 +128,7 @@ static const char *final_aggregate(const struct level *level,
         return variance_sql(level, aggregate);
     case AGGREGATE_COUNT:
     case AGGREGATE_UNITS:
+    case AGGREGATE_DISTINCT:
         return as_int8(arena, arena_printf(arena, "u.m%d", aggregate->count + 1));
     }
     return "NULL";

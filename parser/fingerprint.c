@@ -60,14 +60,28 @@ static void add_release(struct text *out, const struct level *level)
         add_measure(out, &release->measures[i]);
 }
 
+static void add_dataset(struct text *out, const struct compile *c)
+{
+    digest_add(out, c->catalog->dataset);
+    digest_add(out, c->catalog->policy->version);
+}
+
 const char *fingerprint_releases(const struct compile *c)
 {
     struct text all = text_new(c->arena);
-    digest_add(&all, c->catalog->dataset);
-    digest_add(&all, c->catalog->policy->version);
+    add_dataset(&all, c);
     digest_add_number(&all, c->levels.n);
     for (size_t i = 0; i < c->levels.n; i++)
         add_release(&all, c->levels.items[i]);
+    return digest_finish(&all);
+}
+
+const char *fingerprint_release(const struct level *level)
+{
+    struct text all = text_new(level->compile->arena);
+    digest_add(&all, "release 1");
+    add_dataset(&all, level->compile);
+    add_release(&all, level);
     return digest_finish(&all);
 }
 
@@ -80,6 +94,8 @@ static const char *kind_name(enum measure_kind kind)
         return "count";
     case MEASURE_SUM:
         return "sum";
+    case MEASURE_DISTINCT:
+        return "distinct";
     case MEASURE_COMPLEMENT:
         return "complement";
     }
@@ -114,22 +130,18 @@ static void write_mechanism(const struct release *release, const struct measure 
                 (unsigned long long)calibration->groups, (unsigned long long)calibration->m);
 }
 
-const char *fingerprint_mechanisms(const struct compile *c)
+const char *fingerprint_mechanisms(const struct level *level)
 {
-    struct text out = text_new(c->arena);
+    const struct release *release = level->release;
+    struct text out = text_new(level->compile->arena);
     text_add(&out, "[");
-    for (size_t i = 0; i < c->levels.n; i++) {
-        const struct release *release = c->levels.items[i]->release;
-        text_add(&out, i == 0 ? "[" : ",[");
-        const char *separator = "";
-        for (size_t n = 0; n < release->n_measures; n++) {
-            if (release->measures[n].draw.m == 0)
-                continue;
-            text_add(&out, separator);
-            write_mechanism(release, &release->measures[n], &out);
-            separator = ",";
-        }
-        text_add(&out, "]");
+    const char *separator = "";
+    for (size_t n = 0; n < release->n_measures; n++) {
+        if (release->measures[n].draw.m == 0)
+            continue;
+        text_add(&out, separator);
+        write_mechanism(release, &release->measures[n], &out);
+        separator = ",";
     }
     text_add(&out, "]");
     return out.data;

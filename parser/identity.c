@@ -158,6 +158,7 @@ static const char *identity_of(const struct level *level, size_t index)
     case MEASURE_UNITS:
     case MEASURE_COUNT:
     case MEASURE_SUM:
+    case MEASURE_DISTINCT:
         copy = alone(level, index);
         break;
     case MEASURE_COMPLEMENT:

@@ -144,6 +144,7 @@ double interval_halfwidth(const struct level *level, const struct level_aggregat
     switch (aggregate->kind) {
     case AGGREGATE_COUNT:
     case AGGREGATE_UNITS:
+    case AGGREGATE_DISTINCT:
         return width(level, aggregate->count);
     case AGGREGATE_SUM:
         return sum_width(level, aggregate);
@@ -248,7 +249,8 @@ static const char *measure(struct arena *arena, int index)
 /* The released value of a count or sum. */
 static const char *value_sql(struct arena *arena, const struct level_aggregate *aggregate)
 {
-    if (aggregate->kind == AGGREGATE_COUNT || aggregate->kind == AGGREGATE_UNITS)
+    if (aggregate->kind == AGGREGATE_COUNT || aggregate->kind == AGGREGATE_UNITS ||
+        aggregate->kind == AGGREGATE_DISTINCT)
         return measure(arena, aggregate->count);
     if (aggregate->sum >= 0 && aggregate->count < 0)
         return measure(arena, aggregate->sum);

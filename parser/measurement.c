@@ -4,6 +4,7 @@
  *   read     unit, keys and arguments of the rows, filtered: "u", "k1".., "x1"..
  *   rows     arguments as integers: "v1"..; keys outside their domain are gone
  *   cut      at most C rows of a unit, chosen by a keyed hash of all columns, then by the columns
+ *   distinct of different values as many of a unit and group as count (distinct.h)
  *   groups   one row a unit and group: "n" rows, "c1".. counts, "s1".. sums
  *   window   at most L groups of a unit, chosen by a keyed hash of unit and keys, then by the keys
  *   answer   exact integers by group
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "parser/distinct.h"
 #include "parser/ownership.h"
 #include "parser/variance.h"
 
@@ -26,6 +28,7 @@
 struct form {
     const struct level *level;
     uint64_t cut, window, per_group;
+    bool unique; /* one row of a unit, proved */
     bool root;   /* look for the row that the unit refers to */
     size_t seed; /* parameter of the hash */
     bool *uses_seed;
@@ -75,7 +78,9 @@ static void write_argument(const struct row_value *value, struct text *out)
         expr_write(value->condition, out);
         text_add(out, " THEN ");
     }
-    if (value->expr == NULL)
+    if (value->distinct != NULL)
+        text_add(out, value->distinct);
+    else if (value->expr == NULL)
         text_add(out, "1");
     else
         expr_write(value->expr, out);
@@ -201,6 +206,14 @@ static void write_value(const struct level *level, size_t index, struct text *ou
         return;
     }
     const char *nan = value->expr == NULL ? NULL : type_with_nan(expr_type(value->expr)->oid);
+    if (value->distinct != NULL && nan == NULL) {
+        text_add(out, x);
+        return;
+    }
+    if (value->distinct != NULL) {
+        text_printf(out, "CASE WHEN %s OPERATOR(pg_catalog.<>) 'NaN' THEN %s END", x, x);
+        return;
+    }
     text_printf(out, "CASE WHEN %s IS NOT NULL", x);
     if (nan != NULL)
         text_printf(out, " AND %s OPERATOR(pg_catalog.<>) 'NaN'::%s", x, nan);
@@ -284,6 +297,24 @@ static void write_cut(const struct form *form, struct text *out)
                 (unsigned long long)form->cut);
 }
 
+/* Cut rows, of which each is an integer for every value. Where a unit has one row nothing need be
+ * chosen among its values. */
+static void write_integers(const struct form *form, struct text *out)
+{
+    if (!distinct_any(form->level) || form->unique) {
+        write_cut(form, out);
+        return;
+    }
+    struct text cut = text_new(out->arena), order = text_new(out->arena);
+    write_cut(form, &cut);
+    if (form->window != 0)
+        write_order(form, true, false, &order);
+    *form->uses_seed = true;
+    const struct distinct_rows rows = {form->level,  cut.data,   form->per_group,
+                                       form->window, order.data, form->seed};
+    distinct_write(&rows, out);
+}
+
 static void write_groups(const struct form *form, struct text *out)
 {
     const struct level *level = form->level;
@@ -296,14 +327,14 @@ static void write_groups(const struct form *form, struct text *out)
             text_printf(out, ", pg_catalog.sum(\"v%zu\") AS \"s%zu\"", i + 1, i + 1);
     }
     text_add(out, " FROM (");
-    write_cut(form, out);
+    write_integers(form, out);
     text_add(out, ") AS \"cut\" GROUP BY \"u\"");
     list_keys(form, out, ", ");
 }
 
 static void write_window(const struct form *form, struct text *out)
 {
-    if (form->window == 0) {
+    if (form->window == 0 || distinct_any(form->level)) { /* then there is none left */
         write_groups(form, out);
         return;
     }
@@ -349,6 +380,9 @@ static void write_direct(const struct form *form, const struct level_measure *me
         return;
     case MEASURE_SUM:
         text_printf(out, "COALESCE(pg_catalog.sum(\"v%d\"), 0)", value);
+        return;
+    case MEASURE_DISTINCT:
+        text_printf(out, "pg_catalog.count(%s\"v%d\")", form->unique ? "DISTINCT " : "", value);
         return;
     case MEASURE_COMPLEMENT:
         text_printf(out, "pg_catalog.count(\"v%d\") OPERATOR(pg_catalog.*) ", value);
@@ -416,6 +450,8 @@ static void write_grouped(const struct form *form, const struct level_measure *m
         text_add(out, " OPERATOR(pg_catalog.-) (");
         write_weighted_sum(form, &form->level->measures[measure->partner], value, out);
         text_add(out, ")");
+    } else if (measure->kind == MEASURE_DISTINCT) {
+        write_count(out, value);
     } else {
         write_capped_count(out, value, most);
     }
@@ -441,7 +477,7 @@ static void write_answer(const struct form *form, struct text *out)
     if (grouped)
         write_window(form, out);
     else
-        write_cut(form, out);
+        write_integers(form, out);
     text_add(out, ") AS \"answer\"");
     if (level->n_keys == 0)
         return;
@@ -463,7 +499,8 @@ static const char *write_proved(struct form form, struct release *release)
     bool unique = source->unit_unique || window;
     if (!unique && !source->root_proved)
         return NULL;
-    if (source->unit_unique)
+    form.unique = source->unit_unique;
+    if (form.unique)
         form.cut = form.window = form.per_group = 0;
     if (window)
         form.window = 0;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "parser/compile_internal.h"
+#include "parser/distinct.h"
 #include "parser/price.h"
 #include "parser/variance.h"
 
@@ -46,7 +47,7 @@ static bool same_expr(const struct expr *a, const struct expr *b)
 static int add_value(struct level *level, const struct expr *expr, const struct expr *condition,
                      bool summed, size_t measure)
 {
-    struct row_value value = {expr, condition, summed, measure};
+    struct row_value value = {expr, condition, summed, measure, NULL, 0};
     VECTOR_PUSH(level->compile->arena, &level->values, value);
     return (int)level->values.n - 1;
 }
@@ -59,7 +60,8 @@ static int find_value(struct level *level, const struct expr *expr, const struct
     for (size_t i = 0; i < level->values.n; i++) {
         const struct row_value *value = &level->values.items[i];
         const struct expr *other = value->summed ? counted(value->expr) : value->expr;
-        if (same_expr(other, expr) && same_expr(value->condition, condition))
+        if (value->distinct == NULL && same_expr(other, expr) &&
+            same_expr(value->condition, condition))
             return (int)i;
     }
     return add_value(level, expr, condition, false, 0);
@@ -95,6 +97,31 @@ static int count_measure(struct level *level, const struct level_aggregate *aggr
             ? aggregate->described
             : arena_printf(level->compile->arena, "count for %s", aggregate->described);
     return find_measure(level, units ? MEASURE_UNITS : MEASURE_COUNT, value, text);
+}
+
+static int distinct_measure(struct level *level, const struct level_aggregate *aggregate)
+{
+    struct row_value value = {aggregate->expr,
+                              aggregate->condition,
+                              false,
+                              0,
+                              aggregate->distinct,
+                              distinct_possible(aggregate->expr)};
+    for (size_t i = 0; i < level->values.n; i++) {
+        const struct row_value *other = &level->values.items[i];
+        if (other->distinct != NULL && same_expr(other->expr, value.expr) &&
+            same_expr(other->condition, value.condition))
+            return find_measure(level, MEASURE_DISTINCT, (int)i, aggregate->described);
+    }
+    VECTOR_PUSH(level->compile->arena, &level->values, value);
+    return add_measure(level, MEASURE_DISTINCT, (int)level->values.n - 1, aggregate->described);
+}
+
+/* COUNT in one of its forms: its own answer is all that it needs. */
+static bool is_count(const struct level_aggregate *aggregate)
+{
+    return aggregate->kind == AGGREGATE_COUNT || aggregate->kind == AGGREGATE_UNITS ||
+           aggregate->kind == AGGREGATE_DISTINCT;
 }
 
 static void raise_weight(struct level *level, int measure, unsigned weight)
@@ -222,15 +249,16 @@ bool measures_choose(struct level *level)
         return false;
     for (size_t i = 0; i < level->aggregates.n; i++) {
         struct level_aggregate *aggregate = &level->aggregates.items[i];
-        if (aggregate->kind != AGGREGATE_COUNT && aggregate->kind != AGGREGATE_UNITS &&
-            !sum_aggregate(level, aggregate))
+        if (!is_count(aggregate) && !sum_aggregate(level, aggregate))
             return false;
     }
     for (size_t i = 0; i < level->aggregates.n; i++) {
         struct level_aggregate *aggregate = &level->aggregates.items[i];
-        if (aggregate->kind != AGGREGATE_COUNT && aggregate->kind != AGGREGATE_UNITS)
+        if (!is_count(aggregate))
             continue;
-        aggregate->count = count_measure(level, aggregate);
+        aggregate->count = aggregate->kind == AGGREGATE_DISTINCT
+                               ? distinct_measure(level, aggregate)
+                               : count_measure(level, aggregate);
         if (aggregate->count < 0)
             return false;
     }

@@ -73,16 +73,16 @@ struct plan_settings {
 /* A draw that the analyst has paid for, without its values: what is planned depends on nothing that
  * was drawn but on the groups that were told. */
 struct kept_answer {
-    int64_t id; /* > 0 */
+    uint64_t id; /* > 0 */
     const char *identity;
-    const char *since; /* when it was charged, for people */
+    const char *since; /* when it was charged: ISO, UTC */
     struct dp_calibration calibration;
     size_t n_groups;
     bool keys_only; /* the groups alone were told, no values */
-    int64_t
-        keys_of; /* private keys: the answer whose groups these are, itself or another; 0: none */
-    const char *const
-        *keys; /* of the answer that told the groups: n_groups rows; NULL: another's */
+    /* Private keys: the answer that told the groups, this one or another; 0: none did. keys: of
+     * the one that did, row by row; NULL: else. */
+    uint64_t keys_of;
+    const char *const *keys;
 };
 
 struct plan_request {

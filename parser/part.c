@@ -20,7 +20,8 @@ static int add_value(struct level *part, const struct row_value *value)
     for (size_t i = 0; i < part->values.n; i++) {
         const struct row_value *other = &part->values.items[i];
         if (other->expr == value->expr && other->condition == value->condition &&
-            other->summed == value->summed && other->measure == value->measure)
+            other->summed == value->summed && other->measure == value->measure &&
+            other->distinct == value->distinct)
             return (int)i;
     }
     VECTOR_PUSH(part->compile->arena, &part->values, *value);

@@ -22,9 +22,10 @@ struct sql_value {
 };
 
 enum measure_kind {
-    MEASURE_UNITS, /* number of units: count(DISTINCT unit) */
-    MEASURE_COUNT, /* rows */
-    MEASURE_SUM,   /* rows' grid integers */
+    MEASURE_UNITS,    /* number of units: count(DISTINCT unit) */
+    MEASURE_COUNT,    /* rows */
+    MEASURE_SUM,      /* rows' grid integers */
+    MEASURE_DISTINCT, /* different values */
     /* Rows times the width of a range, less the sum of another measure. One unit moves the two
      * together by no more than their one sensitivity, so that the other's charge covers both. */
     MEASURE_COMPLEMENT
@@ -76,7 +77,7 @@ struct release {
     const char *const *domain;
     /* Private keys that the analyst was told before: the domain is the list of the kept answer
      * keys_of, rows of other groups are ignored, and no group is chosen anew. 0: not so. */
-    int64_t keys_of;
+    uint64_t keys_of;
     /* Private keys: measure 0 is MEASURE_UNITS and a group is kept iff its noisy value reaches it.
      */
     int64_t key_threshold;
@@ -91,6 +92,10 @@ struct release {
     size_t n_drawn;          /* measures that are drawn; 0: nothing is measured or charged */
     size_t n_hidden;         /* the first so many are not handed over: they only choose the keys */
     struct dp_charge charge; /* of what is drawn */
+    /* SHA-256, hexadecimal, of the rows, the measures, their noise and the keys' rule: releases
+     * with the same fingerprint are drawn by the same law. */
+    const char *fingerprint;
+    const char *mechanism_json; /* public integers of what is drawn, for the journal */
 };
 
 enum relation_kind { RELATION_RELEASE, RELATION_BUDGET, RELATION_HISTORY };
@@ -133,7 +138,6 @@ struct plan {
     struct dp_charge charge; /* of all releases */
     /* SHA-256 of the canonical releases, hexadecimal. */
     const char *fingerprint;
-    const char *mechanism_json; /* public integers of every measure, for the journal */
     size_t n_explain;
     const char *const *explain; /* text lines; the caller adds those about the budget */
     const char *explain_json;   /* same facts; NULL unless EXPLAIN (FORMAT JSON) */

@@ -84,6 +84,12 @@ bool price_sensitivity(const struct level *level, const struct level_measure *me
     };
     if (measure->kind == MEASURE_COUNT)
         out->delta.digits = (__int128)bounding->delta;
+    if (measure->kind == MEASURE_DISTINCT) {
+        uint64_t delta;
+        bounding_at_most(bounding, level->values.items[measure->value].possible, &delta,
+                         &out->groups);
+        out->delta.digits = (__int128)delta;
+    }
     if (measure->kind != MEASURE_SUM)
         return true;
     out->natural.scale10 = measure->scale;

@@ -264,3 +264,24 @@ void reuse_settle(struct level *level)
         measure->draw = choice.draw;
     }
 }
+
+enum reuse_extent reuse_of(const struct level *level, const struct level_aggregate *aggregate,
+                           const char **since)
+{
+    const int measures[] = {aggregate->count, aggregate->sum, aggregate->squares};
+    bool any_kept = false, any_drawn = false;
+    *since = NULL;
+    for (size_t i = 0; i < sizeof measures / sizeof *measures; i++) {
+        if (measures[i] < 0)
+            continue;
+        const struct level_measure *measure = &level->measures[measures[i]];
+        any_drawn = any_drawn || measure->draw.m != 0;
+        any_kept = any_kept || measure->n_kept > 0;
+        for (size_t n = 0; n < measure->n_kept; n++) {
+            const char *at = level->compile->request->kept[measure->kept[n].answer].since;
+            if (*since == NULL || strcmp(at, *since) < 0) /* ISO, UTC */
+                *since = at;
+        }
+    }
+    return !any_kept ? REUSE_NONE : any_drawn ? REUSE_PART : REUSE_ALL;
+}

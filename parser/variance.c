@@ -75,7 +75,10 @@ bool variance_squares(struct level *level, struct level_aggregate *aggregate)
         .argument_middle = aggregate->middle};
     if (level->n_measures == MEASURES_MAX || !find_range(aggregate, &measure))
         return price_refuse_noise(level, &measure);
-    struct row_value value = {aggregate->expr, aggregate->condition, true, level->n_measures};
+    struct row_value value = {.expr = aggregate->expr,
+                              .condition = aggregate->condition,
+                              .summed = true,
+                              .measure = level->n_measures};
     VECTOR_PUSH(c->arena, &level->values, value);
     aggregate->squares = (int)level->n_measures;
     level->measures[level->n_measures++] = measure;

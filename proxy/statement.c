@@ -457,7 +457,7 @@ static void on_charged(struct statement_run *run, const PGresult *result)
 {
     struct session *session = run->session;
     enum ledger_outcome outcome =
-        result ? ledger_charge_result(result, &session->account) : LEDGER_FAILED;
+        result ? ledger_charge_result(result, &session->account, NULL, 0) : LEDGER_FAILED;
     struct refusal refusal;
     switch (outcome) {
     case LEDGER_OK:
@@ -483,15 +483,33 @@ static void on_charged(struct statement_run *run, const PGresult *result)
     }
 }
 
+/* Those that are measured. */
+static struct ledger_release *charged_releases(struct statement_run *run, size_t *n)
+{
+    const struct plan *plan = run->plan;
+    struct ledger_release *releases = arena_alloc(run->arena, plan->n_relations * sizeof *releases);
+    for (size_t i = 0; i < plan->n_relations; i++) {
+        const struct release *release = plan->relations[i].release;
+        if (plan->relations[i].kind == RELATION_RELEASE && release->n_drawn > 0)
+            releases[(*n)++] = (struct ledger_release){.charge = release->charge,
+                                                       .measures = release->mechanism_json};
+    }
+    return releases;
+}
+
 static void charge(struct statement_run *run)
 {
     struct session *session = run->session;
     struct ledger_call call;
     assert(!session->explains_only);
     run->stage = STAGE_CHARGE;
+    size_t n_releases = 0;
+    struct ledger_release *releases = charged_releases(run, &n_releases);
     ledger_charge_call(&call, run->request_id, session->startup->user, session->startup->database,
-                       &run->plan->charge, run->plan->fingerprint, run->plan->mechanism_json);
+                       policy_epoch_name(session->edition->policy->epoch), run->plan->fingerprint,
+                       releases, n_releases);
     ask_ledger(run, &call, on_charged);
+    ledger_call_free(&call);
 }
 
 static void on_ready(void *context)

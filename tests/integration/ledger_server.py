@@ -147,6 +147,14 @@ class LedgerServer:
         return Ledger(self, "ledger")
 
 
+def release(mu2=1000, delta=0, epsilon=None, fingerprint=None, measures="[]"):
+    """One release of a charge, as budget/ledger_json.c writes it."""
+    prices = {"mu2": mu2, "delta": delta, "fingerprint": fingerprint}
+    if epsilon is not None:
+        prices["epsilon"] = epsilon
+    return json.dumps(prices)[:-1] + f', "measures":{measures}}}'
+
+
 class Ledger:
     """One ledger database: SQL as the proxy sends it, and pgveilctl."""
 
@@ -198,11 +206,13 @@ class Ledger:
                  "--window", window)
 
     def charge(self, mu2=1000, delta=0, epsilon=None, analyst="ana", dataset="census",
-               request=None, detail="[]", cursor=None):
-        """As budget/ledger.c sends it; the answer as a dictionary."""
-        sql = "CALL pgveil.charge(%s, %s, %s, %s, %s, %s, %s, %s" + ", NULL" * 22 + ")"
-        parameters = (request or str(uuid.uuid4()), analyst, dataset, mu2, delta, epsilon,
-                      "fingerprint", detail)
+               request=None, measures="[]", cursor=None, releases=None, epoch="day"):
+        """As budget/ledger.c sends it; the answer as a dictionary. releases: several, each as
+        release() makes it; else there is one of the amounts given, which nobody may take over."""
+        releases = releases or [release(mu2, delta, epsilon, None, measures)]
+        sql = "CALL pgveil.charge(%s, %s, %s, %s, %s, %s" + ", NULL" * 23 + ")"
+        parameters = (request or str(uuid.uuid4()), analyst, dataset, epoch, "fingerprint",
+                      "[" + ",".join(releases) + "]")
         if cursor is None:
             with (self.connection or self.reconnect()).cursor() as own:
                 own.execute(sql, parameters)

@@ -406,7 +406,7 @@ def test_the_journal_is_shown_from_its_end_and_by_entry(ledger):
     request = "0b6f0d62-9d0e-4d7c-8f5b-30f0a3cbd0aa"
     for i in range(5):
         ledger.charge(2000 + i)
-    ledger.charge(9000, request=request, detail='[[]]')
+    ledger.charge(9000, request=request)
     assert [row["mu2_pico"] for row in ledger.table("ledger", "tail", "-n", "3")] == \
         [2003, 2004, 9000]
     assert len(ledger.table("ledger", "tail")) == 8
@@ -467,7 +467,7 @@ def test_verify_finds_a_changed_amount_with_its_row(ledger):
 
 def test_verify_finds_an_entry_rehashed_by_hand(ledger):
     journal(ledger)
-    found = tampered(ledger, "UPDATE pgveil.journal SET detail = '[[]]' WHERE seq = 7",
+    found = tampered(ledger, "UPDATE pgveil.journal SET detail = '[]' WHERE seq = 7",
                      "UPDATE pgveil.journal j SET hash = sha256(prev_hash || pgveil.encoded(j)) "
                      "WHERE seq = 7")
     assert [seq for seq, _ in found] == [8] and "does not continue" in found[0][1]
@@ -482,25 +482,25 @@ def test_verify_finds_a_removed_entry_in_the_middle_and_at_the_end(ledger):
 
 
 def test_verify_finds_a_charge_below_its_price(ledger):
-    def detail(mechanism, m):
-        return json.dumps([[{"measure": "count", "mechanism": mechanism, "scale10": 0, "exp2": 0,
-                             "delta": 1, "groups": 1, "m": m}]])
+    def measures(mechanism, m):
+        return json.dumps([{"measure": "count", "mechanism": mechanism, "scale10": 0, "exp2": 0,
+                            "delta": 1, "groups": 1, "m": m}])
 
     ledger.analyst(epsilon="3")
     price = 15_625_000_000  # sigma 8
-    ledger.charge(price, detail=detail("gaussian", 2**47))
-    ledger.charge(4_000_000_000_000 // 100, epsilon=125_000_000, detail=detail("laplace", 2**47))
+    ledger.charge(price, measures=measures("gaussian", 2**47))
+    ledger.charge(4_000_000_000_000 // 100, epsilon=125_000_000, measures=measures("laplace", 2**47))
     pair = [{"measure": "sum", "mechanism": "laplace", "delta": 20, "groups": 1, "m": 2**43},
             {"measure": "complement", "of": 0}]
     one = 156_250_000  # 20 * 2^43 / 2^50
-    ledger.charge(4_000_000_000_000 // 100, epsilon=one, detail=json.dumps([pair]))
+    ledger.charge(4_000_000_000_000 // 100, epsilon=one, measures=json.dumps(pair))
     ledger.ctl("ledger", "verify")
-    ledger.charge(price - 1, detail=detail("gaussian", 2**47))
-    ledger.charge(4_000_000_000_000 // 100, epsilon=124_999_999, detail=detail("laplace", 2**47))
-    ledger.charge(price, epsilon=10**9, detail=detail("gaussian", 2**47))
-    ledger.charge(price, detail="?")
-    ledger.charge(price, epsilon=one, detail=json.dumps([[*pair, {"measure": "complement", "of": 0}]]))
-    ledger.charge(price, detail=json.dumps([[{**pair[0], "mechanism": "gaussian"}, pair[1]]]))
+    ledger.charge(price - 1, measures=measures("gaussian", 2**47))
+    ledger.charge(4_000_000_000_000 // 100, epsilon=124_999_999, measures=measures("laplace", 2**47))
+    ledger.charge(price, epsilon=10**9, measures=measures("gaussian", 2**47))
+    ledger.charge(price, measures='"?"')
+    ledger.charge(price, epsilon=one, measures=json.dumps([*pair, {"measure": "complement", "of": 0}]))
+    ledger.charge(price, measures=json.dumps([{**pair[0], "mechanism": "gaussian"}, pair[1]]))
     done = ledger.ctl("ledger", "verify", "--json", check=False)
     assert done.returncode == 1
     assert [(row["seq"], row["finding"].split()[-1]) for row in json.loads(done.stdout)] == \
@@ -616,7 +616,7 @@ def test_tables_are_aligned_and_machines_get_json_and_csv(ledger):
     parsed = list(csv.DictReader(io.StringIO(ledger.ctl("analyst", "list", "--csv").stdout)))
     assert [row["analyst"] for row in parsed] == ["Zoë, \"the\" analyst", "b"]
     status = ledger.table("status")
-    assert status["schema_version"] == 1 and status["n_analysts"] == 2
+    assert status["schema_version"] == 2 and status["n_analysts"] == 2
     assert status["durable"] == "no"  # this server runs with fsync = off
 
 
@@ -652,7 +652,7 @@ def test_policy_check_of_a_file(ledger, tmp_path):
 
 def test_the_version_is_told_to_people_and_programs(ledger):
     assert "0.1.0" in ledger.ctl("version", server=False).stdout
-    assert json.loads(ledger.ctl("version", "--json", server=False).stdout)["ledger_schema"] == 1
+    assert json.loads(ledger.ctl("version", "--json", server=False).stdout)["ledger_schema"] == 2
 
 
 def test_policy_check_of_all_datasets_names_the_bad_one(ledger, tmp_path):

@@ -45,7 +45,7 @@ def test_a_newer_schema_is_refused(ledger):
 
 def test_a_charge_is_booked_on_both_accounts_and_in_the_journal(ledger):
     ledger.analyst()
-    answer = ledger.charge(123456, delta=7, detail='[[]]')
+    answer = ledger.charge(123456, delta=7)
     assert answer["outcome"] == "ok"
     assert answer["booked_pico"] == 123456
     assert answer["spent_pico"] == answer["dataset_spent_pico"] == 123456
@@ -64,7 +64,7 @@ def test_the_same_request_debits_once(ledger):
     with pytest.raises(psycopg2.Error, match="another content"):
         ledger.charge(5001, request=request)
     with pytest.raises(psycopg2.Error, match="another content"):
-        ledger.charge(5000, request=request, detail="[1]")
+        ledger.charge(5000, request=request, measures="[1]")
     assert ledger.spend() == 5000
 
 
@@ -383,8 +383,8 @@ def test_every_function_pins_its_search_path(ledger):
                        "WHERE pronamespace = 'pgveil'::regnamespace")
     assert len(rows) > 20
     for name, config in rows:
-        if name.startswith("pgveil.charge("):
-            continue  # commits, so may not; it only calls by qualified names
+        if name.startswith(("pgveil.charge(", "pgveil.counts(")):
+            continue  # commits, is inlined: so they may not; all names in them are qualified
         assert config and "search_path=pg_catalog, pg_temp" in config, name
 
 
@@ -503,7 +503,8 @@ def test_a_full_disk_refuses_charges_and_loses_none():
     try:
         ledger = server.fresh_ledger()
         ledger.analyst()
-        confirmed = []
+        confirmed = [str(uuid.uuid4())]
+        assert ledger.charge(1000, request=confirmed[0])["outcome"] == "ok"  # all files have begun
         ballast = os.path.join(server.folder, "ballast")
         with open(ballast, "wb") as file:
             try:
@@ -515,14 +516,14 @@ def test_a_full_disk_refuses_charges_and_loses_none():
         with pytest.raises(psycopg2.Error):
             for _ in range(20000):
                 request = str(uuid.uuid4())
-                if ledger.charge(1000, request=request, detail="[[]]" + " " * 2000)["outcome"] == "ok":
+                if ledger.charge(1000, request=request, measures="[" + " " * 2000 + "]")["outcome"] == "ok":
                     confirmed.append(request)
         os.unlink(ballast)
         server.restart()
         ledger.reconnect()
         kept = {row[0] for row in ledger.rows(
             "SELECT request::text FROM pgveil.journal WHERE kind = 'charge'")}
-        assert confirmed and set(confirmed) <= kept and len(kept) <= len(confirmed) + 1
+        assert len(confirmed) > 1 and set(confirmed) <= kept and len(kept) <= len(confirmed) + 1
         assert ledger.spend() == 1000 * len(kept)
         assert ledger.charge(1000)["outcome"] == "ok"
         ledger.ctl("ledger", "verify")
@@ -544,7 +545,8 @@ def spend_tiny(ledger, count):
     """Charges of 1000 + i mod 977 and delta i mod 3, each its own transaction in one session."""
     ledger.rows("SET synchronous_commit = off")
     ledger.rows(f"""DO $$ BEGIN FOR i IN 1 .. {count} LOOP
-        PERFORM pgveil.debit(gen_random_uuid(), 'ana', 'census', 1000 + i % 977, i % 3, NULL, 'f', '[]');
+        PERFORM pgveil.debit(gen_random_uuid(), 'ana', 'census', 'day', 'f', json_build_array(
+            json_build_object('mu2', 1000 + i % 977, 'delta', i % 3, 'measures', '[]'::json)));
         COMMIT; END LOOP; END $$""")
     mu2 = sum(1000 + i % 977 for i in range(1, count + 1))
     account = ledger.account()

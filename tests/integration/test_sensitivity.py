@@ -16,6 +16,14 @@ for _id, _dataset, _sql, _parameters, _ in accepted():
 
 # Forms that the meaning oracle has no use for: bounds that bind, joins that repeat rows.
 STATEMENTS["clinic"] += [
+    "SELECT count(DISTINCT cost), count(DISTINCT minutes) FILTER (WHERE cost > 5), count(*) FROM visits",
+    "SELECT note, count(DISTINCT code), count(DISTINCT cost), avg(cost) FROM visits GROUP BY note",
+    "SELECT code, count(DISTINCT minutes), count(DISTINCT day), stddev(cost) FROM visits GROUP BY code",
+    "SELECT p.sex, count(DISTINCT v.id), count(DISTINCT v.day > '2021-01-01') FROM patients p JOIN visits v"
+    " ON v.patient_id = p.id GROUP BY p.sex",
+    "SELECT sex, count(DISTINCT weight), count(DISTINCT city), count(DISTINCT age) FROM patients GROUP BY sex",
+    "SELECT count(DISTINCT p.id), count(DISTINCT p.age) FROM visits v LEFT JOIN patients p ON"
+    " p.id = v.patient_id",
     "SELECT avg(age), count(age), sum(age), avg(weight), avg(least(greatest(age, 1.5), 9.25)) FROM patients",
     "SELECT note, avg(cost), sum(cost), avg(minutes) FROM visits GROUP BY note",
     "SELECT code, avg(cost), stddev(cost), count(cost) FROM visits GROUP BY code",
@@ -195,6 +203,23 @@ def check_statement(cursor, dataset, proper, sql, plan):
                     cursor.execute(f"DELETE FROM {table} WHERE {column} = %s", (unit,))
                 check(release, before, measurement.vectors(form), (sql, unit))
                 cursor.execute("ROLLBACK")
+
+
+# max_groups and max_rows_per_group of the tables with more than one row of a unit.
+LIMITS = [("2:3", "gaussian"), ("2:3", "laplace"), ("4:20", "laplace"), ("0:7", "gaussian")]
+
+
+@pytest.mark.parametrize("limits, mechanism", LIMITS)
+def test_declared_groups_and_rows_per_group_bound_one_unit(database, limits, mechanism):
+    dataset, proper, connection = database
+    options = ["--limits", limits, *(["--laplace"] if mechanism == "laplace" else [])]
+    statements = [sql for sql in STATEMENTS[dataset] if "GROUP BY" in sql or "DISTINCT" in sql]
+    for sql, plan in zip(statements, plans(dataset, statements, *options)):
+        if mechanism == "laplace" and plan["result"] == "refused":
+            continue
+        assert plan["result"] == "ready", (sql, plan)
+        with connection.cursor() as cursor:
+            check_statement(cursor, dataset, proper, sql, plan)
 
 
 @pytest.mark.parametrize("mechanism", ["gaussian", "laplace"])

@@ -63,17 +63,10 @@ static void plan_candidate(struct planning *planning, const struct plan_request 
                                                 : PLANNING_RELAYED;
 }
 
-struct planning plan_with(const struct catalog *catalog, const char *sql,
-                          const struct plan_settings *settings, const struct sql_value *params,
-                          size_t n_params)
+static struct planning plan_request(const char *sql, const struct plan_request *request)
 {
     const struct parser_limits limits = {1 << 20, 20000, 1000};
-    const struct plan_settings defaults = planning_settings();
-    struct planning planning = {.parsed = parser_parse(sql, catalog, &limits)};
-    const struct plan_request request = {.catalog = catalog,
-                                         .settings = settings != NULL ? settings : &defaults,
-                                         .params = params,
-                                         .n_params = n_params};
+    struct planning planning = {.parsed = parser_parse(sql, request->catalog, &limits)};
     if (parsed_is_unparsable(planning.parsed)) {
         planning.result = PLANNING_UNPARSABLE;
         return planning;
@@ -86,14 +79,38 @@ struct planning plan_with(const struct catalog *catalog, const char *sql,
     planning.refusal = statement->refusal;
     planning.result = statement->class == STATEMENT_REFUSED ? PLANNING_REFUSED : PLANNING_RELAYED;
     if (statement->class == STATEMENT_CANDIDATE)
-        plan_candidate(&planning, &request);
+        plan_candidate(&planning, request);
     return planning;
+}
+
+struct planning plan_with(const struct catalog *catalog, const char *sql,
+                          const struct plan_settings *settings, const struct sql_value *params,
+                          size_t n_params)
+{
+    const struct plan_settings defaults = planning_settings();
+    return plan_request(sql,
+                        &(struct plan_request){.catalog = catalog,
+                                               .settings = settings != NULL ? settings : &defaults,
+                                               .params = params,
+                                               .n_params = n_params});
 }
 
 struct planning plan_statement(const struct catalog *catalog, const char *sql,
                                const struct plan_settings *settings)
 {
     return plan_with(catalog, sql, settings, NULL, 0);
+}
+
+struct planning plan_kept(const struct catalog *catalog, const char *sql,
+                          const struct plan_settings *settings, const struct kept_answer *kept,
+                          size_t n_kept)
+{
+    const struct plan_settings defaults = planning_settings();
+    return plan_request(sql,
+                        &(struct plan_request){.catalog = catalog,
+                                               .settings = settings != NULL ? settings : &defaults,
+                                               .n_kept = n_kept,
+                                               .kept = kept});
 }
 
 void planning_clear(struct planning *planning)
@@ -104,7 +121,11 @@ void planning_clear(struct planning *planning)
 
 static void print_release(const struct release *release, FILE *out)
 {
-    static const char *const kinds[] = {"units", "count", "sum"};
+    static const char *const kinds[] = {[MEASURE_UNITS] = "units",
+                                        [MEASURE_COUNT] = "count",
+                                        [MEASURE_SUM] = "sum",
+                                        [MEASURE_DISTINCT] = "distinct",
+                                        [MEASURE_COMPLEMENT] = "complement"};
     fprintf(out, "  release: mu2 %llu, delta %llu, epsilon %llu\n",
             (unsigned long long)release->charge.mu2_pico,
             (unsigned long long)release->charge.delta_atto,

@@ -25,6 +25,10 @@ struct planning plan_statement(const struct catalog *catalog, const char *sql,
 struct planning plan_with(const struct catalog *catalog, const char *sql,
                           const struct plan_settings *settings, const struct sql_value *params,
                           size_t n_params);
+/* With what the analyst has paid for. */
+struct planning plan_kept(const struct catalog *catalog, const char *sql,
+                          const struct plan_settings *settings, const struct kept_answer *kept,
+                          size_t n_kept);
 void planning_clear(struct planning *planning);
 
 /* Everything a reader wants to see of the plan, in lines. */

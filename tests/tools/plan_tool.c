@@ -2,8 +2,10 @@
  * Prints what the compiler makes of statements, as JSON, one line each: for the golden plans and
  * for oracles that run measurement SQL on a server of their own.
  *
- *   plan_tool DATASET [--laplace] [--epsilon NANO] [--max-error ERROR] < statements separated by
- * lines of "--;"
+ *   plan_tool DATASET [--laplace] [--epsilon NANO] [--max-error ERROR] [--limits GROUPS:ROWS]
+ *       < statements separated by lines of "--;"
+ *
+ * --limits declares max_groups and max_rows_per_group for every table with more than one row.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,10 +52,11 @@ static void print_measure(const struct measure *measure)
     printf("{\"mechanism\": \"%s\", ", c->mechanism == DP_LAPLACE ? "laplace" : "gaussian");
     printf("\"kind\": \"%s\", \"floating\": %s, \"scale10\": %d, \"exp2\": %d, \"delta\": %llu, "
            "\"groups\": %llu, \"m\": %llu, \"mu2\": %llu, ",
-           measure->kind == MEASURE_UNITS   ? "units"
-           : measure->kind == MEASURE_COUNT ? "count"
-           : measure->kind == MEASURE_SUM   ? "sum"
-                                            : "complement",
+           measure->kind == MEASURE_UNITS      ? "units"
+           : measure->kind == MEASURE_COUNT    ? "count"
+           : measure->kind == MEASURE_SUM      ? "sum"
+           : measure->kind == MEASURE_DISTINCT ? "distinct"
+                                               : "complement",
            measure->floating ? "true" : "false", c->grid.scale10, c->grid.exp2,
            (unsigned long long)c->delta_grid, (unsigned long long)c->groups,
            (unsigned long long)c->m, (unsigned long long)c->charge.mu2_pico);
@@ -181,6 +184,19 @@ static void plan_text(const struct catalog *catalog, const struct plan_settings 
     parsed_free(parsed);
 }
 
+static void declare_limits(struct catalog *catalog, const char *limits)
+{
+    char *rest;
+    uint64_t groups = strtoull(limits, &rest, 10);
+    for (size_t i = 0; i < catalog->n_tables; i++) {
+        if (catalog->tables[i].max_rows <= 1)
+            continue;
+        catalog->tables[i].max_groups = groups;
+        if (*rest == ':')
+            catalog->tables[i].max_rows_per_group = strtoull(rest + 1, NULL, 10);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct plan_settings settings = {.epsilon = 1000000000,
@@ -190,11 +206,10 @@ int main(int argc, char **argv)
                                      .beta = 0.05,
                                      .groups_max = 10000,
                                      .work_max = 100000};
-    const struct catalog *catalog = argc > 1 ? catalogs_get(argv[1]) : NULL;
+    struct catalog *catalog = argc > 1 ? catalogs_copy(argv[1]) : NULL;
     if (catalog == NULL) {
-        fprintf(
-            stderr,
-            "usage: plan_tool DATASET [--laplace] [--epsilon NANO] [--max-error E] < statements\n");
+        fprintf(stderr, "usage: plan_tool DATASET [--laplace] [--epsilon NANO] [--max-error E] "
+                        "[--limits GROUPS:ROWS] < statements\n");
         return 2;
     }
     for (int i = 2; i < argc; i++) {
@@ -202,6 +217,8 @@ int main(int argc, char **argv)
             settings.laplace = true;
         else if (strcmp(argv[i], "--epsilon") == 0 && i + 1 < argc)
             settings.epsilon = strtoull(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--limits") == 0 && i + 1 < argc)
+            declare_limits(catalog, argv[++i]);
         else if (strcmp(argv[i], "--max-error") == 0 && i + 1 < argc && ++i &&
                  !dp_decimal_parse(argv[i], strlen(argv[i]), &settings.max_error))
             return 2;

@@ -128,3 +128,56 @@ Test(accounting, the_table_of_admitted_queries_is_met)
     fclose(file);
     cr_assert_eq(n, 12);
 }
+
+enum { KIND, LAW, M, A, B, EXPECTED, CELLS };
+
+static void check_cell(char *const cell[CELLS])
+{
+    uint64_t a = strtoull(cell[A], NULL, 10);
+    uint64_t b = strtoull(cell[B], NULL, 10);
+    uint64_t expected = strtoull(cell[EXPECTED], NULL, 10);
+    const struct dp_calibration c = {.mechanism = strcmp(cell[LAW], "gaussian") == 0 ? DP_GAUSSIAN
+                                                                                     : DP_LAPLACE,
+                                     .delta_grid = 1,
+                                     .groups = b,
+                                     .m = strtoull(cell[M], NULL, 10)};
+    uint64_t value = 0;
+    int64_t threshold;
+    if (strcmp(cell[KIND], "half_width") == 0) {
+        value = (uint64_t)dp_calibration_halfwidth(&c, (double)a * 1e-18);
+    } else if (strcmp(cell[KIND], "threshold") == 0) {
+        cr_assert(dp_key_threshold(&c, a, 1, &threshold));
+        value = (uint64_t)threshold;
+    } else if (strcmp(cell[KIND], "pure") == 0) {
+        cr_assert(dp_mu2_of_pure(a, &value));
+    } else {
+        cr_assert_str_eq(cell[KIND], "cap");
+        cr_assert(dp_mu2_cap(a, b, &value));
+        /* rounding to the safe side may cost the last integer */
+        cr_expect(value <= expected, "epsilon %s, delta %s: %lu is too much", cell[A], cell[B],
+                  (unsigned long)value);
+        value += value + 1 == expected;
+    }
+    cr_expect_eq(value, expected, "%s %s m %s, %s, %s: %lu", cell[KIND], cell[LAW], cell[M],
+                 cell[A], cell[B], (unsigned long)value);
+}
+
+Test(accounting, every_cell_of_the_reference_is_met_to_the_digit)
+{
+    FILE *file = fopen("tests/tables/accounting_reference.csv", "r");
+    cr_assert_not_null(file);
+    char line[256];
+    size_t n = 0;
+    cr_assert_not_null(fgets(line, sizeof(line), file));
+    while (fgets(line, sizeof(line), file) != NULL) {
+        char *cell[CELLS];
+        for (int i = 0; i < CELLS; i++) {
+            cell[i] = strtok(i == 0 ? line : NULL, ",\n");
+            cr_assert_not_null(cell[i]);
+        }
+        check_cell(cell);
+        n++;
+    }
+    fclose(file);
+    cr_assert_eq(n, 265);
+}

@@ -295,3 +295,19 @@ Test(identity, a_rotated_pair_is_known_by_both_and_is_no_lone_sum)
     cr_expect_str_neq(pair.of[0], pair.of[1]);
     cr_expect_str_neq(pair.of[0], lone.of[0], "its charge is for two");
 }
+
+Test(identity, different_values_are_no_rows)
+{
+    static const char *const sqls[] = {
+        "SELECT count(DISTINCT code) FROM visits",
+        "SELECT count(code) FROM visits",
+        "SELECT count(DISTINCT note) FROM visits",
+        "SELECT count(DISTINCT code) FILTER (WHERE cost > 5) FROM visits",
+    };
+    expect_different("clinic", sqls, sizeof sqls / sizeof *sqls);
+    static const char *const same[] = {
+        "SELECT count(DISTINCT code) FROM visits",
+        "SELECT count(DISTINCT v.code), count(code) FROM visits v",
+    };
+    expect_same("clinic", same, sizeof same / sizeof *same);
+}

@@ -9,7 +9,7 @@
 #include "budget/ledger.h"
 #include "budget/ledger_admin.h"
 
-enum { COLUMNS = 22 };
+enum { COLUMNS = 23 };
 
 static const char *const good[COLUMNS] = {"ok",
                                           NULL,
@@ -32,7 +32,8 @@ static const char *const good[COLUMNS] = {"ok",
                                           "415918135275",
                                           "2500",
                                           "1000",
-                                          "1000"};
+                                          "1000",
+                                          NULL};
 
 /* A result as the server would send it: one row, column `changed` with another value. */
 static PGresult *answer(int changed, const char *value)
@@ -59,7 +60,7 @@ static enum ledger_outcome outcome_with(int changed, const char *value)
 {
     struct ledger_account account;
     PGresult *result = answer(changed, value);
-    enum ledger_outcome outcome = ledger_charge_result(result, &account);
+    enum ledger_outcome outcome = ledger_charge_result(result, &account, NULL, 0);
     PQclear(result);
     return outcome;
 }
@@ -67,41 +68,64 @@ static enum ledger_outcome outcome_with(int changed, const char *value)
 Test(ledger, a_charge_call_carries_every_amount_as_text)
 {
     struct ledger_call call;
-    struct dp_charge charge = {
-        .mu2_pico = 123456789012345, .delta_atto = 7, .epsilon = 500000000, .pure = true};
-    ledger_charge_call(&call, "id", "ana", "census", &charge, "print", "[]");
-    cr_assert_eq(call.n_params, 8);
+    struct ledger_release releases[] = {
+        {.charge =
+             {.mu2_pico = 123456789012345, .delta_atto = 7, .epsilon = 500000000, .pure = true},
+         .measures = "[{\"m\": 3}]",
+         .fingerprint = "0123abcd"},
+        {.charge = {.mu2_pico = 1, .epsilon = 9, .pure = false}, .measures = "[]"},
+    };
+    ledger_charge_call(&call, "id", "ana", "census", "week", "print", releases, 2);
+    cr_assert_eq(call.n_params, 6);
     cr_assert_str_eq(call.values[0], "id");
     cr_assert_str_eq(call.values[1], "ana");
     cr_assert_str_eq(call.values[2], "census");
-    cr_assert_str_eq(call.values[3], "123456789012345");
-    cr_assert_str_eq(call.values[4], "7");
-    cr_assert_str_eq(call.values[5], "500000000");
-    cr_assert_str_eq(call.values[6], "print");
-    cr_assert_str_eq(call.values[7], "[]");
-}
-
-Test(ledger, a_charge_that_is_not_pure_has_no_epsilon)
-{
-    struct ledger_call call;
-    struct dp_charge charge = {.mu2_pico = 1, .epsilon = 500000000, .pure = false};
-    ledger_charge_call(&call, "id", "ana", "census", &charge, "print", "[]");
-    cr_assert_null(call.values[5]);
+    cr_assert_str_eq(call.values[3], "week");
+    cr_assert_str_eq(call.values[4], "print");
+    /* What is not pure has no epsilon. */
+    cr_assert_str_eq(call.values[5],
+                     "[{\"mu2\":123456789012345,\"delta\":7,\"epsilon\":500000000,"
+                     "\"fingerprint\":\"0123abcd\",\"measures\":[{\"m\": 3}]},"
+                     "{\"mu2\":1,\"delta\":0,\"fingerprint\":null,\"measures\":[]}]");
+    ledger_call_free(&call);
 }
 
 Test(ledger, a_charge_beyond_the_ledgers_integers_is_not_made_smaller)
 {
     struct ledger_call call;
-    struct dp_charge charge = {.mu2_pico = UINT64_MAX};
-    ledger_charge_call(&call, "id", "ana", "census", &charge, "print", "[]");
-    cr_assert_str_eq(call.values[3], "18446744073709551615");
+    struct ledger_release release = {.charge = {.mu2_pico = UINT64_MAX}, .measures = "[]"};
+    ledger_charge_call(&call, "id", "ana", "census", "day", "print", &release, 1);
+    cr_assert_not_null(strstr(call.values[5], "\"mu2\":18446744073709551615,"));
+    ledger_call_free(&call);
+}
+
+Test(ledger, a_charge_says_which_draws_it_takes_over)
+{
+    static const char *const wrong[] = {"0",       "0 17",   "0 17 5 1", "0  17 5", "0 -1 5",
+                                        "0 17 5 ", "0 17 x", "",         " 0 17 5"};
+    uint64_t draws[3];
+    PGresult *result = answer(22, "0 17 999999999999999999");
+    cr_assert_eq(ledger_charge_result(result, NULL, draws, 3), LEDGER_OK);
+    cr_assert_eq(draws[0], 0);
+    cr_assert_eq(draws[1], 17);
+    cr_assert_eq(draws[2], 999999999999999999);
+    PQclear(result);
+    result = answer(22, NULL);
+    cr_assert_eq(ledger_charge_result(result, NULL, draws, 3), LEDGER_OK);
+    cr_assert_eq(draws[0] + draws[1] + draws[2], 0);
+    PQclear(result);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        result = answer(22, wrong[i]);
+        cr_expect_eq(ledger_charge_result(result, NULL, draws, 3), LEDGER_FAILED, "%s", wrong[i]);
+        PQclear(result);
+    }
 }
 
 Test(ledger, a_result_fills_the_account)
 {
     struct ledger_account account;
     PGresult *result = answer(-1, NULL);
-    cr_assert_eq(ledger_charge_result(result, &account), LEDGER_OK);
+    cr_assert_eq(ledger_charge_result(result, &account, NULL, 0), LEDGER_OK);
     cr_assert_str_eq(account.dataset, "census");
     cr_assert_str_eq(account.epsilon, "3");
     cr_assert_str_eq(account.delta, "0.000001");
@@ -130,7 +154,7 @@ Test(ledger, refusals_are_told_apart)
     cr_assert_eq(outcome_with(0, "frozen"), LEDGER_FROZEN);
     cr_assert_eq(outcome_with(0, "no_account"), LEDGER_NO_ACCOUNT);
     PGresult *result = answer(1, "dataset");
-    cr_assert_eq(ledger_charge_result(result, &account), LEDGER_OK);
+    cr_assert_eq(ledger_charge_result(result, &account, NULL, 0), LEDGER_OK);
     cr_assert_str_eq(account.refused_by, "dataset");
     PQclear(result);
 }
@@ -164,7 +188,7 @@ Test(ledger, no_result_or_an_error_is_a_failure_everywhere)
                            PQmakeEmptyPGresult(NULL, PGRES_COMMAND_OK),
                            PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK)};
     for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
-        cr_assert_eq(ledger_charge_result(results[i], NULL), LEDGER_FAILED);
+        cr_assert_eq(ledger_charge_result(results[i], NULL, NULL, 0), LEDGER_FAILED);
         cr_assert_eq(ledger_account_result(results[i], &account), LEDGER_FAILED);
         cr_assert_eq(ledger_accounts_result(results[i], 0, &account), LEDGER_FAILED);
         cr_assert_eq(ledger_login_result(results[i], &login), LEDGER_FAILED);

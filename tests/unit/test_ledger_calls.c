@@ -63,10 +63,12 @@ static enum ledger_outcome charge(const char *request, const char *analyst, uint
                                   struct ledger_account *account)
 {
     struct ledger_call call;
-    struct dp_charge price = {.mu2_pico = mu2_pico, .delta_atto = 5};
-    ledger_charge_call(&call, request, analyst, "census", &price, "print", "[]");
+    struct ledger_release release = {.charge = {.mu2_pico = mu2_pico, .delta_atto = 5},
+                                     .measures = "[]"};
+    ledger_charge_call(&call, request, analyst, "census", "day", "print", &release, 1);
     PGresult *result = send(&call);
-    enum ledger_outcome outcome = ledger_charge_result(result, account);
+    ledger_call_free(&call);
+    enum ledger_outcome outcome = ledger_charge_result(result, account, NULL, 0);
     PQclear(result);
     return outcome;
 }

@@ -112,3 +112,71 @@ Test(plan_measures, explain_tells_what_a_pair_is_and_how_far_off)
                        "sum(education): discrete Laplace noise, epsilon 1, expected error 60 "));
     planning_clear(&planning);
 }
+
+static void check_distinct(const char *dataset, const char *sql, uint64_t delta, uint64_t groups)
+{
+    struct planning planning = planned(dataset, sql, false);
+    const struct release *release = release_of(&planning);
+    const struct measure *last = &release->measures[release->n_measures - 1];
+    cr_expect_eq(last->kind, MEASURE_DISTINCT, "%s", sql);
+    cr_expect_eq(last->calibration.delta_grid, delta, "%s: %lu", sql,
+                 (unsigned long)last->calibration.delta_grid);
+    cr_expect_eq(last->calibration.groups, groups, "%s: %lu", sql,
+                 (unsigned long)last->calibration.groups);
+    planning_clear(&planning);
+}
+
+Test(plan_measures, different_values_are_bounded_by_rows_and_by_how_many_there_can_be)
+{
+    check_distinct("clinic", "SELECT count(DISTINCT cost) FROM visits", 60, 1);
+    check_distinct("clinic", "SELECT count(DISTINCT code) FROM visits", 5, 1);
+    check_distinct("clinic", "SELECT count(DISTINCT cost > 5) FROM visits", 2, 1);
+    check_distinct("clinic", "SELECT count(DISTINCT extract(month from day)) FROM visits", 12, 1);
+    check_distinct("clinic", "SELECT count(DISTINCT age) FROM patients", 1, 1);
+    /* 60 rows can show 5 values each in 12 groups. */
+    check_distinct("clinic", "SELECT note, count(DISTINCT code) FROM visits GROUP BY note", 5, 12);
+    check_distinct("clinic", "SELECT note, count(DISTINCT cost) FROM visits GROUP BY note", 60, 1);
+}
+
+Test(plan_measures, different_values_follow_declared_groups_and_rows_per_group)
+{
+    struct catalog *catalog = catalogs_copy("clinic");
+    struct catalog_table *visits = catalogs_table(catalog, "visits");
+    visits->max_groups = 4;
+    visits->max_rows_per_group = 3;
+    struct planning planning = plan_statement(
+        catalog, "SELECT note, count(DISTINCT code) FROM visits GROUP BY note", NULL);
+    const struct release *release = release_of(&planning);
+    cr_expect_eq(release->measures[1].calibration.delta_grid, 3);
+    cr_expect_eq(release->measures[1].calibration.groups, 4);
+    cr_expect_not_null(strstr(release->sql, "\"d1\" OPERATOR(pg_catalog.<=) 3 THEN"));
+    cr_expect_not_null(strstr(release->sql, "\"group\" OPERATOR(pg_catalog.<=) 4"));
+    planning_clear(&planning);
+}
+
+Test(plan_measures, people_are_counted_as_people_and_the_same_values_once)
+{
+    struct planning planning =
+        planned("clinic",
+                "SELECT count(DISTINCT patient_id), count(DISTINCT code), count(DISTINCT code), "
+                "count(DISTINCT code) FILTER (WHERE cost > 5) FROM visits",
+                false);
+    const struct release *release = release_of(&planning);
+    cr_assert_eq(release->n_measures, 3);
+    cr_expect_eq(release->measures[0].kind, MEASURE_UNITS);
+    cr_expect_eq(release->measures[1].kind, MEASURE_DISTINCT);
+    cr_expect_eq(release->measures[2].kind, MEASURE_DISTINCT);
+    planning_clear(&planning);
+}
+
+Test(plan_measures, one_row_of_a_person_needs_no_choice_among_values)
+{
+    struct planning planning =
+        planned("census", "SELECT count(DISTINCT region) FROM people", false);
+    const struct release *release = release_of(&planning);
+    cr_assert_not_null(release->sql_proved);
+    cr_expect_not_null(strstr(release->sql_proved, "count(DISTINCT \"v1\")"));
+    cr_expect_null(strstr(release->sql_proved, "dense_rank"));
+    cr_expect_not_null(strstr(release->sql, "dense_rank"));
+    planning_clear(&planning);
+}

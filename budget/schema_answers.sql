@@ -1,0 +1,336 @@
+-- The ledger: answers that are kept, and who may have them again for nothing (docs/ledger.md).
+--
+-- A draw is one release, measured once. It belongs to who paid for it, as long as the own account
+-- counts that payment. A draw is found only in the epoch in which it was charged, by the time in the
+-- journal; the names of epochs are those of windows, and 'hour'.
+
+-- One release of a charge, as the caller prices it.
+CREATE TYPE pgveil.release AS (
+    mu2 bigint,
+    zcdp bigint,
+    delta bigint,
+    epsilon bigint,   -- NULL: not pure
+    fingerprint text, -- NULL: its draw is nobody else's
+    measures text,    -- the integers of its noise, for the journal
+    draw bigint       -- of another analyst, which it takes over; NULL: it is measured
+);
+
+-- The row that budget/ledger_answers.c reads; change both together.
+CREATE TYPE pgveil.kept AS (
+    id bigint,
+    release integer,
+    measure integer,
+    identity text,
+    since text,
+    mechanism text,
+    scale10 integer,
+    exp2 integer,
+    sensitivity bigint,
+    groups bigint,
+    m bigint,
+    mu2_pico bigint,
+    delta_atto bigint,
+    epsilon_nano bigint,
+    keys_of bigint,
+    n_keys integer,
+    keys text[],
+    noisy numeric[]
+);
+
+-- The releases of a charge, from JSON.
+CREATE FUNCTION pgveil.releases(p_releases json) RETURNS pgveil.release[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_release record;
+    v_releases pgveil.release[] := '{}';
+BEGIN
+    FOR v_release IN
+        SELECT r.* FROM json_to_recordset(p_releases)
+            AS r(mu2 bigint, delta bigint, epsilon bigint, fingerprint text, measures json)
+    LOOP
+        IF v_release.mu2 IS NULL OR v_release.mu2 < 0 OR v_release.delta IS NULL
+           OR v_release.delta < 0 OR v_release.epsilon < 0 OR v_release.measures IS NULL THEN
+            RAISE EXCEPTION 'a release has measures and no negative amount';
+        END IF;
+        -- A Gaussian's mu2 is its zcdp; for pure DP there is a smaller bound.
+        v_releases := v_releases || ROW(v_release.mu2,
+            least(v_release.mu2, pgveil.zcdp_of_pure(v_release.epsilon)), v_release.delta,
+            v_release.epsilon, v_release.fingerprint, v_release.measures::text, NULL)::pgveil.release;
+    END LOOP;
+    RETURN v_releases;
+END
+$function$;
+
+-- What the releases cost together, and their measures; without those whose places are in p_without.
+CREATE FUNCTION pgveil.sum_of(p_releases pgveil.release[], p_without integer[]) RETURNS pgveil.release
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_release pgveil.release;
+    v_sum pgveil.release := ROW(0, 0, 0, 0, NULL, '', NULL)::pgveil.release;
+BEGIN
+    FOR i IN 1 .. cardinality(p_releases) LOOP
+        IF i = ANY (p_without) THEN
+            CONTINUE;
+        END IF;
+        v_release := p_releases[i];
+        v_sum.mu2 := v_sum.mu2 + v_release.mu2;
+        v_sum.zcdp := v_sum.zcdp + v_release.zcdp;
+        v_sum.delta := v_sum.delta + v_release.delta;
+        v_sum.epsilon := v_sum.epsilon + v_release.epsilon; -- NULL as soon as one is not pure
+        v_sum.measures := v_sum.measures || CASE v_sum.measures WHEN '' THEN '' ELSE ',' END
+                          || v_release.measures;
+    END LOOP;
+    v_sum.measures := '[' || v_sum.measures || ']';
+    RETURN v_sum;
+END
+$function$;
+
+-- Whether the account was debited for the draw, by whomever, and counts that still.
+CREATE FUNCTION pgveil.covers(p_account pgveil.account, p_draw pgveil.draw) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RETURN EXISTS (
+        SELECT 1 FROM pgveil.journal j
+        WHERE (j.seq = p_draw.seq
+               OR j.seq IN (SELECT p.seq FROM pgveil.paid p WHERE p.draw = p_draw.id))
+          AND p_account.id = ANY (j.debited) AND pgveil.counts(p_account, j.seq, j.at));
+END
+$function$;
+
+-- A draw of another analyst that is exactly what the release would be: drawn from the same rows by the
+-- same law at the same price, in this epoch and in the present window of the dataset's account, not yet
+-- paid for by the analyst, and on no key list that the analyst has not paid for. NULL: there is none.
+CREATE FUNCTION pgveil.adoptable(p_release pgveil.release, p_analyst text, p_shared pgveil.account,
+                                 p_epoch text, p_at timestamptz, p_without bigint[])
+RETURNS pgveil.draw
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_draw pgveil.draw;
+BEGIN
+    SELECT d.* INTO v_draw FROM pgveil.draw d
+    WHERE d.dataset = p_shared.dataset AND d.fingerprint = p_release.fingerprint
+      AND d.fingerprint <> '' AND d.id <> ALL (p_without)
+      AND d.mu2_pico = p_release.mu2 AND d.delta_atto = p_release.delta
+      AND d.epsilon_nano IS NOT DISTINCT FROM p_release.epsilon
+      AND d.at >= pgveil.window_start(p_epoch, p_at)
+      AND pgveil.counts(p_shared, d.seq, d.at) AND pgveil.covers(p_shared, d)
+      AND NOT EXISTS (SELECT 1 FROM pgveil.paid p WHERE p.draw = d.id AND p.analyst = p_analyst)
+      AND NOT EXISTS (
+          SELECT 1 FROM pgveil.kept_answer k JOIN pgveil.kept_answer l ON l.id = k.keys_of
+          WHERE k.draw = d.id AND l.draw <> d.id
+            AND NOT EXISTS (SELECT 1 FROM pgveil.paid p
+                            WHERE p.draw = l.draw AND p.analyst = p_analyst))
+    ORDER BY d.id LIMIT 1;
+    RETURN v_draw;
+END
+$function$;
+
+-- The analyst's account as it is now; NULL where it may not be used: no grant, disabled, or frozen, be it
+-- the own account, that of a group or the dataset's.
+CREATE FUNCTION pgveil.usable_account(p_analyst text, p_dataset text, p_at timestamptz)
+RETURNS pgveil.account
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_own pgveil.account;
+BEGIN
+    SELECT a.* INTO v_own FROM pgveil.account a
+    JOIN pgveil.analyst n ON n.name = a.name AND n.enabled
+    WHERE a.holder = 'analyst' AND a.name = p_analyst AND a.dataset = p_dataset AND a.granted
+      AND NOT EXISTS (
+          SELECT 1 FROM pgveil.account f
+          WHERE f.dataset = p_dataset AND f.frozen IS NOT NULL
+            AND (f.holder = 'dataset' OR f.id = a.id
+                 OR f.holder = 'group' AND f.name IN (SELECT m.group_name FROM pgveil.membership m
+                                                      WHERE m.analyst = p_analyst)));
+    RETURN CASE WHEN FOUND THEN pgveil.rolled(v_own, p_at) END;
+END
+$function$;
+
+CREATE FUNCTION pgveil.kept_row(p_answer pgveil.kept_answer, p_draw pgveil.draw, p_release integer)
+RETURNS pgveil.kept
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RETURN ROW(p_answer.id, p_release, p_answer.measure, p_answer.identity,
+        pgveil.time_text(p_draw.at), p_answer.mechanism, p_answer.scale10, p_answer.exp2,
+        p_answer.sensitivity, p_answer.groups, p_answer.m, p_answer.mu2_pico, p_answer.delta_atto,
+        p_answer.epsilon_nano, coalesce(p_answer.keys_of, 0), p_answer.n_keys, p_answer.keys,
+        p_answer.noisy)::pgveil.kept;
+END
+$function$;
+
+-- What the analyst has paid for and may have again: answers with one of the identities, the most exact
+-- first and no more than p_most of each, and after them the key lists that they are measured on.
+CREATE FUNCTION pgveil.kept(p_analyst text, p_dataset text, p_epoch text, p_identities text[],
+                            p_most bigint)
+RETURNS SETOF pgveil.kept
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_at constant timestamptz := pgveil.ledger_time();
+    v_since constant timestamptz := pgveil.window_start(p_epoch, v_at);
+    v_own constant pgveil.account := pgveil.usable_account(p_analyst, p_dataset, v_at);
+BEGIN
+    IF v_own.id IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+        WITH usable AS MATERIALIZED (
+            SELECT f.id FROM unnest(p_identities) i(identity)
+            CROSS JOIN LATERAL (
+                SELECT k.id FROM pgveil.kept_answer k
+                JOIN pgveil.draw d ON d.id = k.draw AND d.dataset = p_dataset AND d.at >= v_since
+                JOIN pgveil.paid p ON p.draw = d.id AND p.analyst = p_analyst
+                WHERE k.identity = i.identity AND pgveil.counts(v_own, p.seq, p.at)
+                  AND (k.keys_of IS NULL OR EXISTS (
+                      SELECT 1 FROM pgveil.kept_answer l
+                      JOIN pgveil.draw e ON e.id = l.draw AND e.at >= v_since
+                      JOIN pgveil.paid q ON q.draw = e.id AND q.analyst = p_analyst
+                      WHERE l.id = k.keys_of AND pgveil.counts(v_own, q.seq, q.at)))
+                ORDER BY k.mu2_pico DESC, k.id LIMIT p_most) f
+        ), wanted AS (
+            SELECT u.id, true AS asked FROM usable u
+            UNION ALL
+            SELECT DISTINCT k.keys_of, false FROM usable u JOIN pgveil.kept_answer k ON k.id = u.id
+            WHERE k.keys_of IS NOT NULL AND k.keys_of NOT IN (SELECT o.id FROM usable o)
+        )
+        SELECT r.* FROM wanted w JOIN pgveil.kept_answer k ON k.id = w.id
+        JOIN pgveil.draw d ON d.id = k.draw
+        CROSS JOIN LATERAL pgveil.kept_row(k, d, d.release) r
+        ORDER BY w.asked DESC, k.identity, k.mu2_pico DESC, k.id;
+END
+$function$;
+
+-- The draws that a charge took over, and after them the key lists that they are measured on. release is
+-- the place in the charge; -1 for those key lists.
+CREATE FUNCTION pgveil.adopted(p_request uuid, p_analyst text) RETURNS SETOF pgveil.kept
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
+    WITH taken AS MATERIALIZED (
+        SELECT k.id, k.keys_of, (j.detail::json ->> 'release')::integer AS release
+        FROM pgveil.journal j
+        JOIN pgveil.kept_answer k ON k.draw = (j.detail::json ->> 'draw')::bigint
+        WHERE j.request = p_request AND j.kind = 'adoption' AND j.analyst = p_analyst
+    ), wanted AS (
+        SELECT t.id, t.release FROM taken t
+        UNION ALL
+        SELECT DISTINCT t.keys_of, -1 FROM taken t
+        WHERE t.keys_of IS NOT NULL AND t.keys_of NOT IN (SELECT o.id FROM taken o)
+    )
+    SELECT r.* FROM wanted w JOIN pgveil.kept_answer k ON k.id = w.id
+    JOIN pgveil.draw d ON d.id = k.draw
+    CROSS JOIN LATERAL pgveil.kept_row(k, d, w.release) r
+    ORDER BY w.release < 0, w.release, k.measure
+$function$;
+
+-- Deletes draws that nobody can use any more, some at a time: of an earlier epoch, or (where the epoch
+-- does not end) from before the window of every account. An hour is left to whoever is just reading.
+CREATE FUNCTION pgveil.forget_expired(p_dataset text, p_epoch text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_at constant timestamptz := pgveil.ledger_time();
+    v_horizon constant timestamptz := greatest(
+        pgveil.window_start(p_epoch, v_at),
+        (SELECT min(r.window_starts) FROM pgveil.account a
+         CROSS JOIN LATERAL pgveil.rolled(a, v_at) r WHERE a.dataset = p_dataset));
+BEGIN
+    DELETE FROM pgveil.draw d WHERE d.id IN (
+        SELECT e.id FROM pgveil.draw e
+        WHERE e.dataset = p_dataset AND e.at < v_horizon - interval '1 hour'
+        ORDER BY e.at LIMIT 1000 FOR UPDATE SKIP LOCKED);
+END
+$function$;
+
+-- Keeps the answers of one release. p_drawn: the charge, in the journal.
+CREATE FUNCTION pgveil.keep_release(p_drawn pgveil.journal, p_release integer, p_price pgveil.release,
+                                    p_answers json)
+RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_answer record;
+    v_draw bigint;
+    v_id bigint;
+    v_keys bigint;
+BEGIN
+    INSERT INTO pgveil.draw (dataset, fingerprint, request, release, seq, at, mu2_pico, delta_atto,
+                             epsilon_nano)
+    VALUES (p_drawn.dataset, coalesce(p_price.fingerprint, ''), p_drawn.request, p_release,
+            p_drawn.seq, p_drawn.at, p_price.mu2, p_price.delta, p_price.epsilon)
+    ON CONFLICT (request, release) DO NOTHING RETURNING id INTO v_draw;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO pgveil.paid (draw, analyst, seq, at)
+    VALUES (v_draw, p_drawn.analyst, p_drawn.seq, p_drawn.at);
+    FOR v_answer IN
+        SELECT a.* FROM json_to_recordset(p_answers) AS a(measure integer, identity text,
+            mechanism text, scale10 integer, exp2 integer, sensitivity bigint, groups bigint,
+            m bigint, mu2 bigint, delta bigint, epsilon bigint, keys_of bigint, keys_here boolean,
+            n_keys integer, keys text[], noisy numeric[])
+        ORDER BY a.measure
+    LOOP
+        IF v_answer.keys_of IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM pgveil.kept_answer k
+            JOIN pgveil.paid p ON p.draw = k.draw AND p.analyst = p_drawn.analyst
+            WHERE k.id = v_answer.keys_of AND k.keys IS NOT NULL) THEN
+            RAISE EXCEPTION 'the analyst has not paid for the key list %', v_answer.keys_of;
+        END IF;
+        INSERT INTO pgveil.kept_answer (draw, measure, identity, mechanism, scale10, exp2,
+            sensitivity, groups, m, mu2_pico, delta_atto, epsilon_nano, keys_of, n_keys, keys, noisy)
+        VALUES (v_draw, v_answer.measure, v_answer.identity, v_answer.mechanism, v_answer.scale10,
+            v_answer.exp2, v_answer.sensitivity, v_answer.groups, v_answer.m, v_answer.mu2,
+            v_answer.delta, v_answer.epsilon,
+            CASE WHEN v_answer.keys_here THEN v_keys ELSE v_answer.keys_of END, v_answer.n_keys,
+            v_answer.keys, v_answer.noisy)
+        RETURNING id INTO v_id;
+        v_keys := CASE WHEN v_answer.keys IS NOT NULL THEN v_id ELSE v_keys END;
+    END LOOP;
+    RETURN v_draw;
+END
+$function$;
+
+-- Keeps what a charge has measured, for who paid. Answers of draws that the charge took over are not
+-- kept again. 'kept'; 'known' where it was kept before; 'unknown' where the journal has no such charge of
+-- this analyst and dataset. Nobody waits for the disk: what is lost costs the analyst, not the guarantee.
+CREATE FUNCTION pgveil.keep(p_request uuid, p_analyst text, p_dataset text, p_epoch text,
+                            p_releases json, p_answers json)
+RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_drawn pgveil.journal;
+    v_releases pgveil.release[];
+    v_sum pgveil.release;
+    v_answers record;
+    v_draw bigint;
+    v_kept boolean := false;
+BEGIN
+    SELECT j.* INTO v_drawn FROM pgveil.journal j
+    WHERE j.request = p_request AND j.kind = 'charge' AND j.analyst = p_analyst
+      AND j.dataset = p_dataset;
+    IF NOT FOUND THEN
+        RETURN 'unknown';
+    END IF;
+    PERFORM set_config('synchronous_commit', 'off', true);
+    v_releases := pgveil.releases(p_releases);
+    v_sum := pgveil.sum_of(v_releases, ARRAY(
+        SELECT (j.detail::json ->> 'release')::integer + 1 FROM pgveil.journal j
+        WHERE j.request = p_request AND j.kind = 'adoption'));
+    IF v_sum.measures <> v_drawn.detail OR v_sum.mu2 > v_drawn.mu2_pico
+       OR v_sum.delta <> v_drawn.delta_atto OR v_sum.epsilon IS DISTINCT FROM v_drawn.epsilon_nano THEN
+        RAISE EXCEPTION 'request % was charged with another content', p_request;
+    END IF;
+    FOR v_answers IN
+        SELECT a.* FROM json_to_recordset(p_answers) AS a(release integer, answers json)
+    LOOP
+        IF v_answers.release NOT BETWEEN 0 AND cardinality(v_releases) - 1 OR EXISTS (
+            SELECT 1 FROM pgveil.journal j WHERE j.request = p_request AND j.kind = 'adoption'
+            AND (j.detail::json ->> 'release')::integer = v_answers.release) THEN
+            RAISE EXCEPTION 'request % has not measured release %', p_request, v_answers.release;
+        END IF;
+        v_draw := pgveil.keep_release(v_drawn, v_answers.release, v_releases[v_answers.release + 1],
+                                      v_answers.answers);
+        v_kept := v_kept OR v_draw IS NOT NULL;
+    END LOOP;
+    IF v_draw % 64 = 0 THEN
+        PERFORM pgveil.forget_expired(p_dataset, p_epoch);
+    END IF;
+    RETURN CASE WHEN v_kept THEN 'kept' ELSE 'known' END;
+END
+$function$;

@@ -1,0 +1,109 @@
+"""What noise is made of is public (10, T6): every scale, threshold, table and number of draws, on two
+neighbours, with the same generator. The server writes them down (tests/support/audited_noise.c)."""
+import pytest
+import neighbours
+from harness.pgveil import AMPLE, Pgveil
+
+# Keys are declared or absent: the two servers draw the same noise for the same calls.
+PUBLIC = [
+    "SELECT count(*) FROM people",
+    "SELECT count(DISTINCT person_id) FROM visits",
+    "SELECT count(*), sum(cost), avg(cost) FROM visits",
+    "SELECT sum(n2) FROM people WHERE salary > 150000",
+    "SELECT sum(x), count(x) FROM visits",
+    "SELECT sum(big), sum(small), sum(f4), sum(n) FROM people",
+    "SELECT avg(salary), count(*) FILTER (WHERE name LIKE 'Bob%') FROM people",
+    "SELECT variance(salary), stddev(f8) FROM people",
+    "SELECT kind, count(*), sum(cost) FROM visits GROUP BY kind",
+    "SELECT dept, gender, avg(salary) FROM people GROUP BY dept, gender",
+    "SELECT kind, count(DISTINCT person_id) FROM visits GROUP BY kind HAVING count(*) > 100",
+    "SELECT p.dept, sum(v.cost) FROM people p JOIN visits v ON v.person_id = p.id GROUP BY p.dept",
+    "SELECT count(*) FROM (SELECT person_id, count(*) AS c FROM visits GROUP BY person_id) x WHERE c > 100",
+    "SELECT count(*) FROM people WHERE id = 77",
+    "SELECT count(*) FROM people WHERE name = 'nobody'",
+    "SELECT sum(salary) FROM people WHERE id = 77",
+    "SELECT b, count(*) FROM people GROUP BY b",
+    "SELECT (SELECT count(*) FROM people WHERE d > '2500-01-01'), (SELECT sum(salary) FROM people)",
+    "WITH a AS (SELECT dept, count(*) AS n FROM people GROUP BY dept) SELECT max(n), min(n) FROM a",
+    "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY salary) FROM people",
+    "SELECT max(salary) FROM people",
+    "SELECT count(DISTINCT kind) FROM visits",
+]
+# Which groups there are is private; what their noise is made of is not.
+PRIVATE = [
+    "SELECT zip, count(*) FROM people GROUP BY zip",
+    "SELECT name, count(*) FROM people GROUP BY name",
+    "SELECT DISTINCT zip FROM people",
+    "SELECT DISTINCT name FROM people",
+    "SELECT zip, sum(salary), avg(n2) FROM people GROUP BY zip",
+    "SELECT ts, count(DISTINCT person_id) FROM visits GROUP BY ts",
+    "SELECT zip, dept FROM people GROUP BY zip, dept",
+]
+SETTINGS = [{}, {"dp.mechanism": "laplace"}, {"dp.mechanism": "gaussian", "dp.epsilon": "0.1"},
+            {"dp.max_error": "500", "dp.mechanism": "gaussian"}]
+
+
+class Neighbour:
+    """One of the two databases behind a server of its own."""
+
+    def __init__(self, protected, dataset):
+        self.pgveil = Pgveil(protected, program="tests/pgveil-audited-noise", datasets=(dataset,),
+                             policies=neighbours.POLICIES)
+        self.pgveil.start()
+        self.analyst = self.pgveil.analyst(name="auditor", grants={dataset: AMPLE})
+        self.connection = self.analyst.connect(dataset)
+
+    def ask(self, sql):
+        """What is seen, and what noise was made of."""
+        before = self.pgveil.log.stat().st_size
+        seen = neighbours.observe(self.connection, sql)
+        with open(self.pgveil.log, encoding="utf-8", errors="replace") as log:
+            log.seek(before)
+            return seen, [line for line in log if line.startswith("noise: ")]
+
+    def journal(self):
+        return self.pgveil.ledger("SELECT mu2_pico, delta_atto, epsilon_nano, detail FROM pgveil.journal "
+                                  "WHERE kind = 'charge' ORDER BY seq")
+
+    def stop(self):
+        self.connection.close()
+        self.pgveil.stop()
+
+
+@pytest.fixture(scope="module")
+def both(protected):
+    servers = []
+    try:
+        for dataset in neighbours.DATASETS:
+            servers.append(Neighbour(protected, dataset))
+        yield servers
+    finally:
+        for server in servers:
+            server.stop()
+
+
+def asked(both, statements):
+    """Each statement under each of the settings: the statement, and what both saw and drew."""
+    for settings in SETTINGS:
+        for server in both:
+            server.ask("RESET ALL")
+            for name, value in settings.items():
+                server.ask(f"SET {name} = '{value}'")
+        for sql in statements:
+            yield f"{sql} {settings}", [server.ask(sql) for server in both]
+
+
+def test_noise_is_made_of_public_numbers_alone(both):
+    """T6: and so are prices, notices, errors, the number of rows and the journal."""
+    measured = 0
+    for what, ((seen, calls), (other, other_calls)) in asked(both, PUBLIC):
+        assert calls == other_calls, what
+        assert seen.without_values() == other.without_values(), what
+        measured += len(calls) > 0
+    assert measured > 50, "statements that were measured, not refused"
+    for what, ((seen, calls), (other, other_calls)) in asked(both, PRIVATE):
+        assert set(calls) == set(other_calls), what
+        assert (seen.error, seen.notices) == (other.error, other.notices), what
+        assert seen.error or calls, what
+    assert both[0].journal() == both[1].journal()
+    assert len(both[0].journal()) > 60

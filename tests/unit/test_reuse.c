@@ -1,0 +1,402 @@
+/* Planning with what was paid for before: what is drawn still, what it costs, what is said of it.
+ * What is planned follows from identities, precisions and groups alone. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/catalogs.h"
+#include "tests/support/planning.h"
+
+enum { KEPT_MAX = 64, KEYS_MAX = 8 };
+
+/* An analyst's kept answers, as the ledger would give them back. */
+struct analyst {
+    const struct catalog *catalog;
+    struct plan_settings settings;
+    struct kept_answer kept[KEPT_MAX];
+    size_t n;
+    uint64_t spent; /* pico mu^2 */
+    dp_atto delta;
+};
+
+static struct analyst analyst(const char *dataset)
+{
+    return (struct analyst){.catalog = catalogs_get(dataset), .settings = planning_settings()};
+}
+
+static struct planning planned(const struct analyst *who, const char *sql)
+{
+    struct planning planning = plan_kept(who->catalog, sql, &who->settings, who->kept, who->n);
+    cr_assert_eq(planning.result, PLANNED, "%s: %s", sql, planning.refusal.message);
+    return planning;
+}
+
+static const struct release *only_release(const struct planning *planning)
+{
+    cr_assert_eq(planning->plan->n_relations, 1u);
+    return planning->plan->relations[0].release;
+}
+
+/* A copy that lives as long as the test. */
+static const char *remembered(const char *identity)
+{
+    static char texts[256][65];
+    static size_t n;
+    cr_assert_lt(n, sizeof texts / sizeof *texts);
+    snprintf(texts[n], sizeof texts[n], "%s", identity);
+    return texts[n++];
+}
+
+/* What is drawn of the release is kept from now on; private keys: as if these groups appeared. */
+static void keep(struct analyst *who, const struct release *release, const char *const *groups,
+                 size_t n_groups)
+{
+    static const char *const times[] = {"2026-01-02T03:04:05Z", "2026-01-02T03:05:00Z",
+                                        "2026-01-02T03:06:00Z", "2026-01-02T03:07:00Z"};
+    bool private = release->n_keys > 0 && release->domain == NULL;
+    const char *since = times[who->n < 4 ? who->n : 3];
+    uint64_t list = private ? who->n + 1 : release->keys_of;
+    for (size_t i = 0; i < release->n_measures; i++) {
+        const struct measure *measure = &release->measures[i];
+        if (measure->draw.m == 0 || measure->identity == NULL)
+            continue;
+        cr_assert_lt(who->n, (size_t)KEPT_MAX);
+        struct kept_answer *answer = &who->kept[who->n];
+        *answer = (struct kept_answer){.id = who->n + 1,
+                                       .identity = remembered(measure->identity),
+                                       .since = since,
+                                       .calibration = measure->draw,
+                                       .n_groups = private                ? n_groups
+                                                   : release->n_keys == 0 ? 1
+                                                                          : release->n_domain,
+                                       .keys_of = list,
+                                       .keys_only = release->keep != NULL};
+        answer->keys = private && answer->id == list ? groups : NULL;
+        who->n++;
+    }
+}
+
+/* Asks, pays and keeps; what it cost in pico mu^2. */
+static uint64_t ask_groups(struct analyst *who, const char *sql, const char *const *groups,
+                           size_t n_groups)
+{
+    struct planning planning = planned(who, sql);
+    uint64_t price = planning.plan->charge.mu2_pico;
+    who->spent += price;
+    who->delta += planning.plan->charge.delta_atto;
+    for (size_t i = 0; i < planning.plan->n_relations; i++)
+        keep(who, planning.plan->relations[i].release, groups, n_groups);
+    planning_clear(&planning);
+    return price;
+}
+
+static uint64_t ask(struct analyst *who, const char *sql)
+{
+    return ask_groups(who, sql, NULL, 0);
+}
+
+/* What it would cost somebody who has nothing. */
+static uint64_t fresh_price(const struct analyst *who, const char *sql)
+{
+    struct planning planning = plan_statement(who->catalog, sql, &who->settings);
+    cr_assert_eq(planning.result, PLANNED, "%s", sql);
+    uint64_t price = planning.plan->charge.mu2_pico;
+    planning_clear(&planning);
+    return price;
+}
+
+#define COUNT(list) (sizeof(list) / sizeof *(list))
+
+Test(reuse, the_same_release_is_free_and_nothing_is_measured)
+{
+    static const char *const sqls[] = {
+        "SELECT count(*) FROM people",
+        "SELECT region, avg(wage), count(*) FROM people GROUP BY region",
+        "SELECT avg(education), stddev(education), sum(experience) FROM people WHERE smsa",
+        "SELECT count(*), (SELECT avg(wage) FROM people WHERE education > 12) FROM people",
+    };
+    for (size_t i = 0; i < COUNT(sqls); i++) {
+        struct analyst who = analyst("census");
+        cr_expect_gt(ask(&who, sqls[i]), 0u);
+        struct planning again = planned(&who, sqls[i]);
+        cr_expect_eq(again.plan->charge.mu2_pico, 0u, "%s", sqls[i]);
+        cr_expect_eq(again.plan->charge.epsilon, 0u);
+        for (size_t n = 0; n < again.plan->n_relations; n++) {
+            const struct release *release = again.plan->relations[n].release;
+            cr_expect_eq(release->n_drawn, 0u);
+            cr_expect_null(release->sql);
+            for (size_t m = 0; m < release->n_measures; m++)
+                cr_expect_eq(release->measures[m].n_kept, 1u);
+        }
+        cr_expect_str_eq(again.plan->mechanism_json,
+                         again.plan->n_relations == 1 ? "[[]]" : "[[],[]]");
+        planning_clear(&again);
+    }
+}
+
+Test(reuse, another_form_of_the_question_is_free)
+{
+    struct analyst who = analyst("census");
+    ask(&who, "SELECT region, count(*), avg(wage) FROM people WHERE education > 5 GROUP BY region");
+    cr_expect_eq(ask(&who,
+                     "SELECT upper(region) AS r, avg(wage) * 2, 'n=' || count(*) FROM people p "
+                     "WHERE p.education > 5 GROUP BY p.region HAVING count(*) > 10 ORDER BY 2 "
+                     "LIMIT 1"),
+                 0u);
+}
+
+Test(reuse, less_precision_is_free_and_says_what_is_kept)
+{
+    struct analyst who = analyst("census");
+    ask(&who, "SELECT count(*) FROM people");
+    who.settings.epsilon = 100000000;
+    struct planning less = planned(&who, "SELECT count(*) FROM people");
+    cr_expect_eq(less.plan->charge.mu2_pico, 0u);
+    cr_expect_eq(only_release(&less)->measures[0].calibration.m, who.kept[0].calibration.m);
+    planning_clear(&less);
+}
+
+Test(reuse, a_chain_of_refinements_costs_what_the_last_precision_costs)
+{
+    static const char *const sqls[] = {
+        "SELECT count(*) FROM visits",
+        "SELECT sum(minutes) FROM visits",
+        "SELECT code, avg(cost) FROM visits GROUP BY code",
+        "SELECT avg(weight), count(weight) FROM patients",
+        "SELECT sum(weight) FROM patients",
+        "SELECT sex, stddev(age) FROM patients GROUP BY sex",
+    };
+    static const dp_nano epsilons[] = {10000000, 30000000, 250000000, 1000000000, 2000000000};
+    for (size_t i = 0; i < COUNT(sqls); i++) {
+        struct analyst who = analyst("clinic");
+        uint64_t last = 0;
+        for (size_t n = 0; n < COUNT(epsilons); n++) {
+            who.settings.epsilon = epsilons[n];
+            uint64_t price = ask(&who, sqls[i]), whole = fresh_price(&who, sqls[i]);
+            cr_expect_lt(price, whole - last / 2 + (n == 0), "%s: only a part is paid", sqls[i]);
+            cr_expect_geq(who.spent + 4, whole, "%s", sqls[i]);
+            /* Rounded up: 1 a draw, and 2^-18 of a charge where m is made odd. */
+            cr_expect_leq(who.spent, whole + 4 * (n + 1) + whole / (1 << 17), "%s", sqls[i]);
+            last = whole;
+            cr_expect_eq(ask(&who, sqls[i]), 0u, "and once more it is free");
+        }
+    }
+}
+
+Test(reuse, what_is_refined_is_as_precise_as_what_would_be_drawn)
+{
+    struct analyst who = analyst("clinic");
+    const char *sql = "SELECT count(*), avg(minutes) FROM visits";
+    who.settings.epsilon = 400000000;
+    ask(&who, sql);
+    who.settings.epsilon = 1000000000;
+    struct planning fresh = plan_statement(who.catalog, sql, &who.settings);
+    struct planning more = planned(&who, sql);
+    const struct release *whole = only_release(&fresh), *rest = only_release(&more);
+    cr_assert_eq(whole->n_measures, rest->n_measures);
+    cr_expect_eq(rest->n_drawn, rest->n_measures);
+    for (size_t i = 0; i < rest->n_measures; i++) {
+        const struct measure *measure = &rest->measures[i];
+        unsigned __int128 sum = (unsigned __int128)measure->draw.m * measure->draw.m;
+        unsigned __int128 target = whole->measures[i].calibration.m;
+        cr_expect_eq(measure->n_kept, 1u);
+        cr_expect_lt(measure->draw.m, whole->measures[i].draw.m);
+        sum += (unsigned __int128)measure->kept[0].m * measure->kept[0].m;
+        cr_expect(sum >= target * target);
+        cr_expect_geq(measure->calibration.m, whole->measures[i].calibration.m);
+    }
+    planning_clear(&fresh);
+    planning_clear(&more);
+}
+
+Test(reuse, only_what_is_missing_beside_it_is_measured)
+{
+    struct analyst who = analyst("census");
+    ask(&who, "SELECT count(*) FROM people WHERE experience < 10");
+    const char *sql = "SELECT count(*), sum(education) FILTER (WHERE smsa) FROM people WHERE "
+                      "experience < 10";
+    struct planning more = planned(&who, sql);
+    const struct release *release = only_release(&more);
+    cr_assert_eq(release->n_measures, 2u);
+    cr_expect_eq(release->n_drawn, 1u);
+    cr_expect_null(strstr(release->sql, "m2"), "%s", release->sql);
+    for (size_t i = 0; i < 2; i++)
+        if (release->measures[i].draw.m != 0)
+            cr_expect_eq(release->charge.mu2_pico, release->measures[i].draw.charge.mu2_pico);
+    cr_expect_not_null(strstr(more.plan->mechanism_json, "sum"));
+    cr_expect_null(strstr(more.plan->mechanism_json, "units"));
+    planning_clear(&more);
+}
+
+Test(reuse, what_differs_in_anything_is_paid_for)
+{
+    struct analyst who = analyst("clinic");
+    ask(&who, "SELECT count(*), sum(minutes) FROM visits WHERE minutes > 5");
+    static const char *const others[] = {
+        "SELECT count(*) FROM visits WHERE minutes > 6",
+        "SELECT count(DISTINCT patient_id) FROM visits WHERE minutes > 5",
+        "SELECT sum(minutes + 1) FROM visits WHERE minutes > 5",
+        "SELECT code, count(*) FROM visits WHERE minutes > 5 GROUP BY code",
+    };
+    for (size_t i = 0; i < COUNT(others); i++) {
+        struct planning other = planned(&who, others[i]);
+        cr_expect_eq(other.plan->charge.mu2_pico, fresh_price(&who, others[i]), "%s", others[i]);
+        planning_clear(&other);
+    }
+    struct catalog *next = catalogs_copy("clinic");
+    strcpy(((struct policy *)(uintptr_t)next->policy)->version, "next");
+    who.catalog = next;
+    cr_expect_gt(ask(&who, "SELECT count(*) FROM visits WHERE minutes > 5"), 0u);
+}
+
+Test(reuse, laplace_and_gaussian_are_kept_for_each_other_where_they_suffice)
+{
+    struct analyst who = analyst("census");
+    const char *sql = "SELECT count(*) FROM people";
+    ask(&who, sql);
+    who.settings.laplace = true;
+    struct planning finer = planned(&who, sql);
+    cr_expect_gt(finer.plan->charge.epsilon, 0u, "Laplace noise of the same epsilon is narrower");
+    cr_expect_eq(only_release(&finer)->measures[0].n_kept, 0u);
+    planning_clear(&finer);
+    ask(&who, sql);
+    cr_expect_eq(ask(&who, sql), 0u);
+    who.settings.laplace = false;
+    struct planning back = planned(&who, sql);
+    cr_expect_eq(back.plan->charge.mu2_pico, 0u);
+    cr_expect_eq(only_release(&back)->measures[0].calibration.mechanism, DP_LAPLACE);
+    planning_clear(&back);
+}
+
+Test(reuse, a_rotated_pair_is_kept_whole)
+{
+    struct analyst who = analyst("clinic");
+    const char *sql = "SELECT avg(minutes) FROM visits";
+    who.settings.laplace = true;
+    ask(&who, sql);
+    cr_assert_eq(who.n, 2u);
+    cr_expect_eq(ask(&who, sql), 0u);
+    who.settings.epsilon *= 2;
+    struct planning finer = planned(&who, sql);
+    cr_expect_eq(finer.plan->charge.mu2_pico, fresh_price(&who, sql), "Laplace is not refined");
+    cr_expect_eq(only_release(&finer)->n_drawn, 2u);
+    planning_clear(&finer);
+    who.settings.epsilon /= 2;
+    who.n = 1; /* one of the two was lost */
+    cr_expect_eq(ask(&who, sql), fresh_price(&who, sql));
+}
+
+static const char *const cities[] = {"Bergen", "Oslo", NULL};
+
+Test(reuse, private_groups_that_were_told_stay_what_they_are)
+{
+    struct analyst who = analyst("clinic");
+    const char *sql = "SELECT city, count(*) FROM patients GROUP BY city";
+    ask_groups(&who, sql, cities, 3);
+    dp_atto delta = who.delta;
+    cr_expect_gt(delta, 0u);
+    struct planning again = planned(&who, sql);
+    const struct release *release = only_release(&again);
+    cr_expect_eq(again.plan->charge.mu2_pico, 0u);
+    cr_expect_eq(release->keys_of, 1u);
+    cr_assert_eq(release->n_domain, 3u);
+    cr_expect_str_eq(release->domain[1], "Oslo");
+    cr_expect_null(release->domain[2]);
+    planning_clear(&again);
+    cr_expect_eq(ask(&who, "SELECT DISTINCT city FROM patients"), 0u);
+
+    /* Another aggregate of the same groups: no threshold, no delta, and a row for each of them. */
+    struct planning more = planned(&who, "SELECT city, avg(age) FROM patients GROUP BY city");
+    release = only_release(&more);
+    cr_expect_eq(release->charge.delta_atto, 0u);
+    cr_expect_eq(release->n_domain, 3u);
+    cr_expect_eq(release->n_hidden, 1u, "the number of people is not asked for");
+    cr_expect_eq(release->n_drawn, release->n_measures - 1);
+    cr_expect_null(strstr(more.plan->final_sql, "m1"), "%s", more.plan->final_sql);
+    planning_clear(&more);
+    ask(&who, "SELECT city, avg(age) FROM patients GROUP BY city");
+    cr_expect_eq(ask(&who, "SELECT city, avg(age) FROM patients GROUP BY city"), 0u);
+    cr_expect_eq(who.delta, delta);
+
+    who.settings.epsilon *= 2;
+    ask(&who, sql);
+    cr_expect_eq(who.delta, delta, "a refinement keeps the groups");
+}
+
+Test(reuse, groups_that_coins_chose_are_counted_without_a_threshold)
+{
+    struct analyst who = analyst("clinic");
+    ask_groups(&who, "SELECT DISTINCT city FROM patients", cities, 3);
+    cr_expect(who.kept[0].keys_only);
+    dp_atto delta = who.delta;
+    cr_expect_eq(ask(&who, "SELECT DISTINCT city FROM patients ORDER BY 1"), 0u);
+    struct planning counts = planned(&who, "SELECT city, count(*) FROM patients GROUP BY city");
+    cr_expect_eq(only_release(&counts)->measures[0].n_kept, 0u, "coins have no numbers");
+    cr_expect_gt(counts.plan->charge.mu2_pico, 0u);
+    cr_expect_eq(counts.plan->charge.delta_atto, 0u);
+    planning_clear(&counts);
+    ask(&who, "SELECT city, count(*) FROM patients GROUP BY city");
+    cr_expect_eq(ask(&who, "SELECT city, count(*) FROM patients GROUP BY city"), 0u);
+    cr_expect_eq(who.delta, delta);
+}
+
+Test(reuse, of_two_lists_of_groups_the_cheaper_then_the_newer_is_used)
+{
+    struct analyst who = analyst("clinic");
+    const char *counts = "SELECT city, count(*) FROM patients GROUP BY city";
+    static const char *const fewer[] = {"Oslo"};
+    ask_groups(&who, counts, cities, 3);
+    struct analyst other = analyst("clinic");
+    struct planning list = planned(&other, "SELECT DISTINCT city FROM patients");
+    keep(&who, only_release(&list), fewer, 1);
+    planning_clear(&list);
+    struct planning keys = planned(&who, "SELECT DISTINCT city FROM patients");
+    cr_expect_eq(only_release(&keys)->n_domain, 1u, "both are free: the newer");
+    planning_clear(&keys);
+    struct planning again = planned(&who, counts);
+    cr_expect_eq(again.plan->charge.mu2_pico, 0u);
+    cr_expect_eq(only_release(&again)->n_domain, 3u, "the counts of the older are paid for");
+    planning_clear(&again);
+}
+
+Test(reuse, answers_of_the_wrong_length_or_list_are_of_no_use)
+{
+    struct analyst who = analyst("census");
+    const char *sql = "SELECT region, count(*) FROM people GROUP BY region";
+    ask(&who, sql);
+    who.kept[0].n_groups = 3;
+    cr_expect_eq(ask(&who, sql), fresh_price(&who, sql));
+    who.kept[1].keys_of = 9;
+    cr_expect_eq(ask(&who, sql), fresh_price(&who, sql));
+}
+
+static bool says(const struct plan *plan, const char *piece)
+{
+    for (size_t i = 0; i < plan->n_explain; i++)
+        if (strstr(plan->explain[i], piece) != NULL)
+            return true;
+    return false;
+}
+
+Test(reuse, explain_says_what_is_reused_and_what_remains_to_be_paid)
+{
+    struct analyst who = analyst("clinic");
+    ask_groups(&who, "SELECT city, count(*) FROM patients GROUP BY city", cities, 3);
+    struct planning all =
+        planned(&who, "EXPLAIN SELECT city, count(*) FROM patients GROUP BY city");
+    cr_expect(says(all.plan, "Reuse: paid for before (2026-01-02T03:04:05Z), nothing is drawn"));
+    cr_expect(says(all.plan, "the 3 groups that you were told before (2026-01-02T03:04:05Z)"));
+    cr_expect(says(all.plan, "Measurement: none"));
+    cr_expect(says(all.plan, "Price of the statement: 0 pico"));
+    planning_clear(&all);
+    who.settings.epsilon *= 2;
+    struct planning part = planned(
+        &who, "EXPLAIN (FORMAT JSON) SELECT city, count(*), avg(age) FROM patients GROUP BY city");
+    cr_expect(says(part.plan, "Reuse: a part was paid for before (2026-01-02T03:04:05Z)"));
+    cr_expect_not_null(strstr(part.plan->explain_json, "\"Reuse\": \"part\", \"Reused Since\": "
+                                                       "\"2026-01-02T03:04:05Z\""));
+    cr_expect_not_null(
+        strstr(part.plan->explain_json, "\"Reuse\": \"none\", \"Reused Since\": null"));
+    cr_expect_not_null(strstr(part.plan->explain_json, "\"Delta atto\": 0"));
+    planning_clear(&part);
+}
