@@ -22,15 +22,16 @@ static struct policy *read_or_tell(const char *path)
 static bool check_file(const char *path, const char *dataset, PGresult *report, bool *all_good)
 {
     struct policy *policy = read_or_tell(path);
-    size_t n_public = 0;
+    size_t n_public = 0, n_private = 0;
     char n_private_text[24] = "";
     char n_public_text[24] = "";
     int row = PQntuples(report);
     for (size_t i = 0; policy && i < policy->n_tables; i++) {
         n_public += policy->tables[i].is_public ? 1 : 0;
+        n_private += policy->tables[i].unit ? 1 : 0;
     }
     if (policy) {
-        snprintf(n_private_text, sizeof(n_private_text), "%zu", policy->n_tables - n_public);
+        snprintf(n_private_text, sizeof(n_private_text), "%zu", n_private);
         snprintf(n_public_text, sizeof(n_public_text), "%zu", n_public);
     }
     *all_good = *all_good && policy;
@@ -169,9 +170,10 @@ static bool add_table(PGresult *facts, const struct policy_table *table)
         return false;
     }
     ok = add_fact(facts, object, "rows",
-                  table->is_public ? "public"
-                  : table->hidden  ? "private, hidden"
-                                   : "private");
+                  table->is_view     ? "view"
+                  : table->is_public ? "public"
+                  : table->hidden    ? "private, hidden"
+                                     : "private");
     if (ok && table->unit) {
         ok = asprintf(&unit, "%s%s%s%s%s", table->unit, table->ref_name ? " -> " : "",
                       table->ref_name ? table->ref_schema : "", table->ref_name ? "." : "",

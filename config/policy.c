@@ -135,19 +135,39 @@ static bool read_public_table(const struct json_place *place, struct policy_tabl
     return !columns.value || read_columns(&columns, table);
 }
 
+static bool read_view(const struct json_place *place)
+{
+    static const char *const accepted[] = {"view", "hidden", NULL};
+    const char *key;
+    json_t *value;
+    json_object_foreach(place->value, key, value)
+    {
+        struct json_place member = json_member(place, key, value);
+        if (strcmp(key, accepted[0]) != 0 && strcmp(key, accepted[1]) != 0)
+            return json_fail(&member, "has no meaning in a view, which has what its definition "
+                                      "reads; accepted: view, hidden");
+    }
+    return true;
+}
+
 static bool read_table(const struct json_place *place, struct policy_table *table)
 {
     static const char *const accepted[] = {
         "unit",   "columns", "max_rows", "max_groups", "max_rows_per_group",
-        "public", "hidden",  NULL};
+        "public", "hidden",  "view",     NULL};
     if (!policy_parse_table_name(place, place->key, &table->schema, &table->name) ||
         !json_only_keys(place, accepted))
         return false;
     struct json_place is_public = json_get(place, "public"), hidden = json_get(place, "hidden");
+    struct json_place is_view = json_get(place, "view");
     if (is_public.value && !json_read_bool(&is_public, &table->is_public))
         return false;
     if (hidden.value && !json_read_bool(&hidden, &table->hidden))
         return false;
+    if (is_view.value && !json_read_bool(&is_view, &table->is_view))
+        return false;
+    if (table->is_view)
+        return read_view(place);
     return table->is_public ? read_public_table(place, table) : read_private_table(place, table);
 }
 
@@ -193,12 +213,14 @@ static bool find_root(const struct policy *policy, const struct json_place *plac
     for (size_t steps = 0; table->ref_name; steps++) {
         const struct policy_table *next =
             policy_find_table(policy, table->ref_schema, table->ref_name);
-        if (!next || next->is_public)
+        if (!next || next->is_public || next->is_view)
             return json_fail(place,
                              "the unit references %s.%s, which is %s; accepted: a private "
                              "table of this policy",
                              table->ref_schema, table->ref_name,
-                             next ? "public" : "not in the policy");
+                             !next             ? "not in the policy"
+                             : next->is_public ? "public"
+                                               : "a view");
         if (steps >= policy->n_tables)
             return json_fail(place, "the references of the unit turn in a circle; accepted: a "
                                     "chain that ends at the table of the privacy units");
@@ -215,7 +237,7 @@ static bool check_references(const struct json_place *tables, const struct polic
         const struct policy_table *table = &policy->tables[i], *found = NULL;
         struct json_place place = table_place(tables, i);
         struct json_place unit = json_get(&place, "unit");
-        if (table->is_public)
+        if (table->is_public || table->is_view)
             continue;
         if (!find_root(policy, &unit, table, &found))
             return false;

@@ -30,6 +30,7 @@ struct policy_column {
 struct policy_table {
     char *schema, *name;
     bool is_public;              /* rows are readable by every analyst */
+    bool is_view;                /* its definition is expanded; nothing below is declared */
     bool hidden;                 /* may be used by views, not visible to analysts */
     char *unit;                  /* column that names the privacy unit; NULL for public tables */
     char *ref_schema, *ref_name; /* table that the unit column references; NULL: the root */

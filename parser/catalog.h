@@ -73,6 +73,7 @@ struct catalog_table {
     uint32_t oid; /* on the protected server */
     char *schema, *name;
     bool is_public, hidden;
+    char *view;        /* its definition, all names qualified; NULL: a table. Owned */
     bool has_children; /* inheritance children or partitions: uniqueness proves nothing */
     int unit_column;   /* index into columns; -1: public table */
     int parent;        /* index of the table that the unit column references; -1: the root */

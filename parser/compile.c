@@ -35,7 +35,10 @@ static struct resolved_name resolve(const struct catalog *catalog,
         if (table->twin_oid != twin_oid)
             continue;
         resolved.table = table;
-        resolved.kind = table->hidden ? NAME_HIDDEN : table->is_public ? NAME_PUBLIC : NAME_PRIVATE;
+        resolved.kind = table->hidden      ? NAME_HIDDEN
+                        : table->view      ? NAME_VIEW
+                        : table->is_public ? NAME_PUBLIC
+                                           : NAME_PRIVATE;
         return resolved;
     }
     if (twin_oid != 0 && is_ledger(name, "budget"))
@@ -48,6 +51,8 @@ static struct resolved_name resolve(const struct catalog *catalog,
 const struct resolved_name *compile_resolve(const struct compile *c, const PgQuery__RangeVar *range)
 {
     static const struct resolved_name other = {NAME_OTHER, NULL};
+    if (views_is_of_definition(range))
+        return views_resolve(c, range);
     int index = names_find(c->names, c->n_names, range);
     return index < 0 ? &other : &c->resolved[index];
 }
@@ -112,6 +117,7 @@ static struct cte_scope *add_name(struct visit *visit, const struct cte_scope *o
 static bool take_rows(struct visit *visit, PgQuery__CommonTableExpr *cte, struct cte_scope *name)
 {
     if (visit->c->probe || cte->ctequery->node_case != PG_QUERY__NODE__NODE_SELECT_STMT ||
+        !views_expand(visit->c, name->outer, cte->ctequery->select_stmt) ||
         !compile_is_rows(visit->c, name->outer, cte->ctequery->select_stmt))
         return false;
     name->rows = cte->ctequery->select_stmt;
@@ -131,6 +137,8 @@ static bool walk_with(struct visit *visit, PgQuery__WithClause *with)
         struct visit inner = {visit->c, seen};
         struct cte_scope *name = add_name(visit, seen, cte);
         bool rows = !with->recursive && take_rows(visit, cte, name);
+        if (visit->c->refusal.sqlstate[0] != '\0')
+            return false;
         if (!rows && !walk_children(&cte->base, walk_statement, &inner))
             return false;
         if (!with->recursive)
@@ -172,6 +180,8 @@ static bool walk_select(struct visit *visit, PgQuery__SelectStmt *select)
         return false;
     if (select->with_clause != NULL && select->with_clause->n_ctes == 0)
         select->with_clause = NULL;
+    if (!views_expand(visit->c, visit->ctes, select))
+        return false;
     for (size_t i = 0; i < select->n_from_clause && !visit->c->probe; i++)
     private = private || from_is_private(visit->c, visit->ctes, select->from_clause[i]);
     if (private)
@@ -188,12 +198,16 @@ static const char *range_alias(const PgQuery__RangeVar *range)
 static bool walk_range(struct visit *visit, PgQuery__Node **slot)
 {
     struct compile *c = visit->c;
-    const PgQuery__RangeVar *range = (*slot)->range_var;
+    PgQuery__RangeVar *range = (*slot)->range_var;
     const struct resolved_name *name = compile_resolve(c, range);
+    bool private = name->kind == NAME_PRIVATE || name->kind == NAME_VIEW;
+    bool hidden = name->kind == NAME_HIDDEN || (name->kind == NAME_PUBLIC && name->table->hidden);
     if (cte_scope_find(visit->ctes, range) != NULL || name->kind == NAME_OTHER ||
-        name->kind == NAME_PUBLIC)
+        (name->kind == NAME_PUBLIC && !hidden)) {
+        views_leave_definition(range);
         return true;
-    if (name->kind == NAME_HIDDEN || (name->kind == NAME_PRIVATE && !c->probe))
+    }
+    if (hidden || (private && !c->probe))
         return compile_refuse(
             c, range->location, "42501",
             arena_printf(c->arena, "permission denied for table %s", range->relname),
@@ -201,7 +215,7 @@ static bool walk_range(struct visit *visit, PgQuery__Node **slot)
     PgQuery__Node *item = node_new_subselect(c->arena, NULL, range_alias(range));
     if (range->alias != NULL)
         item->range_subselect->alias = range->alias;
-    if (name->kind == NAME_PRIVATE)
+    if (private)
         final_empty(c, name->table, item->range_subselect);
     else
         final_ledger(c, name->kind == NAME_BUDGET ? RELATION_BUDGET : RELATION_HISTORY,
@@ -220,7 +234,7 @@ static void shorten_column(const struct compile *c, PgQuery__ColumnRef *ref)
     for (size_t i = 0; schema != NULL && table != NULL && i < c->n_names; i++) {
         const struct resolved_name *name = &c->resolved[i];
         bool fed = name->kind == NAME_BUDGET || name->kind == NAME_HISTORY ||
-                   (name->kind == NAME_PRIVATE && c->probe);
+                   ((name->kind == NAME_PRIVATE || name->kind == NAME_VIEW) && c->probe);
         const char *of = name->table != NULL ? name->table->schema : "dp";
         if (!fed || strcmp(c->names[i].name, table) != 0 || strcmp(of, schema) != 0)
             continue;
@@ -401,6 +415,11 @@ void compile_statement(const struct compile_input *input, struct compile_output 
     PgQuery__Node *statement = input->statement->stmt;
     PgQuery__SelectStmt *top = top_query(statement);
     c->shape = shape_of(statement);
+    output->result = PLAN_REFUSED;
+    if (!views_clear_databases(c, &input->statement->base)) {
+        output->refusal = c->refusal;
+        return;
+    }
     c->probe = top != NULL && (probe_is(top) || asks_for_no_data(statement));
     struct visit visit = {c, NULL};
     ProtobufCMessage *root = &statement->base;

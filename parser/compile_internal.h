@@ -5,6 +5,7 @@
  * What the compiler's files share. The way of a statement:
  *
  *   compile.c      walks the tree with the names in scope and finds the levels over private rows
+ *   views.c        views of the policy, expanded
  *   from.c         a level's FROM: relations and joins; columns.c: its columns, qualified
  *   derived.c      subqueries that only filter and compute, flattened
  *   correlation.c  subqueries beside a release stand alone
@@ -68,6 +69,7 @@ enum name_kind {
     NAME_PRIVATE,
     NAME_PUBLIC,
     NAME_HIDDEN,
+    NAME_VIEW, /* to be expanded */
     NAME_BUDGET,
     NAME_HISTORY
 };
@@ -100,7 +102,7 @@ struct compile {
     VECTOR(struct level *) levels; /* one per release, in order */
     VECTOR(struct fragment) fragments;
     unsigned next_param;
-    size_t copied;
+    size_t copied, n_views; /* so far */
     enum plan_shape shape;
     bool probe;
 };
@@ -287,6 +289,16 @@ const struct resolved_name *compile_resolve(const struct compile *c,
 
 /* NULL: refused, or pending constants. */
 const struct expr *level_compile(struct level *level, PgQuery__Node *node, bool condition);
+
+/* views.c: all views that FROM names, in joins and in subqueries there, become subqueries. */
+bool views_expand(struct compile *c, const struct cte_scope *ctes, PgQuery__SelectStmt *select);
+/* Refuses relations of other databases, and takes this one's name out. */
+bool views_clear_databases(struct compile *c, ProtobufCMessage *statement);
+/* Relations that a definition names, and what they stand for. */
+bool views_is_of_definition(const PgQuery__RangeVar *range);
+/* The relation is the twin's to read. */
+void views_leave_definition(PgQuery__RangeVar *range);
+struct resolved_name *views_resolve(const struct compile *c, const PgQuery__RangeVar *range);
 
 /* from.c */
 bool from_build(struct level *level);

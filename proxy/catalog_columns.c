@@ -142,7 +142,7 @@ static bool read_column(const struct catalog_reader *reader, const struct policy
     column->collation = (uint32_t)strtoul(PQgetvalue(rows, row, FIELD_COLLATION), NULL, 10);
     column->not_null = is_true(rows, row, FIELD_NOT_NULL);
     column->deterministic = is_true(rows, row, FIELD_DETERMINISTIC);
-    if (!is_true(rows, row, FIELD_READABLE))
+    if (!is_true(rows, row, FIELD_READABLE) && table->view == NULL)
         return catalog_fail(reader,
                             "table %s.%s, column %s: the role that pgveil logs in with may not "
                             "read it; grant SELECT or leave the column out of the policy",
@@ -165,7 +165,7 @@ bool catalog_read_columns(const struct catalog_reader *reader, const struct poli
 {
     const char *values[] = {oid};
     PGresult *rows = catalog_ask(reader, columns_sql, 1, values);
-    bool all = policy->is_public && policy->n_columns == 0, done = rows != NULL;
+    bool all = (policy->is_public || policy->is_view) && policy->n_columns == 0, done = rows != NULL;
     size_t n = all && rows != NULL ? (size_t)PQntuples(rows) : policy->n_columns;
     table->columns = must_calloc(n > 0 ? n : 1, sizeof *table->columns);
     for (size_t i = 0; i < n && done; i++) {

@@ -256,7 +256,7 @@ bool catalog_fit_units(const struct catalog_reader *reader)
     struct catalog *catalog = reader->catalog;
     for (size_t i = 0; i < catalog->n_tables; i++) {
         struct catalog_table *table = &catalog->tables[i];
-        if (table->is_public)
+        if (table->is_public || table->view != NULL)
             continue;
         const struct catalog_column *unit = &table->columns[table->unit_column];
         if (!is_identity_like(unit))

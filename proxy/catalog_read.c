@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "parser/views.h"
 #include "proxy/catalog_internal.h"
 #include "proxy/log.h"
 #include "proxy/twin.h"
@@ -35,7 +36,8 @@ static const char table_sql[] =
     "    SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid),"
     "  pg_catalog.has_schema_privilege(n.oid, 'USAGE'),"
     "  pg_catalog.row_security_active(c.oid),"
-    "  pg_catalog.has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') "
+    "  pg_catalog.has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE'),"
+    "  CASE WHEN c.relkind = 'v' THEN pg_catalog.pg_get_viewdef(c.oid) END "
     "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
     "WHERE n.nspname = $1 AND c.relname = $2";
 
@@ -193,6 +195,30 @@ static bool check_table(const struct catalog_reader *reader, const struct catalo
     return true;
 }
 
+/* The definition, in which every name must be of this policy. */
+static bool read_view(const struct catalog_reader *reader, const struct policy_table *policy,
+                      struct catalog_table *view, const PGresult *rows, const char *oid)
+{
+    if (PQgetisnull(rows, 0, 7))
+        return catalog_fail(reader,
+                            "%s.%s is not a view; accepted: a view, or a table without "
+                            "\"view\"",
+                            view->schema, view->name);
+    view->view = must_strdup(PQgetvalue(rows, 0, 7));
+    return catalog_read_columns(reader, policy, view, oid);
+}
+
+static bool fit_views(const struct catalog_reader *reader)
+{
+    for (size_t i = 0; i < reader->catalog->n_tables; i++) {
+        const struct catalog_table *view = &reader->catalog->tables[i];
+        char why[200];
+        if (view->view != NULL && !views_fit(reader->catalog, view, why))
+            return catalog_fail(reader, "view %s.%s: %s", view->schema, view->name, why);
+    }
+    return true;
+}
+
 static bool read_unique(const struct catalog_reader *reader, struct catalog_table *table,
                         const char *oid)
 {
@@ -284,6 +310,10 @@ static bool read_table(const struct catalog_reader *reader, const struct policy_
     snprintf(oid, sizeof oid, "%.10s", PQgetvalue(rows, 0, 0));
     table->oid = (uint32_t)strtoul(oid, NULL, 10);
     table->has_children = is_true(rows, 0, 3);
+    if (policy->is_view) {
+        done = read_view(reader, policy, table, rows, oid);
+        goto out;
+    }
     done = check_table(reader, table, rows) && catalog_read_columns(reader, policy, table, oid) &&
            read_unique(reader, table, oid) && read_foreign_keys(reader, table, oid) &&
            (!table->is_public || count_public_rows(reader, table));
@@ -309,7 +339,7 @@ static bool link_units(const struct catalog_reader *reader, const struct policy 
     for (size_t i = 0; i < policy->n_tables; i++) {
         const struct policy_table *from = &policy->tables[i];
         struct catalog_table *table = &reader->catalog->tables[i];
-        if (from->is_public)
+        if (from->is_public || from->is_view)
             continue;
         table->unit_column = from->unit != NULL ? catalog_column_by_name(table, from->unit) : -1;
         if (table->unit_column < 0)
@@ -344,7 +374,7 @@ struct catalog *catalog_read(const struct config_dataset *dataset, const struct 
         catalog->n_tables = i + 1;
         done = read_table(&reader, &policy->tables[i], &catalog->tables[i]);
     }
-    done = done && link_units(&reader, policy) && catalog_fit_units(&reader);
+    done = done && link_units(&reader, policy) && catalog_fit_units(&reader) && fit_views(&reader);
     PQfinish(reader.conn);
     if (done)
         return catalog;
@@ -378,6 +408,7 @@ void catalog_free(struct catalog *catalog)
         free(table->foreign_keys);
         free(table->schema);
         free(table->name);
+        free(table->view);
     }
     free(catalog->tables);
     free(catalog->dataset);

@@ -100,16 +100,45 @@ out:
     return done;
 }
 
-static bool create_table(const struct twin_builder *builder, const struct catalog_table *table)
+/* What the columns need. */
+static bool create_types(const struct twin_builder *builder, const struct catalog_table *table)
 {
-    struct text sql = text_new(builder->arena);
-    const char *name = twin_table_name(builder, table);
     if (!create_schema(builder, table->schema))
         return false;
     for (size_t i = 0; i < table->n_columns; i++) {
         if (!create_enum(builder, &table->columns[i].type))
             return false;
     }
+    return true;
+}
+
+/* A view of its own shape, which says what it is where something executes it: the definition is
+ * expanded before, over tables that may be hidden here. */
+static bool create_view(const struct twin_builder *builder, const struct catalog_table *view)
+{
+    struct text sql = text_new(builder->arena);
+    const char *name = twin_table_name(builder, view);
+    if (!create_types(builder, view))
+        return false;
+    text_printf(&sql, "CREATE VIEW %s AS SELECT ", name);
+    for (size_t i = 0; i < view->n_columns; i++) {
+        text_printf(&sql, "%sNULL::%s AS ", i > 0 ? ", " : "", view->columns[i].type.declared);
+        text_identifier(&sql, view->columns[i].name);
+    }
+    text_add(&sql, " WHERE dp.private_rows(");
+    text_literal(&sql, arena_printf(builder->arena, "%s.%s", view->schema, view->name));
+    text_printf(&sql, "); GRANT SELECT ON %s TO pgveil_analyst; COMMENT ON VIEW %s IS ", name,
+                name);
+    text_literal(&sql, "a view: pgveil answers from what it reads");
+    return twin_run(builder, builder->twin, sql.data);
+}
+
+static bool create_table(const struct twin_builder *builder, const struct catalog_table *table)
+{
+    struct text sql = text_new(builder->arena);
+    const char *name = twin_table_name(builder, table);
+    if (!create_types(builder, table))
+        return false;
     text_printf(&sql, "CREATE TABLE %s (", name);
     for (size_t i = 0; i < table->n_columns; i++) {
         const struct catalog_column *column = &table->columns[i];
@@ -184,6 +213,11 @@ bool twin_create_tables(const struct twin_builder *builder)
         twin_tell(builder, "creating tables", i);
         if (!twin_is_exposed(table))
             continue;
+        if (table->view != NULL) {
+            if (!create_view(builder, table))
+                return false;
+            continue;
+        }
         if (!create_table(builder, table))
             return false;
         if (!table->is_public && !create_guard(builder, table))

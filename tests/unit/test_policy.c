@@ -297,6 +297,26 @@ Test(policy, a_public_table_has_no_unit)
                    "accepted: true, false");
 }
 
+Test(policy, a_view_declares_nothing_of_its_own_and_owns_no_rows)
+{
+    static const char patients[] =
+        "{\"tables\": {\"public.v\": {%s}, \"public.t\": {\"unit\": %s, \"max_rows\": 1, "
+        "\"columns\": {\"id\": {}}}}}";
+    char text[400];
+    snprintf(text, sizeof text, patients, "\"view\": true, \"hidden\": true", "\"id\"");
+    struct policy *policy = read_good(text);
+    const struct policy_table *view = policy_find_table(policy, "public", "v");
+    cr_assert(view->is_view && view->hidden && !view->is_public);
+    policy_free(policy);
+    snprintf(text, sizeof text, patients, "\"view\": true, \"columns\": {\"id\": {}}", "\"id\"");
+    assert_refused(text, "tables['public.v'].columns", "no meaning in a view");
+    snprintf(text, sizeof text, patients, "\"view\": 1", "\"id\"");
+    assert_refused(text, "tables['public.v'].view", "accepted: true, false");
+    snprintf(text, sizeof text, patients, "\"view\": true",
+             "{\"column\": \"id\", \"references\": \"public.v\"}");
+    assert_refused(text, "tables['public.t'].unit", "a view");
+}
+
 Test(policy, unknown_and_repeated_keys_are_errors)
 {
     assert_refused("{\"tables\": {}, \"epsilon\": 1}", "epsilon", "accepted: tables");
