@@ -1,0 +1,190 @@
+/*
+ * What costs: a connection is reserved, the ledger debited, the releases measured. In that order,
+ * so that what can fail without touching data fails before the charge.
+ */
+#include <assert.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+
+#include "proxy/budget_text.h"
+#include "proxy/log.h"
+#include "proxy/statement_internal.h"
+
+enum { LEDGER_TRIES = 5 };
+
+static void on_resolved(void *context, const PGresult *result)
+{
+    (void)context;
+    if (result == NULL)
+        log_warning("the ledger did not note how a charge ended; it stays spent");
+}
+
+/* Notes in the ledger how the charge ended. The charge stands whether or not that succeeds. */
+static void resolve(struct statement_run *run, bool answered)
+{
+    struct ledger_call call;
+    ledger_resolve_call(&call, run->request_id, answered);
+    pg_client_send(server_ledger(run->session->server), call.sql, call.n_params, NULL, call.values,
+                   STATEMENT_LEDGER_TIMEOUT_MS, on_resolved, NULL);
+}
+
+/* The one failure after the charge. */
+static void fail_measurement(struct statement_run *run)
+{
+    resolve(run, false);
+    run_fail_with(run, "58000", "the measurement could not be completed",
+                  "Its charge stands. Ask the DBA if this happens again.");
+}
+
+/* A row of the release-th release: to its output. */
+static bool on_row(void *context, size_t release, const char *const *keys, const __int128 *values)
+{
+    struct statement_run *run = context;
+    for (size_t i = 0; i < run->n_arrays; i++)
+        if (run->outputs[i] != NULL && release-- == 0)
+            return release_add(run->outputs[i], keys, values);
+    return false;
+}
+
+/* Arrays of every release. */
+static bool finish_outputs(struct statement_run *run)
+{
+    for (size_t i = 0; i < run->n_arrays; i++)
+        if (run->outputs[i] != NULL &&
+            !release_finish(run->outputs[i], run->plan->probe, &run->arrays[i]))
+            return false;
+    return true;
+}
+
+static void on_measured(void *context, bool failed)
+{
+    struct statement_run *run = context;
+    run->measurement = NULL;
+    if (run->stage == STAGE_CHARGE)
+        return; /* lost while the debit is under way: its answer decides how this ends */
+    if (failed && run->stage == STAGE_RESERVE) {
+        run_fail_with(run, "57P03", "the protected server cannot be reached now",
+                      "Nothing was charged. Try again in a moment.");
+        return;
+    }
+    if (failed || !finish_outputs(run)) {
+        fail_measurement(run);
+        return;
+    }
+    resolve(run, true);
+    if (!run_stops(run))
+        run_wait_quantum(run);
+}
+
+static void charge(struct statement_run *run);
+
+static void on_charged(struct statement_run *run, const PGresult *result)
+{
+    struct session *session = run->session;
+    enum ledger_outcome outcome =
+        result ? ledger_charge_result(result, &session->account, NULL, 0) : LEDGER_FAILED;
+    struct refusal refusal;
+    switch (outcome) {
+    case LEDGER_OK:
+        if (run->measurement == NULL) { /* the connection was lost while the debit was under way */
+            fail_measurement(run);
+        } else if (!run_stops(run)) {
+            run->stage = STAGE_MEASURE;
+            measure_go(run->measurement);
+        }
+        return;
+    case LEDGER_EXCEEDED:
+    case LEDGER_NO_ACCOUNT:
+    case LEDGER_FROZEN:
+        budget_refusal(run->arena, &run->plan->charge, &session->account, outcome, &refusal);
+        run_fail(run, &refusal);
+        return;
+    case LEDGER_FAILED: /* perhaps charged: asked again under the same identity, charged once */
+        if (++run->tries < LEDGER_TRIES && run->cancel == NULL)
+            charge(run);
+        else
+            run_fail_ledger(run);
+        return;
+    }
+}
+
+/* Those that are measured. */
+static struct ledger_release *charged_releases(struct statement_run *run, size_t *n)
+{
+    const struct plan *plan = run->plan;
+    struct ledger_release *releases = arena_alloc(run->arena, plan->n_relations * sizeof *releases);
+    for (size_t i = 0; i < plan->n_relations; i++) {
+        const struct release *release = plan->relations[i].release;
+        if (plan->relations[i].kind == RELATION_RELEASE && release->n_drawn > 0)
+            releases[(*n)++] = (struct ledger_release){.charge = release->charge,
+                                                       .measures = release->mechanism_json};
+    }
+    return releases;
+}
+
+static void charge(struct statement_run *run)
+{
+    struct session *session = run->session;
+    struct ledger_call call;
+    assert(!session->explains_only);
+    run->stage = STAGE_CHARGE;
+    size_t n_releases = 0;
+    struct ledger_release *releases = charged_releases(run, &n_releases);
+    ledger_charge_call(&call, run->request_id, session->startup->user, session->startup->database,
+                       policy_epoch_name(session->edition->policy->epoch), run->plan->fingerprint,
+                       releases, n_releases);
+    run_ask_ledger(run, &call, on_charged);
+    ledger_call_free(&call);
+}
+
+static void on_ready(void *context)
+{
+    charge(context);
+}
+
+static bool new_request_id(char id[37])
+{
+    unsigned char random[16];
+    if (RAND_bytes(random, sizeof random) != 1)
+        return false;
+    random[6] = (unsigned char)((random[6] & 0x0F) | 0x40);
+    random[8] = (unsigned char)((random[8] & 0x3F) | 0x80);
+    char *at = id;
+    for (size_t i = 0; i < sizeof random; i++)
+        at += sprintf(at, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", random[i]);
+    return true;
+}
+
+static bool measures_anything(const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->n_relations; i++)
+        if (plan->relations[i].kind == RELATION_RELEASE && plan->relations[i].release->n_drawn > 0)
+            return true;
+    return false;
+}
+
+void run_charge_or_answer(struct statement_run *run)
+{
+    struct session *session = run->session;
+    const struct config *config = session->server->config;
+    if (run->plan->probe || !measures_anything(run->plan)) {
+        if (finish_outputs(run))
+            run_bind_final(run);
+        else
+            run_fail_with(run, "58000", "there is no entropy for an answer", "");
+    } else if (session->dataset->paused) {
+        run_fail_with(run, "57P03", "the DBA has paused this database",
+                      "Nothing was charged. Try again later.");
+    } else if (server_count_measuring(session->server, session->startup->user) >=
+               config->measurements_per_analyst_max) {
+        run_fail_with(run, "53300", "too many measurements of yours are under way",
+                      "Wait for one of them; nothing was charged.");
+    } else if (!new_request_id(run->request_id)) {
+        run_fail_with(run, "58000", "there is no entropy for an answer", "");
+    } else {
+        run->stage = STAGE_RESERVE;
+        run->measurement = measure_reserve(session->dataset->pool, run->plan,
+                                           run->flight.settings[FLIGHT_TIME_ZONE], on_ready, on_row,
+                                           on_measured, run);
+    }
+}

@@ -1,0 +1,86 @@
+#ifndef PROXY_STATEMENT_INTERNAL_H
+#define PROXY_STATEMENT_INTERNAL_H
+
+/*
+ * A private statement under way, as its own files see it. Each step ends by starting the next or by
+ * failing; nothing goes back. What can be refused is refused before the charge. After it there is
+ * one failure, the same whatever the cause, and the charge stands.
+ *
+ *   statement.c         start, flight, plan
+ *   statement_feed.c    what the ledger has to say: relations, EXPLAIN
+ *   statement_charge.c  reserve, charge, measure
+ *   statement_answer.c  the final statement
+ */
+#include "proxy/final.h"
+#include "proxy/flight.h"
+#include "proxy/release.h"
+#include "proxy/session_internal.h"
+
+enum { STATEMENT_LEDGER_TIMEOUT_MS = 10000 };
+
+enum stage {
+    STAGE_FLIGHT,  /* asking the twin; nothing spent */
+    STAGE_LEDGER,  /* asking the ledger what remains; nothing spent */
+    STAGE_RESERVE, /* waiting for a connection to the protected server; nothing spent */
+    STAGE_CHARGE,  /* the debit is under way: it may or may not have happened */
+    STAGE_MEASURE, /* charged */
+    STAGE_WAIT,    /* measured; the answer waits for its time quantum */
+    STAGE_BIND     /* the final statement is on its way to the twin */
+};
+
+struct statement_run {
+    struct session *session;
+    unsigned serial; /* tells callbacks of an earlier run of the session apart */
+    enum stage stage;
+    struct arena *arena;
+    struct statement_request request; /* own copies, in the arena; holds prepared */
+    struct flight flight;
+    bool answered; /* the flight's row has come */
+    size_t n_constants;
+    struct sql_constant *constants;
+    struct plan_settings settings;
+    const struct plan *plan;
+    size_t n_arrays; /* one set per relation of the plan; EXPLAIN: one */
+    struct array_params *arrays;
+    struct release_output **outputs; /* one per relation, NULL but for releases */
+    size_t fed; /* relations that the ledger feeds: those before this one are done */
+    char request_id[37];
+    unsigned tries;
+    struct measurement *measurement;
+    struct event *quantum;
+    uint64_t started_ms;
+    const char *cancel; /* set when asked to stop while a step cannot be interrupted */
+};
+
+/* Own statement on the twin; a client that uses the name harms only its own session. */
+extern const char run_statement_name[];
+
+/* statement.c */
+void run_end(struct session *session, enum statement_end how);
+void run_fail(struct statement_run *run, const struct refusal *refusal);
+void run_fail_with(struct statement_run *run, const char *sqlstate, const char *message,
+                   const char *hint);
+void run_fail_ledger(struct statement_run *run);
+/* Gives the connection to the protected server back. */
+void run_release_connection(struct statement_run *run);
+/* True where the run was asked to stop: it then does. */
+bool run_stops(struct statement_run *run);
+/* Asks the ledger; then is called unless the run has ended meanwhile, result NULL: no answer. */
+void run_ask_ledger(struct statement_run *run, const struct ledger_call *call,
+                    void (*then)(struct statement_run *run, const PGresult *result));
+void run_pass_on_error(struct statement_run *run, const struct wire_message *message);
+
+/* statement_feed.c: asks the ledger for each relation that it feeds, one after the other; then the
+ * releases' turn, or EXPLAIN's. */
+void run_feed(struct statement_run *run);
+void run_explain(struct statement_run *run);
+
+/* statement_charge.c: measures what is to be measured, then answers. */
+void run_charge_or_answer(struct statement_run *run);
+
+/* statement_answer.c */
+void run_bind_final(struct statement_run *run);
+/* Answers leave at multiples of the quantum, counted from the statement's arrival. */
+void run_wait_quantum(struct statement_run *run);
+
+#endif
