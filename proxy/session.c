@@ -622,6 +622,7 @@ static void open_twin_again(struct session *session, struct stream *stream)
         wire_empty(stream_output(stream), 'X');
         stream_free_flushed(stream);
     }
+    log_debug("%s: the twin has changed during the login: once more", stream_peer(session->client));
     edition_release(session->edition);
     session->edition = NULL;
     open_twin(session);

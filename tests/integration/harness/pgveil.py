@@ -62,6 +62,7 @@ class Pgveil:
         self.protected = protected
         self.folder = processes.new_folder()
         self.state = self.folder / "state"
+        self.control = self.state / "control"
         self.log = self.folder / "log"
         self.file = self.folder / "pgveil.json"
         self.policies = policies or {}
@@ -147,6 +148,24 @@ class Pgveil:
         more = ["--password-stdin"] if password else []
         options = {"input": password + "\n"} if password else {}
         return processes.checked([self.tool, "-c", self.file, *arguments, *more], **options)
+
+    def console(self, command, **options):
+        """One command of the administration console: its rows as dictionaries."""
+        connection = self.control_connection("pgveil", **options)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(command)
+                names = [column.name for column in cursor.description or []]
+                return [dict(zip(names, row)) for row in (cursor.fetchall() if names else [])]
+        finally:
+            connection.close()
+
+    def control_connection(self, dataset, analyst="admin", **options):
+        """psycopg2 on the control socket: the console, or in an analyst's place."""
+        connection = psycopg2.connect(host=str(self.control), port=5432, dbname=dataset,
+                                      user=analyst, connect_timeout=20, **options)
+        connection.autocommit = True
+        return connection
 
     def analyst(self, name=None, grants=None):
         """A new analyst with a grant per dataset."""

@@ -68,7 +68,13 @@ class Raw:
     """A socket that cuts what it reads into messages (type, body)."""
 
     def __init__(self, port, timeout=20):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+        """port: of this machine, or the path of a Unix socket."""
+        if isinstance(port, int):
+            self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+        else:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(timeout)
+            self.socket.connect(str(port))
         self.buffer = b""
 
     def __enter__(self):
@@ -182,6 +188,15 @@ def log_in(analyst, dataset="census", parameters=None, protocol=PROTOCOL_3):
             return raw
         assert message[0] in "SKN", message
         raw.greeting.append(message)
+
+
+def explaining(pgveil, analyst, dataset="census"):
+    """A raw session on the control socket, in an analyst's place."""
+    raw = Raw(pgveil.control / ".s.PGSQL.5432")
+    raw.send(startup({"user": analyst, "database": dataset}))
+    messages = raw.until("Z", "E")
+    assert messages[-1][0] == "Z", messages
+    return raw
 
 
 def backend_key(raw):
