@@ -135,3 +135,50 @@ Test(bounds, the_error_is_near_that_of_the_best_clamp_in_hindsight)
     cr_expect(mean < 1.6, "geometric mean %g", mean);
     cr_log_info("geometric mean %g", mean);
 }
+
+static struct dp_calibration calibrated(bool laplace, uint64_t groups, uint64_t budget)
+{
+    struct dp_decimal one = dp_decimal_from_int(1);
+    const struct dp_grid ones = {0, 0};
+    struct dp_calibration calibration;
+    cr_assert((laplace ? dp_calibrate_laplace : dp_calibrate_gaussian)(&one, &ones, groups, budget,
+                                                                       &calibration));
+    return calibration;
+}
+
+Test(bounds, a_calibration_says_the_same_as_its_standard_deviation)
+{
+    /* mu^2 = 0.01 for the histogram: sigma 10, mu of the sum 0.2 */
+    const struct dp_calibration calibration = calibrated(false, 1, 10000000000);
+    __int128 noisy[DP_BOUND_BINS] = {[2] = 500, [5] = 4000, [6] = 900, [7] = 20, [8] = 14};
+    double values[DP_BOUND_BINS];
+    for (int i = 0; i < DP_BOUND_BINS; i++) {
+        values[i] = (double)noisy[i];
+    }
+    struct dp_found_bound found = dp_find_bound(&calibration, noisy);
+    cr_expect_eq(found.bin, 7, "20 exceeds 1.5 sigma and 14 does not");
+    cr_expect_eq(found.clamp, dp_choose_bound(values, 10, 0.2));
+}
+
+Test(bounds, laplace_noise_needs_more_to_stand_out)
+{
+    /* epsilon 0.1: a scale of 10; e^-(t/10) / 2 = 2.4e-11 at t = 237, where a Gaussian of the same
+     * standard deviation needs 93 */
+    const struct dp_calibration calibration = calibrated(true, 1, 100000000);
+    __int128 noisy[DP_BOUND_BINS] = {[9] = 230};
+    cr_expect_eq(dp_find_bound(&calibration, noisy).bin, -1);
+    cr_expect_eq(dp_find_bound(&calibration, noisy).clamp, -1);
+    noisy[9] = 245;
+    cr_expect_eq(dp_find_bound(&calibration, noisy).bin, 9);
+    cr_expect_geq(dp_find_bound(&calibration, noisy).clamp, 0);
+}
+
+Test(bounds, two_sides_share_one_price)
+{
+    const struct dp_calibration one = calibrated(false, 1, 10000000000);
+    const struct dp_calibration two = calibrated(false, 2, 10000000000);
+    cr_expect_leq(two.charge.mu2_pico, 10000000000u);
+    __int128 noisy[DP_BOUND_BINS] = {[4] = 80};
+    cr_expect_eq(dp_find_bound(&one, noisy).bin, 4, "6.6 sigma of 10");
+    cr_expect_eq(dp_find_bound(&two, noisy).bin, -1, "6.6 sigma of 14.1");
+}
