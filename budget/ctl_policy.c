@@ -121,15 +121,33 @@ static void put_bound(FILE *out, enum policy_bound_kind kind, const struct dp_de
     }
 }
 
+static void put_automatic(FILE *out, const struct policy_automatic *automatic)
+{
+    fputs("auto", out);
+    if (automatic->has_unit) {
+        fputs(", unit ", out);
+        put_bound(out, POLICY_BOUND_NUMBER, &automatic->unit);
+    }
+    if (automatic->has_range) {
+        fputs(", within ", out);
+        put_bound(out, POLICY_BOUND_NUMBER, &automatic->low);
+        fputs(" .. ", out);
+        put_bound(out, POLICY_BOUND_NUMBER, &automatic->high);
+    }
+}
+
 static void put_column(FILE *out, const struct policy_column *column)
 {
+    if (column->automatic) {
+        put_automatic(out, column->automatic);
+    }
     if (column->bounds) {
         put_bound(out, column->bounds->kind, &column->bounds->low);
         fputs(" .. ", out);
         put_bound(out, column->bounds->kind, &column->bounds->high);
     }
     for (size_t i = 0; i < column->n_domain; i++) {
-        fputs(i > 0 ? ", " : column->bounds ? "; one of " : "one of ", out);
+        fputs(i > 0 ? ", " : column->bounds || column->automatic ? "; one of " : "one of ", out);
         fprintf(out, column->domain[i] ? "'%s'" : "%s",
                 column->domain[i] ? column->domain[i] : "NULL");
     }

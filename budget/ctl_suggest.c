@@ -208,6 +208,10 @@ static json_t *suggest_column(const struct catalogue *catalogue, const struct ta
     }
     switch (category) {
     case 'N':
+        note(catalogue, row,
+             "add \"bounds\": [low, high], from what the subject allows, if it is to be summed, or "
+             "\"bounds\": \"auto\" where you cannot say");
+        return json_object();
     case 'D':
         note(catalogue, row,
              "add \"bounds\": [low, high], from what the subject allows, if it is to be summed");

@@ -22,7 +22,13 @@ static bool read_column(const struct json_place *place, struct policy_column *co
         !json_only_keys(place, accepted))
         return false;
     struct json_place bounds = json_get(place, "bounds"), domain = json_get(place, "domain");
-    if (bounds.value) {
+    if (bounds.value && policy_wants_automatic(&bounds)) {
+        column->automatic = calloc(1, sizeof *column->automatic);
+        if (!column->automatic)
+            return json_fail(&bounds, "out of memory");
+        if (!policy_read_automatic(&bounds, column->automatic))
+            return false;
+    } else if (bounds.value) {
         column->bounds = calloc(1, sizeof *column->bounds);
         if (!column->bounds)
             return json_fail(&bounds, "out of memory");
@@ -132,7 +138,15 @@ static bool read_public_table(const struct json_place *place, struct policy_tabl
                                    "columns");
     }
     struct json_place columns = json_get(place, "columns");
-    return !columns.value || read_columns(&columns, table);
+    if (columns.value && !read_columns(&columns, table))
+        return false;
+    for (size_t i = 0; i < table->n_columns; i++)
+        if (table->columns[i].automatic)
+            return json_fail(&columns,
+                             "asks for automatic bounds of \"%s\" in a public table; accepted: "
+                             "[low, high], or none",
+                             table->columns[i].name);
+    return true;
 }
 
 static bool read_view(const struct json_place *place)
@@ -333,6 +347,7 @@ static void free_table(struct policy_table *table)
             free(column->domain[j]);
         free(column->domain);
         free(column->bounds);
+        free(column->automatic);
         free(column->name);
     }
     free(table->columns);

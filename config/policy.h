@@ -20,11 +20,20 @@ struct policy_bounds {
     struct dp_decimal low, high; /* numbers; days or microseconds since 2000-01-01 */
 };
 
+/* Bounds that are not declared but found by a measurement of their own. What is not said here
+ * follows from the column's type (parser/catalog.h). */
+struct policy_automatic {
+    bool has_unit, has_range;
+    struct dp_decimal unit;      /* above zero: the smallest size that matters */
+    struct dp_decimal low, high; /* what is found lies within; what holds where nothing is found */
+};
+
 struct policy_column {
     char *name;
-    struct policy_bounds *bounds; /* NULL: none declared */
-    size_t n_domain;              /* declared public group keys; 0: none */
-    char **domain;                /* text of each key; a NULL entry is the SQL NULL */
+    struct policy_bounds *bounds;       /* NULL: none declared */
+    struct policy_automatic *automatic; /* NULL: not to be found either */
+    size_t n_domain;                    /* declared public group keys; 0: none */
+    char **domain;                      /* text of each key; a NULL entry is the SQL NULL */
 };
 
 struct policy_table {

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { IDENTIFIER_BYTES_MAX = 63, MICROSECONDS = 1000000, YEAR_MAX = 9999 };
+enum { IDENTIFIER_BYTES_MAX = 63, MICROSECONDS = 1000000, YEAR_MAX = 9999, AUTOMATIC_PLACES = 7 };
+#define AUTOMATIC_UNIT_MAX 1000000000000000
 
 static bool is_identifier_start(unsigned char c)
 {
@@ -191,7 +192,7 @@ bool policy_read_bounds(const struct json_place *place, struct policy_bounds *bo
 {
     enum policy_bound_kind high_kind;
     if (!json_is_array(place->value) || json_array_size(place->value) != 2)
-        return json_fail(place, "is %s; accepted: [low, high]",
+        return json_fail(place, "is %s; accepted: [low, high], or \"auto\"",
                          json_is_array(place->value) ? "an array of another length"
                                                      : json_kind(place->value));
     struct json_place low = json_element(place, 0), high = json_element(place, 1);
@@ -205,6 +206,54 @@ bool policy_read_bounds(const struct json_place *place, struct policy_bounds *bo
                          dp_decimal_compare(&bounds->low, &bounds->high) == 0 ? "empty: one value"
                                                                               : "inverted");
     return true;
+}
+
+bool policy_wants_automatic(const struct json_place *place)
+{
+    return json_is_string(place->value) || json_is_object(place->value);
+}
+
+static bool read_unit(const struct json_place *place, struct policy_automatic *automatic)
+{
+    const struct dp_decimal least = {1, AUTOMATIC_PLACES}, most = {AUTOMATIC_UNIT_MAX, 0};
+    automatic->has_unit = json_decimal(place->value, &automatic->unit) &&
+                          dp_decimal_compare(&automatic->unit, &least) >= 0 &&
+                          dp_decimal_compare(&automatic->unit, &most) <= 0;
+    return automatic->has_unit ||
+           json_fail(place, "is not a size; accepted: a number from 0.0000001 to 1000000000000000, "
+                            "the smallest that matters, as 1 or \"0.01\"");
+}
+
+static bool read_range(const struct json_place *place, struct policy_automatic *automatic)
+{
+    struct policy_bounds range;
+    if (!policy_read_bounds(place, &range))
+        return false;
+    if (range.kind != POLICY_BOUND_NUMBER)
+        return json_fail(place, "is not of numbers; accepted: [low, high] of numbers");
+    automatic->has_range = true;
+    automatic->low = range.low;
+    automatic->high = range.high;
+    return true;
+}
+
+bool policy_read_automatic(const struct json_place *place, struct policy_automatic *automatic)
+{
+    static const char *const accepted[] = {"auto", "unit", "within", NULL};
+    if (json_is_string(place->value) && strcmp(json_string_value(place->value), "auto") == 0)
+        return true;
+    if (!json_is_object(place->value))
+        return json_fail(place, "is \"%.80s\"; accepted: [low, high], or \"auto\"",
+                         json_string_value(place->value));
+    struct json_place chosen = json_get(place, "auto"), unit = json_get(place, "unit");
+    struct json_place within = json_get(place, "within");
+    if (!json_only_keys(place, accepted))
+        return false;
+    if (!chosen.value || !json_is_true(chosen.value))
+        return json_fail(&chosen, "is %s; accepted: true",
+                         chosen.value ? json_kind(chosen.value) : "missing");
+    return (!unit.value || read_unit(&unit, automatic)) &&
+           (!within.value || read_range(&within, automatic));
 }
 
 /* NULL without an error recorded: the SQL NULL. */

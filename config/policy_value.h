@@ -18,6 +18,12 @@ bool policy_parse_table_name(const struct json_place *place, const char *text, c
 /* [low, high]: numbers, or ISO dates, or ISO timestamps; low below high. */
 bool policy_read_bounds(const struct json_place *place, struct policy_bounds *bounds);
 
+/* Is the value what asks for automatic bounds, well written or not: a string or an object? */
+bool policy_wants_automatic(const struct json_place *place);
+/* "auto", or {"auto": true, "unit": u, "within": [low, high]} where the last two may be left out.
+ */
+bool policy_read_automatic(const struct json_place *place, struct policy_automatic *automatic);
+
 /* Distinct strings, numbers, booleans, at most one null. The column owns the texts. */
 bool policy_read_domain(const struct json_place *place, struct policy_column *column);
 

@@ -43,6 +43,13 @@ struct catalog_type {
     char *declared;      /* SQL text with modifiers, "pg_catalog.numeric(10,2)" */
 };
 
+/* How the bounds of a column are found where the policy declares none (parser/auto_bounds.h). */
+struct catalog_automatic {
+    int exponent;                /* sizes are told apart from 2^exponent on, to 2^40 times that */
+    int scale;                   /* places to which bounds are rounded, outwards; -1: as they are */
+    struct dp_decimal low, high; /* the outer range */
+};
+
 struct catalog_column {
     char *name;
     int attnum;
@@ -51,6 +58,8 @@ struct catalog_column {
     bool deterministic;                 /* collation; true for types without one */
     uint32_t collation;                 /* its oid (attcollation); 0: none, or the default one */
     const struct policy_bounds *bounds; /* borrowed from the policy; NULL: none */
+    bool is_automatic;                  /* bounds is NULL then */
+    struct catalog_automatic automatic;
     size_t n_domain;
     char **domain; /* owned; canonical text in the column's type; NULL entry: SQL NULL */
 };
@@ -98,6 +107,11 @@ struct catalog {
     char *twin_database; /* that the twin_oids are of; NULL: not built */
     uint32_t twin_database_oid;
 };
+
+/* What the policy asks for and the type says. False: not for this type, or not without more being
+ * said; *wrong is then the end of a sentence about the column. */
+bool catalog_automatic_find(const struct catalog_type *type, const struct policy_automatic *policy,
+                            struct catalog_automatic *out, const char **wrong);
 
 const struct catalog_table *catalog_find(const struct catalog *catalog, const char *schema,
                                          const char *name);

@@ -140,6 +140,12 @@ bool catalog_fit_column(const struct catalog_reader *reader, const struct catalo
     if (policy->bounds != NULL && !fit_bounds(reader, table, column, policy->bounds))
         return false;
     column->bounds = policy->bounds;
+    const char *wrong = NULL;
+    column->is_automatic = policy->automatic != NULL;
+    if (column->is_automatic &&
+        !catalog_automatic_find(&column->type, policy->automatic, &column->automatic, &wrong))
+        return catalog_fail(reader, "table %s.%s, column %s of type %s %s", table->schema,
+                            table->name, column->name, column->type.declared, wrong);
     return policy->n_domain == 0 || fit_domain(reader, table, column, policy);
 }
 

@@ -121,8 +121,8 @@ CREATE TABLE dp.columns (
     public boolean NOT NULL
 );
 COMMENT ON TABLE dp.columns IS 'What the policy says of each column';
-COMMENT ON COLUMN dp.columns.low IS 'values are clamped to low .. high in sums and averages';
-COMMENT ON COLUMN dp.columns.high IS 'values are clamped to low .. high in sums and averages';
+COMMENT ON COLUMN dp.columns.low IS 'values are clamped to low .. high in sums and averages; auto: to a range that is found by a measurement';
+COMMENT ON COLUMN dp.columns.high IS 'values are clamped to low .. high in sums and averages; auto: to a range that is found by a measurement';
 COMMENT ON COLUMN dp.columns.domain IS 'the keys of which every one appears in GROUP BY';
 COMMENT ON COLUMN dp.columns.unit IS 'names the person, or whatever the privacy unit is, that a row belongs to';
 COMMENT ON COLUMN dp.columns.public IS 'rows of the table can be read as they are';

@@ -121,11 +121,13 @@ static const char *domain_literal(const struct twin_builder *builder,
     return text.data;
 }
 
-static const char *bound_kind(const struct policy_bounds *bounds)
+static const char *bound_kind(const struct catalog_column *column)
 {
-    if (bounds == NULL)
+    if (column->is_automatic)
+        return "auto";
+    if (column->bounds == NULL)
         return "none";
-    switch (bounds->kind) {
+    switch (column->bounds->kind) {
     case POLICY_BOUND_NUMBER:
         return "number";
     case POLICY_BOUND_DATE:
@@ -143,6 +145,7 @@ static bool describe_column(const struct twin_builder *builder, const struct cat
         "WITH value(side, v) AS (VALUES (1, $5), (2, $6)), bound(side, v) AS ("
         "  SELECT side, CASE $4"
         "    WHEN 'number' THEN v"
+        "    WHEN 'auto' THEN 'auto'"
         "    WHEN 'date' THEN (pg_catalog.date '2000-01-01' + v::pg_catalog.int4)::text"
         "    WHEN 'timestamp' THEN (pg_catalog.timestamp '2000-01-01' +"
         "      (v || ' microseconds')::pg_catalog.interval)::text END"
@@ -165,7 +168,7 @@ static bool describe_column(const struct twin_builder *builder, const struct cat
     const char *values[] = {table->schema,
                             table->name,
                             column->name,
-                            bound_kind(column->bounds),
+                            bound_kind(column),
                             bounded ? low : NULL,
                             bounded ? high : NULL,
                             domain_literal(builder, column),

@@ -381,3 +381,54 @@ Test(policy, what_is_no_policy_at_all_is_refused)
     cr_assert_str_eq(error.file, "/nonexistent/policy.json");
     cr_assert_str_eq(error.text, "No such file or directory");
 }
+
+Test(policy, reads_automatic_bounds_with_and_without_a_unit_and_a_range)
+{
+    struct policy *policy = read_good(COLUMN("{\"bounds\": \"auto\"}"));
+    const struct policy_column *found = column(policy, "t", "x");
+    cr_assert_not_null(found->automatic);
+    cr_expect_null(found->bounds);
+    cr_expect_not(found->automatic->has_unit || found->automatic->has_range);
+    policy_free(policy);
+    policy = read_good(
+        COLUMN("{\"bounds\": {\"auto\": true, \"unit\": \"0.01\", \"within\": [-5, 1e6]}}"));
+    found = column(policy, "t", "x");
+    cr_assert(found->automatic != NULL && found->automatic->has_unit &&
+              found->automatic->has_range);
+    assert_decimal(&found->automatic->unit, "0.01");
+    assert_decimal(&found->automatic->low, "-5");
+    cr_expect_eq(found->automatic->high.digits, 1000000);
+    policy_free(policy);
+}
+
+Test(policy, refuses_automatic_bounds_that_say_nothing_clear)
+{
+    const char *key = "tables['public.t'].columns.x.bounds";
+    assert_refused(COLUMN("{\"bounds\": \"automatic\"}"), key,
+                   "accepted: [low, high], or \"auto\"");
+    assert_refused(COLUMN("{\"bounds\": {}}"), "tables['public.t'].columns.x.bounds.auto",
+                   "missing; accepted: true");
+    assert_refused(COLUMN("{\"bounds\": {\"auto\": false}}"),
+                   "tables['public.t'].columns.x.bounds.auto", "accepted: true");
+    assert_refused(COLUMN("{\"bounds\": {\"auto\": true, \"low\": 0}}"),
+                   "tables['public.t'].columns.x.bounds.low", "accepted: auto, unit, within");
+    static const char *const units[] = {"0", "-1", "\"0.00000009\"", "1e16", "\"x\"", "null"};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        char text[512];
+        snprintf(text, sizeof text, COLUMN("{\"bounds\": {\"auto\": true, \"unit\": %s}}"),
+                 units[i]);
+        assert_refused(text, "tables['public.t'].columns.x.bounds.unit", "from 0.0000001 to");
+    }
+    const char *within = "tables['public.t'].columns.x.bounds.within";
+    assert_refused(COLUMN("{\"bounds\": {\"auto\": true, \"within\": [3, 3]}}"), within, "empty");
+    assert_refused(
+        COLUMN("{\"bounds\": {\"auto\": true, \"within\": [\"2020-01-01\", \"2021-01-01\"]}}"),
+        within, "numbers");
+}
+
+Test(policy, a_public_table_has_no_automatic_bounds)
+{
+    assert_refused("{\"tables\": {\"public.p\": {\"public\": true, \"columns\": {\"x\": "
+                   "{\"bounds\": \"auto\"}}}}}",
+                   "tables['public.p'].columns", "public table");
+}
