@@ -176,11 +176,28 @@ static bool check_price(struct level *level, uint64_t total)
         "Allow a larger error or a lower dp.confidence, or ask for less at once.");
 }
 
+/* What an error costs follows from the bounds. */
+static bool check_bounds(struct level *level)
+{
+    for (size_t i = 0; i < level->aggregates.n; i++)
+        if (level->aggregates.items[i].bought)
+            return compile_refuse(
+                level->compile, node_location(level->aggregates.items[i].node), "0A000",
+                "dp.max_error needs bounds that are known",
+                arena_printf(level->compile->arena, "Those of %s are yet to be found.",
+                             level->aggregates.items[i].described),
+                "RESET dp.max_error and ask once with dp.epsilon: the bounds are then found and "
+                "kept.");
+    return true;
+}
+
 bool accuracy_release(struct level *level)
 {
     struct compile *c = level->compile;
     struct limits limits = {0};
     uint64_t total = 0;
+    if (!check_bounds(level))
+        return false;
     if (!find_limits(level, &limits))
         return false;
     /* What plain epsilon would have to pay is what the choice is about. */

@@ -166,6 +166,12 @@ static bool find_range(struct level *level, const PgQuery__FuncCall *call,
             "One person's value could be anything, so that no noise would hide it.",
             "Clamp the value, for example sum(least(greatest(x, 0), 100)), or use a column with "
             "declared bounds.");
+    /* Not measured where the range is one value: that must not depend on what is found. */
+    const struct dp_decimal one = dp_decimal_from_int(1);
+    if (aggregate->bought && dp_decimal_compare(&aggregate->low, &aggregate->high) == 0 &&
+        !dp_decimal_add(&aggregate->high, &one, &aggregate->high))
+        return refuse_aggregate(level, call, "a sum of so large a range",
+                                "Clamp it to a smaller one.");
     int scale = expr_scale(aggregate->expr);
     bool floating = aggregate->type == TYPE_FLOAT4 || aggregate->type == TYPE_FLOAT8;
     if (!floating && scale < 0)
@@ -191,7 +197,9 @@ static bool compile_argument(struct level *level, PgQuery__FuncCall *call,
     if (call->agg_filter != NULL)
         aggregate->condition = level_compile(level, call->agg_filter, true);
     if (has_argument)
-        aggregate->expr = level_compile(level, call->args[0], false);
+        aggregate->expr = aggregate->kind == AGGREGATE_COUNT
+                              ? level_compile(level, call->args[0], false)
+                              : auto_bounds_compile(level, call->args[0], &aggregate->bought);
     if ((call->agg_filter != NULL && aggregate->condition == NULL) ||
         (has_argument && aggregate->expr == NULL))
         return false;

@@ -1,6 +1,7 @@
 /* Looking things up in a dataset's catalogue, and what follows from a column's type. */
 #include "parser/catalog.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "mechanisms/bounds.h"
@@ -23,8 +24,10 @@ const struct catalog_table *catalog_find(const struct catalog *catalog, const ch
 static struct dp_decimal power_of_two(int exponent)
 {
     const struct dp_grid grid = {0, exponent};
-    struct dp_decimal value = {0, 0};
-    (void)dp_grid_value(&grid, 1, &value); /* in range by the enumeration above */
+    struct dp_decimal value;
+    bool exact = dp_grid_value(&grid, 1, &value);
+    assert(exact); /* by the enumeration above */
+    (void)exact;
     return value;
 }
 

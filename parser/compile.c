@@ -281,8 +281,10 @@ static bool wants_json(const PgQuery__ExplainStmt *explain)
 static bool sum_charges(struct compile *c, struct plan *plan)
 {
     struct dp_charge total = {.pure = c->levels.n > 0};
-    for (size_t i = 0; i < c->levels.n; i++) {
-        const struct dp_charge *charge = &c->levels.items[i]->release->charge;
+    for (size_t i = 0; i < c->levels.n + plan->n_bounds; i++) {
+        const struct dp_charge *charge = i < c->levels.n
+                                             ? &c->levels.items[i]->release->charge
+                                             : &plan->bounds[i - c->levels.n].release->charge;
         total.pure = total.pure && charge->pure;
         if (__builtin_add_overflow(total.mu2_pico, charge->mu2_pico, &total.mu2_pico) ||
             __builtin_add_overflow(total.delta_atto, charge->delta_atto, &total.delta_atto) ||
@@ -340,6 +342,7 @@ static bool make_plan(struct compile *c, PgQuery__RawStmt *raw, struct plan *pla
 {
     PgQuery__Node *statement = raw->stmt;
     plan->shape = c->shape;
+    auto_bounds_finish(c, plan);
     if (!interval_none_left(c, &raw->base) || !final_graft(c) || !sum_charges(c, plan))
         return false;
     raw->stmt_location = 0;

@@ -14,6 +14,7 @@
  *   aggregate.c    which aggregates there are, of what range
  *   measures.c     aggregates -> measures that share
  *   variance.c     variances: a third measure, of squares
+ *   auto_bounds.c  bounds of columns that are found and not declared
  *   bounding.c     which bounds the measurement enforces, and the sensitivity that they give
  *   price.c        shares of the budget, grids, noise
  *   rotated.c      count and sum in one, where the noise is Laplace
@@ -32,6 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "parser/auto_bounds.h"
 #include "parser/compile.h"
 #include "parser/expr.h"
 #include "parser/names.h"
@@ -100,6 +102,7 @@ struct compile {
     VECTOR(struct sql_constant) wanted;
     VECTOR(struct plan_relation) relations;
     VECTOR(struct level *) levels; /* one per release, in order */
+    VECTOR(struct auto_column) automatic;
     VECTOR(struct fragment) fragments;
     unsigned next_param;
     size_t copied, n_views; /* so far */
@@ -191,6 +194,7 @@ struct level_measure {
     int value; /* index of the row value; -1: every row */
     const char *described;
     unsigned weight; /* share of the budget */
+    bool bought;     /* its range follows from bounds that the same statement buys */
     /* MEASURE_SUM */
     struct dp_decimal low, high, middle; /* middle: subtracted from every value */
     bool squared; /* the values are squares of the argument's distances from a middle */
@@ -210,6 +214,9 @@ struct level_measure {
     struct dp_calibration draw;   /* what is drawn; m = 0: nothing */
     size_t n_kept;
     const struct kept_draw *kept;
+    /* bought: the integers that fix the price, those of a measure of size one for the same share.
+     * The noise then costs no more, whatever the range. */
+    struct dp_calibration priced;
 };
 
 enum aggregate_kind {
@@ -230,6 +237,7 @@ struct level_aggregate {
     const char *distinct;    /* AGGREGATE_DISTINCT: the argument as canonical text */
     struct dp_decimal low, high, middle;
     int scale;
+    bool bought; /* the range follows from bounds that the same statement buys */
     const char *described;
     size_t uses; /* places in the statement */
 };
@@ -266,6 +274,8 @@ struct level {
     VECTOR(struct level_aggregate) aggregates;
     VECTOR(struct level_interval) intervals;
     struct bounding bounding;
+    bool averages, averages_known;  /* auto_bounds.c: some aggregate is neither count nor sum */
+    bool bought;                    /* auto_bounds.c: of the argument that is compiled */
     const struct kept_answer *list; /* private keys that were told before; NULL: none */
     bool laplace;                   /* its mechanism */
     dp_nano epsilon;   /* what it costs; with Gaussian noise by mu_max(epsilon, delta_conv) */
@@ -406,5 +416,8 @@ void explain_plan(const struct compile *c, struct plan *plan, bool json);
 const char *fingerprint_releases(const struct compile *c);
 const char *fingerprint_release(const struct level *level);
 const char *fingerprint_mechanisms(const struct level *level);
+/* The same two of a release of bounds. */
+const char *fingerprint_bounds(const struct compile *c, const struct measure *measure);
+const char *fingerprint_bounds_mechanism(const struct compile *c, const struct measure *measure);
 
 #endif

@@ -30,6 +30,7 @@
 #include "parser/parser.h"
 #include "parser/refusal.h"
 
+struct level;
 struct PgQuery__Node; /* libpg_query's node; nothing else of it is visible here */
 
 /* A relation in the FROM clause as the expressions see it. */
@@ -56,6 +57,8 @@ struct scope {
     size_t n_params, capacity_params;
     bool uses_time_zone;
     int depth;
+    struct level
+        *finder; /* auto_bounds.h: columns have bounds that are found; NULL: they have none */
 };
 
 struct expr; /* immutable, in the scope's arena */

@@ -1,6 +1,7 @@
 /* Names: columns of the relations in scope, and types. */
 #include <string.h>
 
+#include "parser/auto_bounds.h"
 #include "parser/expr_nodes.h"
 #include "parser/node.h"
 
@@ -17,6 +18,9 @@ static const struct expr *column(struct scope *scope, size_t relation, size_t in
     expr->not_null = found->not_null && !source->nullable;
     if (expr_type_is_text(found->type.oid))
         expr->collation = found->collation ? found->collation : COLLATION_DEFAULT;
+    expr->has_low = expr->has_high =
+        found->is_automatic && scope->finder != NULL &&
+        auto_bounds_range(scope->finder, source->table, found, &expr->low, &expr->high);
     return expr_finish(scope, expr);
 }
 

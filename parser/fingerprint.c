@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "parser/compile_internal.h"
 #include "parser/digest.h"
+#include "parser/price.h"
 
 /* What is drawn of it; a measure that is kept is not measured. */
 static void add_measure(struct text *out, const struct measure *measure)
@@ -73,6 +73,11 @@ const char *fingerprint_releases(const struct compile *c)
     digest_add_number(&all, c->levels.n);
     for (size_t i = 0; i < c->levels.n; i++)
         add_release(&all, c->levels.items[i]);
+    for (size_t i = 0; i < c->automatic.n; i++)
+        if (c->automatic.items[i].payer != NULL) {
+            digest_add(&all, c->automatic.items[i].release->measures[0].identity);
+            add_measure(&all, &c->automatic.items[i].release->measures[0]);
+        }
     return digest_finish(&all);
 }
 
@@ -111,20 +116,13 @@ static size_t place(const struct release *release, size_t index)
     return n;
 }
 
-static void write_mechanism(const struct release *release, const struct measure *measure,
+static void write_mechanism(const char *kind, const struct dp_calibration *calibration,
                             struct text *out)
 {
-    const struct dp_calibration *calibration = &measure->draw;
-    if (measure->kind == MEASURE_COMPLEMENT) { /* the other's integers and charge are its own too */
-        text_printf(out, "{\"measure\":\"complement\",\"of\":%zu}",
-                    place(release, measure->completes));
-        return;
-    }
     text_printf(out,
                 "{\"measure\":\"%s\",\"mechanism\":\"%s\",\"scale10\":%d,\"exp2\":%d,"
                 "\"delta\":%llu,\"groups\":%llu,\"m\":%llu}",
-                release->keep != NULL ? "keys" : kind_name(measure->kind),
-                calibration->mechanism == DP_LAPLACE ? "laplace" : "gaussian",
+                kind, calibration->mechanism == DP_LAPLACE ? "laplace" : "gaussian",
                 calibration->grid.scale10, calibration->grid.exp2,
                 (unsigned long long)calibration->delta_grid,
                 (unsigned long long)calibration->groups, (unsigned long long)calibration->m);
@@ -137,12 +135,37 @@ const char *fingerprint_mechanisms(const struct level *level)
     text_add(&out, "[");
     const char *separator = "";
     for (size_t n = 0; n < release->n_measures; n++) {
-        if (release->measures[n].draw.m == 0)
+        const struct measure *measure = &release->measures[n];
+        if (measure->draw.m == 0)
             continue;
         text_add(&out, separator);
-        write_mechanism(release, &release->measures[n], &out);
+        /* A complement's integers and charge are those of the other. */
+        if (measure->kind == MEASURE_COMPLEMENT)
+            text_printf(&out, "{\"measure\":\"complement\",\"of\":%zu}",
+                        place(release, measure->completes));
+        else
+            write_mechanism(release->keep != NULL ? "keys" : kind_name(measure->kind),
+                            price_fixed_by(&level->measures[n]), &out);
         separator = ",";
     }
+    text_add(&out, "]");
+    return out.data;
+}
+
+const char *fingerprint_bounds(const struct compile *c, const struct measure *measure)
+{
+    struct text all = text_new(c->arena);
+    digest_add(&all, "bounds 1");
+    digest_add(&all, measure->identity);
+    add_measure(&all, measure);
+    return digest_finish(&all);
+}
+
+const char *fingerprint_bounds_mechanism(const struct compile *c, const struct measure *measure)
+{
+    struct text out = text_new(c->arena);
+    text_add(&out, "[");
+    write_mechanism("bounds", &measure->draw, &out);
     text_add(&out, "]");
     return out.data;
 }

@@ -176,8 +176,17 @@ static const char *identity_of(const struct level *level, size_t index)
     return digest_finish(&all);
 }
 
+/* Is its range yet to be found? What will be measured then is another range. */
+static bool is_open(const struct level *level, size_t index)
+{
+    const struct level_measure *measure = &level->measures[index];
+    if (measure->kind == MEASURE_COMPLEMENT)
+        measure = &level->measures[measure->partner];
+    return measure->bought && auto_bounds_are_open(level->compile);
+}
+
 void identity_find(struct level *level)
 {
     for (size_t i = 0; i < level->n_measures; i++)
-        level->measures[i].identity = identity_of(level, i);
+        level->measures[i].identity = is_open(level, i) ? NULL : identity_of(level, i);
 }

@@ -61,16 +61,6 @@ static void list_values(const struct form *form, struct text *out, const char *b
         text_printf(out, "%s\"v%zu\"", before, i + 1);
 }
 
-static void write_root(const struct level *level, struct text *out)
-{
-    const struct catalog_table *root = level->source.missing_root;
-    text_add(out, " AND EXISTS (SELECT 1 FROM ");
-    from_write_table(root, out);
-    text_add(out, " AS \"root\" WHERE \"root\".");
-    text_identifier(out, root->columns[root->unit_column].name);
-    text_printf(out, " " EQUAL " %s)", level->source.unit_sql);
-}
-
 static void write_argument(const struct row_value *value, struct text *out)
 {
     if (value->condition != NULL) {
@@ -109,7 +99,7 @@ static void write_read(const struct form *form, struct text *out)
         text_add(out, ")");
     }
     if (form->root)
-        write_root(level, out);
+        ownership_write_root(level, out);
     ownership_write_single(level, NULL, out);
 }
 

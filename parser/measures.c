@@ -167,6 +167,7 @@ static int sum_measure(struct level *level, const struct level_aggregate *aggreg
     measure->low = aggregate->low;
     measure->high = aggregate->high;
     measure->middle = centred ? aggregate->middle : dp_decimal_from_int(0);
+    measure->bought = aggregate->bought;
     measure->scale = aggregate->scale;
     measure->floating = aggregate->scale < 0;
     return index;

@@ -5,22 +5,26 @@
 #include "mechanisms/sharing.h"
 #include "parser/price.h"
 
+static void spend(struct dp_account_state *account, const struct dp_charge *charge)
+{
+    account->all_pure = account->all_pure && charge->pure;
+    if (__builtin_add_overflow(account->mu2_spent_pico, charge->mu2_pico,
+                               &account->mu2_spent_pico) ||
+        __builtin_add_overflow(account->epsilon_spent, charge->epsilon, &account->epsilon_spent))
+        account->all_pure = false;
+}
+
 /* What the account will have spent when this release is charged. */
 static struct dp_account_state account_before(const struct level *level)
 {
     const struct compile *c = level->compile;
     struct dp_account_state account = c->request->settings->account;
-    for (size_t i = 0; i < c->levels.n && c->levels.items[i] != level; i++) {
-        const struct release *release = c->levels.items[i]->release;
-        if (release->n_measures == 0)
-            continue;
-        account.all_pure = account.all_pure && release->charge.pure;
-        if (__builtin_add_overflow(account.mu2_spent_pico, release->charge.mu2_pico,
-                                   &account.mu2_spent_pico) ||
-            __builtin_add_overflow(account.epsilon_spent, release->charge.epsilon,
-                                   &account.epsilon_spent))
-            account.all_pure = false;
-    }
+    for (size_t i = 0; i < c->levels.n && c->levels.items[i] != level; i++)
+        if (c->levels.items[i]->release->n_measures > 0)
+            spend(&account, &c->levels.items[i]->release->charge);
+    for (size_t i = 0; i < c->automatic.n; i++)
+        if (c->automatic.items[i].payer != NULL && c->automatic.items[i].payer != level)
+            spend(&account, &c->automatic.items[i].release->charge);
     return account;
 }
 

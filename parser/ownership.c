@@ -465,6 +465,16 @@ bool ownership_find(struct level *level)
            find_fan_out(level);
 }
 
+void ownership_write_root(const struct level *level, struct text *out)
+{
+    const struct catalog_table *root = level->source.missing_root;
+    text_add(out, " AND EXISTS (SELECT 1 FROM ");
+    from_write_table(root, out);
+    text_add(out, " AS \"root\" WHERE \"root\".");
+    text_identifier(out, root->columns[root->unit_column].name);
+    text_printf(out, " OPERATOR(pg_catalog.=) %s)", level->source.unit_sql);
+}
+
 /* The relation's row has one owner: no other row of the same key has another. */
 static void write_one_owner(const struct level *level, size_t relation, int key, struct text *out)
 {

@@ -14,6 +14,10 @@ void ownership_equalities(const struct level *level, equality_list *out);
 bool ownership_has_parent(const struct level *level, size_t relation,
                           const equality_list *equalities);
 
+/* The condition " AND ..." that the row's unit is in the table that its unit column refers to
+ * (source.missing_root). */
+void ownership_write_root(const struct level *level, struct text *out);
+
 /* Conditions " AND ..." by which a row that refers to rows of several owners belongs to nobody. The
  * key that it refers to was unique when the catalogue was read; this holds whatever became of it.
  * outer NULL: for WHERE; else for the ON of that outer join, where such a row is no match: it must

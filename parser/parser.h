@@ -85,6 +85,16 @@ struct kept_answer {
     const char *const *keys;
 };
 
+/* What is known of the bounds of a column: the noisy numbers of a release of plan.bounds, of an
+ * earlier statement or (paid_here) of this one; noisy NULL: paid here and not to be used. */
+struct plan_histogram {
+    const char *identity;
+    bool paid_here;
+    struct dp_calibration calibration;
+    size_t n;
+    const __int128 *noisy;
+};
+
 struct plan_request {
     const struct catalog *catalog;
     const uint32_t *resolved_oids; /* per name of the statement: twin oid, 0: not found */
@@ -95,6 +105,8 @@ struct plan_request {
     const struct sql_constant *constants; /* canonical forms asked for by an earlier call */
     size_t n_kept;
     const struct kept_answer *kept; /* of the identities of an earlier plan of the same statement */
+    size_t n_histograms;
+    const struct plan_histogram *histograms;
 };
 
 /* A literal whose meaning depends on the session (DateStyle, TimeZone, IntervalStyle). */

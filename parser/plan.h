@@ -114,6 +114,14 @@ struct plan_relation {
     unsigned first_param;
 };
 
+/* Bounds of a column that the statement buys (parser/auto_bounds.h): measured before everything
+ * else. The noisy numbers of the one measure, in the order of the domain, go into
+ * plan_request.histograms, and the statement is planned again: the same price, the same measures,
+ * other clamps. */
+struct plan_bounds {
+    const struct release *release;
+};
+
 enum plan_shape {
     PLAN_ROWS,    /* the final statement returns rows */
     PLAN_COMMAND, /* it is a utility around the query: DECLARE CURSOR, CREATE TEMP TABLE AS */
@@ -135,7 +143,9 @@ struct plan {
     const struct plan_relation *relations;
     const char *final_sql; /* $1..$n_client are the client's parameters */
     unsigned n_client_params;
-    struct dp_charge charge; /* of all releases */
+    size_t n_bounds;
+    const struct plan_bounds *bounds;
+    struct dp_charge charge; /* of all releases, those of bounds included */
     /* SHA-256 of the canonical releases, hexadecimal. */
     const char *fingerprint;
     size_t n_explain;

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "mechanisms/bounds.h"
 #include "parser/rotated.h"
 
 bool price_refuse_noise(struct level *level, const struct level_measure *measure)
@@ -16,6 +17,11 @@ bool price_refuse_noise(struct level *level, const struct level_measure *measure
         arena_printf(c->arena, "no noise fits %s at this epsilon", measure->described),
         "The range of the values is too large, or too small, for the noise that the budget allows.",
         "Clamp the values to a smaller range, or set dp.epsilon higher.");
+}
+
+const struct dp_calibration *price_fixed_by(const struct level_measure *measure)
+{
+    return measure->bought ? &measure->priced : &measure->draw;
 }
 
 /* Rows times the largest distance from the middle. */
@@ -96,40 +102,58 @@ bool price_sensitivity(const struct level *level, const struct level_measure *me
     return sum_sensitivity(level, measure, &out->delta);
 }
 
-/* Each measure by its weight. */
+/* Its noise for the share, and what it costs. */
+static bool calibrate(struct level *level, struct level_measure *measure, uint64_t share)
+{
+    const struct dp_decimal one = dp_decimal_from_int(1);
+    const struct dp_grid ones = {0, 0};
+    struct price_sensitivity s;
+    if (!price_sensitivity(level, measure, &s))
+        return price_refuse_noise(level, measure);
+    if (measure->bought) {
+        if (!(level->laplace ? dp_calibrate_laplace : dp_calibrate_gaussian)(
+                &one, &ones, s.groups, share, &measure->priced))
+            return price_refuse_noise(level, measure);
+        share = level->laplace ? measure->priced.charge.epsilon : measure->priced.charge.mu2_pico;
+    }
+    if (measure->rotated) {
+        if (!rotated_calibrate(level, measure, share))
+            return false;
+    } else if (!(level->laplace ? dp_calibrate_laplace
+                                : dp_calibrate_gaussian)(&s.delta, s.floating ? NULL : &s.natural,
+                                                         s.groups, share, &measure->calibration)) {
+        return price_refuse_noise(level, measure);
+    }
+    return true;
+}
+
+/* Each measure by its weight; before them the bounds that are bought. */
 static bool share_out(struct level *level)
 {
     const struct plan_settings *settings = level->compile->request->settings;
     uint64_t total = settings->epsilon;
+    uint64_t histograms = 0;
     unsigned weights = 0;
     level->epsilon = settings->epsilon;
     level->laplace = mechanism_choose(level, settings->epsilon) == DP_LAPLACE;
     if (!level->laplace && !dp_mu2_cap(settings->epsilon, settings->delta_conv, &total))
         return compile_refuse(level->compile, -1, "22023", "dp.epsilon is out of range", NULL,
                               NULL);
+    if (auto_bounds_bought(level) > 0)
+        dp_bound_shares(total, &histograms, &total);
     for (size_t i = 0; i < level->n_measures; i++)
         weights += level->measures[i].weight;
     if (level->laplace)
         rotated_choose(level);
     for (size_t i = 0; i < level->n_measures; i++) {
         struct level_measure *measure = &level->measures[i];
-        struct price_sensitivity s;
         unsigned weight =
             measure->weight + (measure->rotated ? level->measures[measure->partner].weight : 0);
         uint64_t share = (uint64_t)((unsigned __int128)total * weight / weights);
-        if (measure->kind == MEASURE_COMPLEMENT)
-            continue;
-        if (measure->rotated) {
-            if (!rotated_calibrate(level, measure, share))
-                return false;
-            continue;
-        }
-        if (!price_sensitivity(level, measure, &s) ||
-            !(level->laplace ? dp_calibrate_laplace : dp_calibrate_gaussian)(
-                &s.delta, s.floating ? NULL : &s.natural, s.groups, share, &measure->calibration))
-            return price_refuse_noise(level, measure);
+        if (measure->kind != MEASURE_COMPLEMENT && !calibrate(level, measure, share))
+            return false;
     }
-    return true;
+    return auto_bounds_price(level, histograms) || price_refuse_noise(level, &level->measures[0]);
 }
 
 /* One release, one charge: squared Gaussian parameters add, and so do pure epsilons. */
@@ -138,8 +162,9 @@ static bool add_up(struct level *level)
     const struct plan_settings *settings = level->compile->request->settings;
     struct dp_charge charge = {.pure = true};
     for (size_t i = 0; i < level->n_measures; i++) {
-        const struct dp_charge *part = &level->measures[i].draw.charge;
-        if (level->measures[i].draw.m == 0)
+        const struct level_measure *measure = &level->measures[i];
+        const struct dp_charge *part = &price_fixed_by(measure)->charge;
+        if (measure->draw.m == 0)
             continue;
         charge.pure = charge.pure && part->pure;
         if (__builtin_add_overflow(charge.mu2_pico, part->mu2_pico, &charge.mu2_pico) ||

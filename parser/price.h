@@ -17,6 +17,9 @@ struct price_sensitivity {
 bool price_sensitivity(const struct level *level, const struct level_measure *measure,
                        struct price_sensitivity *out);
 
+/* The integers from which the price of a measure that is drawn can be computed again. */
+const struct dp_calibration *price_fixed_by(const struct level_measure *measure);
+
 /* Refuses: no noise fits the measure. */
 bool price_refuse_noise(struct level *level, const struct level_measure *measure);
 

@@ -68,6 +68,7 @@ bool variance_squares(struct level *level, struct level_aggregate *aggregate)
     struct level_measure measure = {
         .kind = MEASURE_SUM,
         .squared = true,
+        .bought = aggregate->bought,
         .described = arena_printf(c->arena, "squares for %s", aggregate->described),
         .value = (int)level->values.n,
         .argument_low = aggregate->low,
