@@ -375,6 +375,14 @@ bool auto_bounds_price(struct level *level, uint64_t budget)
     return true;
 }
 
+bool auto_bounds_decide(const struct level *level)
+{
+    bool bought = false;
+    for (size_t i = 0; i < level->n_measures; i++)
+        bought |= level->measures[i].bought;
+    return bought && auto_bounds_are_open(level->compile);
+}
+
 bool auto_bounds_are_open(const struct compile *c)
 {
     bool open = false;

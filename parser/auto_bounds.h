@@ -52,8 +52,10 @@ bool auto_bounds_range(struct level *level, const struct catalog_table *table,
 size_t auto_bounds_bought(const struct level *level);
 bool auto_bounds_price(struct level *level, uint64_t budget);
 
-/* Is there a column whose numbers are not there yet? */
+/* Is there a column whose numbers are not there yet? Does it decide about what the level measures?
+ */
 bool auto_bounds_are_open(const struct compile *c);
+bool auto_bounds_decide(const struct level *level);
 
 /* The releases that the statement pays for, into the plan. */
 void auto_bounds_finish(const struct compile *c, struct plan *plan);

@@ -366,9 +366,11 @@ static bool make_plan(struct compile *c, PgQuery__RawStmt *raw, struct plan *pla
     bool identified = plan->fingerprint != NULL;
     for (size_t i = 0; i < c->levels.n; i++) {
         struct release *release = c->levels.items[i]->release;
-        release->fingerprint = fingerprint_release(c->levels.items[i]);
+        const char *fingerprint = fingerprint_release(c->levels.items[i]);
         release->mechanism_json = fingerprint_mechanisms(c->levels.items[i]);
-        identified = identified && release->fingerprint != NULL;
+        identified = identified && fingerprint != NULL;
+        if (!auto_bounds_decide(c->levels.items[i]))
+            release->fingerprint = fingerprint;
     }
     if (!identified)
         return compile_refuse(c, -1, "53200", "the statement cannot be identified",

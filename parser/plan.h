@@ -93,7 +93,8 @@ struct release {
     size_t n_hidden;         /* the first so many are not handed over: they only choose the keys */
     struct dp_charge charge; /* of what is drawn */
     /* SHA-256, hexadecimal, of the rows, the measures, their noise and the keys' rule: releases
-     * with the same fingerprint are drawn by the same law. */
+     * with the same fingerprint are drawn by the same law. NULL: the law is not known yet, because
+     * bounds are to be found first. */
     const char *fingerprint;
     const char *mechanism_json; /* public integers of what is drawn, for the journal */
 };

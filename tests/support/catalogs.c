@@ -285,6 +285,20 @@ struct catalog_table *catalogs_table(struct catalog *catalog, const char *name)
     return NULL;
 }
 
+void catalogs_find_bounds(struct catalog *catalog, const char *table, const char *column,
+                          const struct policy_automatic *policy)
+{
+    struct catalog_table *of = catalogs_table(catalog, table);
+    struct catalog_column *found = &of->columns[column_number(of, column)];
+    const char *wrong = NULL;
+    free((void *)(uintptr_t)found->bounds);
+    found->bounds = NULL;
+    found->is_automatic = true;
+    bool fits = catalog_automatic_find(&found->type, policy, &found->automatic, &wrong);
+    assert(fits);
+    (void)fits;
+}
+
 uint32_t catalogs_resolve(const struct catalog *catalog, const char *schema, const char *name)
 {
     if (schema != NULL && strcmp(schema, "dp") == 0 &&

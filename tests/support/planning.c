@@ -95,6 +95,18 @@ struct planning plan_with(const struct catalog *catalog, const char *sql,
                                                .n_params = n_params});
 }
 
+struct planning plan_with_histograms(const struct catalog *catalog, const char *sql,
+                                     const struct plan_settings *settings,
+                                     const struct plan_histogram *histograms, size_t n)
+{
+    const struct plan_settings defaults = planning_settings();
+    const struct plan_request found = {.catalog = catalog,
+                                       .settings = settings != NULL ? settings : &defaults,
+                                       .histograms = histograms,
+                                       .n_histograms = n};
+    return plan_request(sql, &found);
+}
+
 struct planning plan_statement(const struct catalog *catalog, const char *sql,
                                const struct plan_settings *settings)
 {

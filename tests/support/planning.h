@@ -29,6 +29,10 @@ struct planning plan_with(const struct catalog *catalog, const char *sql,
 struct planning plan_kept(const struct catalog *catalog, const char *sql,
                           const struct plan_settings *settings, const struct kept_answer *kept,
                           size_t n_kept);
+/* With what is known of the bounds of columns. */
+struct planning plan_with_histograms(const struct catalog *catalog, const char *sql,
+                                     const struct plan_settings *settings,
+                                     const struct plan_histogram *histograms, size_t n);
 void planning_clear(struct planning *planning);
 
 /* Everything a reader wants to see of the plan, in lines. */
