@@ -108,15 +108,55 @@ static const char *sensitivity(const struct level *level, int measure)
                                                    (unsigned long long)calibration->groups);
 }
 
+/* Is the range of the aggregate yet to be found? */
+static bool is_open(const struct level *level, const struct level_aggregate *aggregate)
+{
+    return aggregate->bought && auto_bounds_are_open(level->compile);
+}
+
+/* Of what an error is a multiple while bounds are not known; NULL: it is none. *size: what that is
+ * in the plan as it stands. */
+static const char *error_measure(const struct level_aggregate *aggregate, double *size)
+{
+    double low = decimal_double(&aggregate->low), high = decimal_double(&aggregate->high);
+    double half = (high - low) / 2;
+    *size = half;
+    if (aggregate->kind == AGGREGATE_SUM) {
+        *size = fmax(fabs(low), fabs(high));
+        return aggregate->count < 0 ? "the larger bound" : NULL;
+    }
+    if (aggregate->kind != AGGREGATE_VARIANCE || aggregate->root)
+        return "half the bounds' width";
+    *size = half * half;
+    return "the square of half the bounds' width";
+}
+
+static const char *expected_error(const struct level *level,
+                                  const struct level_aggregate *aggregate)
+{
+    struct arena *arena = level->compile->arena;
+    double size, error = interval_halfwidth(level, aggregate);
+    if (!is_open(level, aggregate))
+        return arena_printf(arena, "expected error %.4g", error);
+    const char *of = error_measure(aggregate, &size);
+    return of == NULL ? "expected error not known before the bounds are"
+                      : arena_printf(arena, "expected error %.4g times %s", error / size, of);
+}
+
 static void explain_aggregate(struct lines *lines, const struct level *level,
                               const struct level_aggregate *aggregate)
 {
     bool ratio = aggregate->kind == AGGREGATE_AVG || aggregate->kind == AGGREGATE_VARIANCE;
     const char *about = ratio ? " at a count of 1000" : "";
-    add_line(lines, "  Column %s: %s noise, epsilon %.4g, expected error %.4g (%.9g %%%s)",
-             aggregate->described, mechanism_name(level, aggregate),
-             column_epsilon(level, aggregate), interval_halfwidth(level, aggregate),
-             confidence(level) * 100, about);
+    add_line(lines, "  Column %s: %s noise, epsilon %.4g, %s (%.9g %%%s)", aggregate->described,
+             mechanism_name(level, aggregate), column_epsilon(level, aggregate),
+             expected_error(level, aggregate), confidence(level) * 100, about);
+    if (is_open(level, aggregate)) {
+        add_line(lines, "    Bounds: found first, within %s to %s",
+                 print_decimal(lines->arena, &aggregate->low),
+                 print_decimal(lines->arena, &aggregate->high));
+        return;
+    }
     if (ratio || aggregate->kind == AGGREGATE_SUM)
         add_line(lines, "    Bounds: %s to %s%s%s", print_decimal(lines->arena, &aggregate->low),
                  print_decimal(lines->arena, &aggregate->high),
@@ -184,6 +224,31 @@ static void explain_bounds(struct lines *lines, const struct level *level)
         add_line(lines,
                  "  Contribution: one person weighs at most %llu rows in a group, after WHERE",
                  (unsigned long long)bounding->per_group);
+}
+
+/* A column whose bounds are found: before, what that costs; after, what they are. */
+static void explain_automatic(struct lines *lines, const struct compile *c,
+                              const struct auto_column *entry)
+{
+    struct arena *arena = lines->arena;
+    const char *name = arena_printf(arena, "%s.%s.%s", entry->table->schema, entry->table->name,
+                                    entry->column->name);
+    size_t number = 1;
+    if (!entry->open) {
+        add_line(lines, "Bounds of %s: found, %s to %s for sums, %s to %s for averages", name,
+                 print_decimal(arena, &entry->low[0]), print_decimal(arena, &entry->high[0]),
+                 print_decimal(arena, &entry->low[1]), print_decimal(arena, &entry->high[1]));
+        return;
+    }
+    while (c->levels.items[number - 1] != entry->payer)
+        number++;
+    const struct dp_charge *price = &entry->release->charge;
+    add_line(lines, "Bounds of %s: found first, within %s to %s, and kept for later statements",
+             name, print_decimal(arena, &entry->low[0]), print_decimal(arena, &entry->high[0]));
+    add_line(lines, "  Price: %llu pico mu^2, of the epsilon of release %zu",
+             (unsigned long long)price->mu2_pico, number);
+    const char *sql = arena_printf(arena, "  Measurement: %s", entry->release->sql);
+    VECTOR_PUSH(arena, &lines->list, sql);
 }
 
 static void explain_level(struct lines *lines, const struct level *level, size_t number)
@@ -312,6 +377,8 @@ static void json_level(struct text *out, const struct level *level)
 void explain_plan(const struct compile *c, struct plan *plan, bool json)
 {
     struct lines lines = {.arena = c->arena};
+    for (size_t i = 0; i < c->automatic.n; i++)
+        explain_automatic(&lines, c, &c->automatic.items[i]);
     for (size_t i = 0; i < c->levels.n; i++)
         explain_level(&lines, c->levels.items[i], i + 1);
     if (c->levels.n == 0)
