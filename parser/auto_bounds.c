@@ -1,8 +1,10 @@
 #include "parser/auto_bounds.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
+#include "mechanisms/accuracy.h"
 #include "mechanisms/bounds.h"
 #include "parser/digest.h"
 #include "parser/node.h"
@@ -210,8 +212,9 @@ static void choose_side(const struct auto_column *entry, const struct plan_histo
     *found = true;
 }
 
-/* Within the outer range; that range itself where nothing stands out, or nothing of it is left. */
-static void choose_range(struct auto_column *entry, const struct plan_histogram *histogram)
+/* Within the outer range; that range itself where nothing stands out (false), or where nothing of
+ * it is left. */
+static bool choose_range(struct auto_column *entry, const struct plan_histogram *histogram)
 {
     const struct catalog_automatic *outer = &entry->column->automatic;
     struct dp_decimal size[SIDES][2] = {{{0, 0}}};
@@ -231,17 +234,72 @@ static void choose_range(struct auto_column *entry, const struct plan_histogram 
         entry->low[use] = empty ? outer->low : low;
         entry->high[use] = empty ? outer->high : high;
     }
+    return found;
 }
 
-static const struct plan_histogram *find_histogram(const struct compile *c,
-                                                   const struct auto_column *entry)
+/* Columns of the level's tables whose bounds are found: at most so many share what it pays for
+ * them. */
+static size_t count_automatic(const struct level *level)
 {
-    const struct plan_request *request = c->request;
-    for (size_t i = 0; i < request->n_histograms; i++)
-        if (strcmp(request->histograms[i].identity, entry->release->measures[0].identity) == 0 &&
-            request->histograms[i].n == entry->release->n_domain)
-            return &request->histograms[i];
-    return NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < level->source.n_relations; i++)
+        for (size_t k = 0; k < level->source.relations[i].table->n_columns; k++)
+            n += level->source.relations[i].table->columns[k].is_automatic;
+    return n;
+}
+
+/* The most noise that the level would buy for the column's numbers, as a standard deviation. */
+static double bought_deviation(const struct level *level, const struct catalog_column *column)
+{
+    const struct plan_settings *settings = level->compile->request->settings;
+    double sides = (double)count_sides(column), columns = (double)count_automatic(level);
+    double laplace = sqrt(2) * sides * 5 * columns / ((double)settings->epsilon / 1e9);
+    uint64_t mu2 = 0;
+    if (settings->max_error.digits > 0) /* it buys none */
+        return HUGE_VAL;
+    if (settings->laplace && !settings->automatic)
+        return laplace;
+    if (!dp_mu2_cap(settings->epsilon, settings->delta_conv, &mu2) || mu2 == 0)
+        return 0; /* the price is refused */
+    double gaussian = sqrt(sides * 5 * columns / ((double)mu2 / 1e12));
+    return settings->automatic ? fmax(laplace, gaussian) : gaussian;
+}
+
+/*
+ * Numbers that were bought before serve while they are not much worse than those that this level
+ * would buy: with four times the noise, bounds are still near the best ones. Numbers that say
+ * nothing have to be as good. So a statement that is asked again buys nothing, and one of a much
+ * larger budget is not held to bounds that were found with a small one.
+ */
+static bool serves(const struct level *level, const struct auto_column *entry,
+                   const struct plan_histogram *histogram, bool found)
+{
+    double deviation = dp_calibration_stddev(&histogram->calibration);
+    return histogram->paid_here ||
+           deviation <= bought_deviation(level, entry->column) * (found ? 4 : 1.001);
+}
+
+/* The best of those for the column that serve, and the range that follows; NULL: none. */
+static const struct plan_histogram *find_histogram(const struct level *level,
+                                                   struct auto_column *entry)
+{
+    const struct plan_request *request = level->compile->request;
+    const struct plan_histogram *best = NULL;
+    for (size_t i = 0; i < request->n_histograms; i++) {
+        const struct plan_histogram *histogram = &request->histograms[i];
+        struct auto_column candidate = *entry;
+        if (strcmp(histogram->identity, entry->release->measures[0].identity) != 0 ||
+            histogram->n != entry->release->n_domain ||
+            (best != NULL && dp_calibration_stddev(&best->calibration) <=
+                                 dp_calibration_stddev(&histogram->calibration)))
+            continue;
+        bool found = histogram->noisy != NULL && choose_range(&candidate, histogram);
+        if (!serves(level, entry, histogram, found))
+            continue;
+        *entry = candidate;
+        best = histogram;
+    }
+    return best;
 }
 
 /* --- columns of a statement ----------------------------------------------------------------------
@@ -262,16 +320,14 @@ static const struct auto_column *find_entry(struct level *level, const struct ca
                        "SHA-256 is not to be had.", "Try again later.");
         return NULL;
     }
-    const struct plan_histogram *histogram = find_histogram(c, &entry);
-    if (histogram == NULL || histogram->paid_here)
-        entry.payer = level;
-    entry.open = histogram == NULL;
     for (int use = FOR_SUMS; use <= FOR_AVERAGES; use++) {
         entry.low[use] = column->automatic.low;
         entry.high[use] = column->automatic.high;
     }
-    if (histogram != NULL && histogram->noisy != NULL)
-        choose_range(&entry, histogram);
+    const struct plan_histogram *histogram = find_histogram(level, &entry);
+    if (histogram == NULL || histogram->paid_here)
+        entry.payer = level;
+    entry.open = histogram == NULL;
     VECTOR_PUSH(c->arena, &c->automatic, entry);
     return &c->automatic.items[c->automatic.n - 1];
 }

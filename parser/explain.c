@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "parser/interval.h"
@@ -43,6 +44,13 @@ static const char *print_decimal(struct arena *arena, const struct dp_decimal *v
     return arena_strdup(arena, text);
 }
 
+static double as_double(const struct dp_decimal *value)
+{
+    char text[DP_DECIMAL_TEXT_MAX];
+    dp_decimal_print(value, text);
+    return strtod(text, NULL);
+}
+
 static double wanted_amount(const struct level *level, size_t measure)
 {
     const struct dp_charge *charge = &level->measures[measure].wanted.charge;
@@ -72,7 +80,10 @@ static bool is_rotated(const struct level *level, int measure)
 
 static double column_epsilon(const struct level *level, const struct level_aggregate *aggregate)
 {
+    /* Four fifths where the rest finds bounds. */
+    double answers = auto_bounds_bought(level) > 0 ? 0.8 : 1;
     double epsilon = (double)level->epsilon / 1e9;
+    epsilon *= level->release->charge.pure ? answers : sqrt(answers);
     bool pair = is_rotated(level, aggregate->sum);
     double part = share(level, aggregate->sum) + (pair ? 0 : share(level, aggregate->count)) +
                   share(level, aggregate->squares);
@@ -118,7 +129,7 @@ static bool is_open(const struct level *level, const struct level_aggregate *agg
  * in the plan as it stands. */
 static const char *error_measure(const struct level_aggregate *aggregate, double *size)
 {
-    double low = decimal_double(&aggregate->low), high = decimal_double(&aggregate->high);
+    double low = as_double(&aggregate->low), high = as_double(&aggregate->high);
     double half = (high - low) / 2;
     *size = half;
     if (aggregate->kind == AGGREGATE_SUM) {
@@ -311,6 +322,35 @@ static void json_number(struct text *out, const char *name, uint64_t value)
         text_printf(out, "%llu", (unsigned long long)value);
 }
 
+static void json_open_error(struct text *out, const struct level *level,
+                            const struct level_aggregate *aggregate)
+{
+    double size;
+    const char *of = error_measure(aggregate, &size);
+    text_add(out, ", \"Expected Error\": null");
+    if (of == NULL)
+        return;
+    text_printf(out, ", \"Expected Error Factor\": %.9g",
+                interval_halfwidth(level, aggregate) / size);
+    json_member(out, "Expected Error Times", of);
+}
+
+static void json_automatic(struct text *out, const struct auto_column *entry)
+{
+    struct arena *arena = out->arena;
+    text_add(out, "{\"Column\": ");
+    json_string(out, arena_printf(arena, "%s.%s.%s", entry->table->schema, entry->table->name,
+                                  entry->column->name));
+    json_member(out, "Low", print_decimal(arena, &entry->low[0]));
+    json_member(out, "High", print_decimal(arena, &entry->high[0]));
+    json_member(out, "Low of Averages", print_decimal(arena, &entry->low[1]));
+    json_member(out, "High of Averages", print_decimal(arena, &entry->high[1]));
+    text_printf(out, ", \"Found\": %s, \"Price mu2_pico\": %llu", entry->open ? "false" : "true",
+                (unsigned long long)entry->release->charge.mu2_pico);
+    json_member(out, "Measurement", entry->open ? entry->release->sql : NULL);
+    text_add(out, "}");
+}
+
 static void json_aggregate(struct text *out, const struct level *level,
                            const struct level_aggregate *aggregate)
 {
@@ -319,9 +359,12 @@ static void json_aggregate(struct text *out, const struct level *level,
     text_add(out, "{\"Column\": ");
     json_string(out, aggregate->described);
     json_member(out, "Mechanism", mechanism_name(level, aggregate));
-    text_printf(out, ", \"Epsilon\": %.9g, \"Expected Error\": %.9g, \"Confidence\": %.9g",
-                column_epsilon(level, aggregate), interval_halfwidth(level, aggregate),
-                confidence(level));
+    text_printf(out, ", \"Epsilon\": %.9g", column_epsilon(level, aggregate));
+    if (is_open(level, aggregate))
+        json_open_error(out, level, aggregate);
+    else
+        text_printf(out, ", \"Expected Error\": %.9g", interval_halfwidth(level, aggregate));
+    text_printf(out, ", \"Confidence\": %.9g", confidence(level));
     if (ratio)
         text_printf(out, ", \"Assumed Count\": %d", (int)INTERVAL_ASSUMED_COUNT);
     if (range) {
@@ -395,6 +438,11 @@ void explain_plan(const struct compile *c, struct plan *plan, bool json)
     for (size_t i = 0; i < c->levels.n; i++) {
         text_add(&out, i == 0 ? "" : ", ");
         json_level(&out, c->levels.items[i]);
+    }
+    text_add(&out, "], \"Automatic Bounds\": [");
+    for (size_t i = 0; i < c->automatic.n; i++) {
+        text_add(&out, i == 0 ? "" : ", ");
+        json_automatic(&out, &c->automatic.items[i]);
     }
     text_printf(&out, "], \"Price mu2_pico\": %llu, \"Delta atto\": %llu}",
                 (unsigned long long)plan->charge.mu2_pico,

@@ -384,3 +384,124 @@ Test(auto_bounds, a_range_of_one_sign_costs_one_sign)
     cr_expect_eq(planning.plan->bounds[0].release->measures[0].calibration.groups, 1);
     planning_clear(&planning);
 }
+
+static struct planning with_epsilon(const char *sql, dp_nano epsilon, const struct numbers *numbers)
+{
+    struct plan_settings settings = planning_settings();
+    settings.epsilon = epsilon;
+    struct planning planning =
+        plan_with_histograms(clinic(), sql, &settings, numbers->histograms, numbers->n);
+    cr_assert_eq(planning.result, PLANNED, "%s", planning.refusal.message);
+    return planning;
+}
+
+Test(auto_bounds, numbers_serve_until_a_statement_would_buy_much_better_ones)
+{
+    static const struct {
+        int bin;
+        dp_nano epsilon;
+        size_t bought;
+    } cases[] = {
+        {17, 100000000, 0},  {17, 1000000000, 0}, {17, 3000000000, 0}, {17, 20000000000, 1},
+        {-1, 1000000000, 0}, {-1, 900000000, 0},  {-1, 1100000000, 1},
+    };
+    const char *sql = "SELECT sum(cost) FROM visits";
+    struct planning before = first(sql);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct numbers numbers;
+        say(&numbers, before.plan, false, cases[i].bin, -1);
+        struct planning after = with_epsilon(sql, cases[i].epsilon, &numbers);
+        cr_expect_eq(after.plan->n_bounds, cases[i].bought, "bin %d, epsilon %llu", cases[i].bin,
+                     (unsigned long long)cases[i].epsilon);
+        planning_clear(&after);
+    }
+    planning_clear(&before);
+}
+
+Test(auto_bounds, a_statement_that_is_asked_again_buys_nothing_whatever_it_bought)
+{
+    static const char *const sqls[] = {
+        "SELECT sum(cost) FROM visits",
+        "SELECT sum(cost), sum(weight) FROM visits JOIN patients ON patient_id = patients.id",
+        "SELECT (SELECT sum(weight) FROM patients), (SELECT sum(cost) FROM visits)",
+    };
+    for (size_t s = 0; s < sizeof sqls / sizeof *sqls; s++)
+        for (int bin = -1; bin < 20; bin += 10)
+            for (int mechanism = 0; mechanism < 3; mechanism++) {
+                struct plan_settings settings = planning_settings();
+                struct numbers numbers;
+                settings.laplace = mechanism == 1;
+                settings.automatic = mechanism == 2;
+                settings.account = (struct dp_account_state){
+                    .epsilon_cap = 10000000000, .mu2_cap_pico = 4000000000000, .all_pure = true};
+                struct planning before = plan_statement(clinic(), sqls[s], &settings);
+                cr_assert_eq(before.result, PLANNED);
+                say(&numbers, before.plan, false, bin, -1);
+                struct planning after = plan_with_histograms(clinic(), sqls[s], &settings,
+                                                             numbers.histograms, numbers.n);
+                cr_assert_eq(after.result, PLANNED);
+                cr_expect_eq(after.plan->n_bounds, 0, "%s, bin %d, mechanism %d", sqls[s], bin,
+                             mechanism);
+                planning_clear(&before);
+                planning_clear(&after);
+            }
+}
+
+Test(auto_bounds, the_best_of_several_numbers_is_used)
+{
+    const char *sql = "SELECT avg(cost) FROM visits";
+    struct planning before = first(sql);
+    struct numbers numbers;
+    say(&numbers, before.plan, false, 17, -1);
+    numbers.histograms[1] = numbers.histograms[0];
+    numbers.histograms[1].noisy = numbers.noisy[1];
+    numbers.histograms[1].calibration.m = 2 * numbers.histograms[0].calibration.m + 1;
+    numbers.noisy[1][10] = 100000; /* 2^3 */
+    numbers.n = 2;
+    struct planning after = second(sql, &numbers);
+    cr_expect(contains(answer(&after)->sql, "'8'::pg_catalog.numeric"), "%s", answer(&after)->sql);
+    planning_clear(&before);
+    planning_clear(&after);
+}
+
+static bool explained(const struct planning *planning, const char *piece)
+{
+    for (size_t i = 0; i < planning->plan->n_explain; i++)
+        if (contains(planning->plan->explain[i], piece))
+            return true;
+    return false;
+}
+
+Test(auto_bounds, explain_says_what_is_found_first_and_what_was_found)
+{
+    const char *sql = "EXPLAIN SELECT sum(cost) FROM visits";
+    struct planning before = first(sql);
+    cr_expect(explained(&before, "Bounds of public.visits.cost: found first"));
+    cr_expect(explained(&before, "times the larger bound"));
+    cr_expect(explained(&before, "of the epsilon of release 1"));
+    struct numbers numbers;
+    say(&numbers, before.plan, false, 17, -1);
+    struct planning after = second(sql, &numbers);
+    cr_expect(explained(&after, "Bounds of public.visits.cost: found, "));
+    cr_expect(explained(&after, "to 1024 for averages"));
+    cr_expect_not(explained(&after, "found first"));
+    planning_clear(&before);
+    planning_clear(&after);
+    struct planning json = first("EXPLAIN (FORMAT JSON) SELECT avg(cost) FROM visits");
+    cr_expect(contains(json.plan->explain_json, "\"Automatic Bounds\": [{\"Column\": "
+                                                "\"public.visits.cost\""));
+    cr_expect(contains(json.plan->explain_json, "\"Expected Error\": null"));
+    planning_clear(&json);
+}
+
+Test(auto_bounds, the_factor_of_the_error_is_what_the_error_then_is)
+{
+    /* Found bounds have the same share: 4/5 of the budget, sensitivity 60 rows of the bound. */
+    struct planning before = first("EXPLAIN (FORMAT JSON) SELECT sum(cost) FROM visits");
+    const char *at = strstr(before.plan->explain_json, "\"Expected Error Factor\": ");
+    cr_assert_not_null(at);
+    double factor = strtod(at + strlen("\"Expected Error Factor\": "), NULL);
+    /* z(0.95) 60 / sqrt(0.8 * 0.056028963825) */
+    cr_expect_float_eq(factor, 1.959963985 * 60 / 0.21171483, 1e-3 * factor, "%g", factor);
+    planning_clear(&before);
+}
