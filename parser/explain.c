@@ -83,7 +83,7 @@ static double column_epsilon(const struct level *level, const struct level_aggre
     /* Four fifths where the rest finds bounds. */
     double answers = auto_bounds_bought(level) > 0 ? 0.8 : 1;
     double epsilon = (double)level->epsilon / 1e9;
-    epsilon *= level->release->charge.pure ? answers : sqrt(answers);
+    epsilon *= level->laplace ? answers : sqrt(answers);
     bool pair = is_rotated(level, aggregate->sum);
     double part = share(level, aggregate->sum) + (pair ? 0 : share(level, aggregate->count)) +
                   share(level, aggregate->squares);
