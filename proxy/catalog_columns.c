@@ -165,7 +165,8 @@ bool catalog_read_columns(const struct catalog_reader *reader, const struct poli
 {
     const char *values[] = {oid};
     PGresult *rows = catalog_ask(reader, columns_sql, 1, values);
-    bool all = (policy->is_public || policy->is_view) && policy->n_columns == 0, done = rows != NULL;
+    bool all = (policy->is_public || policy->is_view) && policy->n_columns == 0,
+         done = rows != NULL;
     size_t n = all && rows != NULL ? (size_t)PQntuples(rows) : policy->n_columns;
     table->columns = must_calloc(n > 0 ? n : 1, sizeof *table->columns);
     for (size_t i = 0; i < n && done; i++) {
