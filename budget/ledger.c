@@ -18,6 +18,7 @@
 static const char schema[] =
 #include "budget/schema.sql.h"
 #include "budget/schema_account.sql.h"
+#include "budget/schema_database.sql.h"
 #include "budget/schema_answers.sql.h"
 #include "budget/schema_charge.sql.h"
 #include "budget/schema_admin.sql.h"
@@ -117,6 +118,22 @@ void ledger_dataset_call(struct ledger_call *call, const char *dataset)
 {
     ledger_call_begin(call, "SELECT * FROM pgveil.dataset($1::pg_catalog.text)");
     ledger_call_text(call, dataset);
+}
+
+void ledger_serve_call(struct ledger_call *call, const char *dataset, const char *database)
+{
+    ledger_call_begin(call, "SELECT pgveil.serve($1::pg_catalog.text, $2::pg_catalog.text)");
+    ledger_call_text(call, dataset);
+    ledger_call_text(call, database);
+}
+
+enum ledger_outcome ledger_serve_result(const PGresult *result, const char **siblings)
+{
+    *siblings = "";
+    if (!ledger_has_rows(result, 1, 1) || PQgetisnull(result, 0, 0))
+        return LEDGER_FAILED;
+    *siblings = PQgetvalue(result, 0, 0);
+    return LEDGER_OK;
 }
 
 void ledger_head_call(struct ledger_call *call)

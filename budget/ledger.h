@@ -55,7 +55,8 @@ struct ledger_account {
     uint64_t dataset_mu2_cap_pico, dataset_mu2_spent_pico;
     uint64_t booked_mu2_pico;  /* by this charge: the larger of its price and the minimum */
     uint64_t minimum_mu2_pico; /* a measured statement costs at least this */
-    /* Whose account refuses (exceeded, frozen): "analyst", "group", "dataset" or "". */
+    /* Whose account refuses (exceeded, frozen): "analyst", "group", "dataset", "database" (an
+     * account on another dataset over the same database) or "". */
     char refused_by[12];
 };
 
@@ -128,6 +129,13 @@ struct ledger_dataset {
     int64_t hash_seed; /* secret */
 };
 enum ledger_outcome ledger_dataset_result(const PGresult *result, struct ledger_dataset *dataset);
+
+/* Notes that the dataset is served over a database, known by a name that tells it from others; to
+ * be sent before the dataset is open. From then on what is spent on other datasets over it counts
+ * on this one too, and the other way round; *siblings names them, separated by commas (borrowed
+ * from the result). */
+void ledger_serve_call(struct ledger_call *call, const char *dataset, const char *database);
+enum ledger_outcome ledger_serve_result(const PGresult *result, const char **siblings);
 
 /* The journal's newest entry. Who notes it outside the ledger can tell later whether the ledger
  * lost entries since, as one restored from an older backup has. */

@@ -254,6 +254,28 @@ BEGIN
             at timestamptz NOT NULL,
             PRIMARY KEY (draw, analyst)
         );
+
+        -- Which databases a dataset was ever served over, by a name that tells one from another.
+        CREATE TABLE pgveil.dataset_database (
+            dataset text NOT NULL,
+            database text NOT NULL,
+            at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+            PRIMARY KEY (dataset, database)
+        );
+        CREATE INDEX dataset_database_name ON pgveil.dataset_database (database);
+        CREATE TRIGGER append_only_rows BEFORE UPDATE OR DELETE ON pgveil.dataset_database
+            FOR EACH ROW EXECUTE FUNCTION pgveil.refuse_change();
+        CREATE TRIGGER append_only_table BEFORE TRUNCATE ON pgveil.dataset_database
+            FOR EACH STATEMENT EXECUTE FUNCTION pgveil.refuse_change();
+        -- Whose charges an account counts: its own, and those of the same holder on another dataset
+        -- over the same database.
+        CREATE VIEW pgveil.kin AS
+            SELECT a.id AS account, k.id AS of
+            FROM pgveil.account a JOIN pgveil.account k ON k.holder = a.holder AND k.name = a.name
+            WHERE k.dataset = a.dataset
+               OR EXISTS (SELECT 1 FROM pgveil.dataset_database x
+                          JOIN pgveil.dataset_database y ON y.database = x.database
+                          WHERE x.dataset = a.dataset AND y.dataset = k.dataset);
         INSERT INTO pgveil.version (version) VALUES (2);
     END IF;
 END

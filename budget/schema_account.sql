@@ -90,7 +90,8 @@ LANGUAGE sql IMMUTABLE AS $function$
        AND p_at OPERATOR(pg_catalog.>=) p_account.window_starts
 $function$;
 
--- The account with what the journal says was spent: the floor and the charges since.
+-- The account with what the journal says was spent: the floor and the charges since, on whatever dataset
+-- over the same database.
 CREATE FUNCTION pgveil.recounted(p_account pgveil.account) RETURNS pgveil.account
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -101,8 +102,9 @@ BEGIN
            coalesce(bool_and(j.epsilon_nano IS NOT NULL), true) AS pure
     INTO v_sum
     FROM pgveil.journal j
-    WHERE j.kind IN ('charge', 'adoption') AND j.dataset = p_account.dataset
-      AND p_account.id = ANY (j.debited) AND pgveil.counts(p_account, j.seq, j.at);
+    WHERE j.kind IN ('charge', 'adoption') AND j.dataset = ANY (pgveil.siblings(p_account.dataset))
+      AND j.debited && ARRAY(SELECT k.of FROM pgveil.kin k WHERE k.account = p_account.id)
+      AND pgveil.counts(p_account, j.seq, j.at);
     p_account.mu2_spent_pico := p_account.mu2_floor_pico + v_sum.mu2;
     p_account.zcdp_spent_pico := p_account.zcdp_floor_pico + v_sum.zcdp;
     p_account.delta_spent_atto := p_account.delta_floor_atto + v_sum.delta;

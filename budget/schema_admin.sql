@@ -181,6 +181,7 @@ DECLARE
     v_account pgveil.account;
     v_id bigint;
     v_cap_set boolean := false;
+    v_new boolean;
     v_at timestamptz;
 BEGIN
     IF p_holder = 'analyst' THEN
@@ -188,18 +189,24 @@ BEGIN
             RETURN QUERY SELECT 'unknown', false;
             RETURN;
         END IF;
-        SELECT i.o_new INTO v_cap_set
+        SELECT i.o_id, i.o_new INTO v_id, v_cap_set
         FROM pgveil.account_id('dataset', '', p_dataset, p_epsilon, p_delta, p_mode, p_cap,
                                p_delta_conv, p_delta_keys, p_window) i;
+        IF v_cap_set THEN
+            PERFORM pgveil.put_account(pgveil.recounted(a)) FROM pgveil.account a WHERE a.id = v_id;
+        END IF;
     END IF;
     PERFORM pgveil.dataset(p_dataset);
-    SELECT i.o_id INTO v_id
+    SELECT i.o_id, i.o_new INTO v_id, v_new
     FROM pgveil.account_id(p_holder, p_name, p_dataset, p_epsilon, p_delta, p_mode, p_cap,
                            p_delta_conv, p_delta_keys, p_window) i;
     SELECT a.* INTO STRICT v_account FROM pgveil.account a WHERE a.id = v_id FOR UPDATE;
     PERFORM 1 FROM pgveil.head h FOR UPDATE;
     v_at := pgveil.ledger_time();
     v_account := pgveil.rewindowed(pgveil.rolled(v_account, v_at), p_window, v_at);
+    IF v_new THEN
+        v_account := pgveil.recounted(v_account);
+    END IF;
     v_account.granted := true;
     v_account.enforced := true;
     v_account.epsilon_nano := p_epsilon;
@@ -432,7 +439,9 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     FROM pgveil.account a LEFT JOIN (
         SELECT b.id, sum(j.mu2_pico) AS mu2, sum(j.zcdp_pico) AS zcdp, sum(j.delta_atto) AS delta,
                sum(j.epsilon_nano) AS epsilon, bool_and(j.epsilon_nano IS NOT NULL) AS pure
-        FROM pgveil.journal j CROSS JOIN LATERAL unnest(j.debited) u(id)
+        FROM pgveil.journal j CROSS JOIN LATERAL (
+            SELECT DISTINCT k.account AS id FROM unnest(j.debited) d(id)
+            JOIN pgveil.kin k ON k.of = d.id) u
         JOIN pgveil.account b ON b.id = u.id AND pgveil.counts(b, j.seq, j.at)
         WHERE j.kind IN ('charge', 'adoption')
         GROUP BY b.id) c ON c.id = a.id

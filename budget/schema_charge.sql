@@ -115,7 +115,8 @@ BEGIN
 END
 $function$;
 
--- Debits the accounts of the analyst, of the analyst's groups and of the dataset, or none of them. The
+-- Debits the accounts of the analyst, of the analyst's groups and of the dataset, and those of the other
+-- datasets over the same database, or none of them. The
 -- same request debits once; the same request with another content is an error. Not durable by itself:
 -- see pgveil.charge.
 --
@@ -143,6 +144,7 @@ DECLARE
     v_dues pgveil.release[] := '{}'; -- of each account
     v_covered integer[];
     v_minimum constant bigint := pgveil.setting('minimum_mu2_pico', p_dataset);
+    v_datasets constant text[] := pgveil.siblings(p_dataset);
     v_price_mu2 bigint;
     v_price_zcdp bigint;
     v_seq bigint;
@@ -154,14 +156,16 @@ BEGIN
     END IF;
     FOR v_account IN
         SELECT a.* FROM pgveil.account a
-        WHERE a.dataset = p_dataset
-          AND (a.holder = 'dataset' OR a.holder = 'analyst' AND a.name = p_analyst AND a.granted
+        WHERE a.dataset = ANY (v_datasets)
+          AND (a.holder = 'dataset'
+               OR a.holder = 'analyst' AND a.name = p_analyst
+                  AND (a.granted OR a.dataset <> p_dataset)
                OR a.holder = 'group' AND a.name IN (SELECT m.group_name FROM pgveil.membership m
                                                     WHERE m.analyst = p_analyst))
         ORDER BY a.id FOR UPDATE OF a
     LOOP
         v_accounts := v_accounts || v_account;
-        v_own := v_own OR v_account.holder = 'analyst';
+        v_own := v_own OR v_account.holder = 'analyst' AND v_account.dataset = p_dataset;
     END LOOP;
 
     SELECT j.* INTO v_entry FROM pgveil.journal j
@@ -189,12 +193,12 @@ BEGIN
     v_entry.at := pgveil.ledger_time();
     FOR i IN 1 .. cardinality(v_accounts) LOOP
         v_account := pgveil.rolled(v_accounts[i], v_entry.at);
-        IF v_account.frozen IS NOT NULL THEN
+        IF v_account.frozen IS NOT NULL AND v_account.dataset = p_dataset THEN
             RETURN pgveil.answer_of('frozen', v_account.holder, p_analyst, p_dataset, 0, 0);
         END IF;
         v_accounts[i] := v_account;
         v_entry.debited := v_entry.debited || v_account.id;
-        IF v_account.holder = 'dataset' THEN
+        IF v_account.holder = 'dataset' AND v_account.dataset = p_dataset THEN
             v_shared := v_account;
         END IF;
     END LOOP;
@@ -230,9 +234,11 @@ BEGIN
         v_due.mu2 := v_due.mu2 + (v_price_mu2 - v_all.mu2);
         v_due.zcdp := v_due.zcdp + (v_price_zcdp - v_all.zcdp);
         v_dues := v_dues || v_due;
-        IF NOT pgveil.admits(v_account, v_due.mu2, v_due.zcdp, v_due.delta, v_due.epsilon) THEN
-            RETURN pgveil.answer_of('exceeded', v_account.holder, p_analyst, p_dataset,
-                                    v_price_mu2, v_price_zcdp);
+        IF (v_account.granted OR v_account.dataset = p_dataset)
+           AND NOT pgveil.admits(v_account, v_due.mu2, v_due.zcdp, v_due.delta, v_due.epsilon) THEN
+            RETURN pgveil.answer_of('exceeded', CASE WHEN v_account.dataset = p_dataset
+                                                THEN v_account.holder ELSE 'database' END,
+                                    p_analyst, p_dataset, v_price_mu2, v_price_zcdp);
         END IF;
     END LOOP;
     FOR i IN 1 .. cardinality(v_accounts) LOOP

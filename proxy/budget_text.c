@@ -94,6 +94,9 @@ static const char *whose_budget(const struct ledger_account *account)
                "statement";
     if (strcmp(account->refused_by, "group") == 0)
         return "the budget that your group of analysts shares does not suffice for this statement";
+    if (strcmp(account->refused_by, "database") == 0)
+        return "the budget of another dataset over the same database does not suffice for this "
+               "statement";
     return "the privacy budget does not suffice for this statement";
 }
 
@@ -109,7 +112,7 @@ static void tell_remainder(struct arena *arena, const struct dp_charge *charge,
         of.all_pure = false;
     }
     struct price price = price_text(arena, &of, least_mu2(charge, account), charge->epsilon);
-    if (strcmp(account->refused_by, "group") == 0) {
+    if (strcmp(account->refused_by, "group") == 0 || strcmp(account->refused_by, "database") == 0) {
         snprintf(refusal->detail, sizeof refusal->detail,
                  "The statement costs %s. Nothing was charged.", price.text);
         return;

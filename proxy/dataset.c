@@ -102,7 +102,7 @@ static struct edition *first_edition(const struct dataset *dataset, struct polic
 {
     struct catalog *catalog = NULL;
     struct twin_keeper *keeper = NULL;
-    if (dataset_is_apart(dataset, identity, error))
+    if (dataset_is_apart(dataset, identity, error) && dataset_is_noted(dataset, identity, error))
         catalog = catalog_read(dataset->config, policy, dataset->seed, error);
     if (catalog != NULL)
         keeper =

@@ -32,6 +32,7 @@ struct dataset_host {
     const struct config *config;
     const struct twin_server *twins;
     const struct server_identity *ledger; /* the protected server must be neither */
+    const char *ledger_conninfo;
     /* A sync has switched, or has failed to: sessions that wait for the twin may go on. */
     void (*switched)(void *owner, const struct dataset *dataset);
     void *owner;
@@ -92,6 +93,10 @@ bool dataset_is_reachable(const struct config_dataset *config, struct server_ide
                           char error[512]);
 /* The protected server is neither the ledger nor the twin server; false with text in error. */
 bool dataset_is_apart(const struct dataset *dataset, const struct server_identity *identity,
+                      char error[512]);
+/* The ledger knows the database, so that other datasets over it share what is spent; false with
+ * text in error. */
+bool dataset_is_noted(const struct dataset *dataset, const struct server_identity *identity,
                       char error[512]);
 /* Takes policy, catalog and keeper. */
 struct edition *edition_new(const struct dataset *dataset, struct policy *policy,

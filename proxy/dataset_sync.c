@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "budget/ledger.h"
 #include "proxy/dataset.h"
 #include "proxy/log.h"
 #include "proxy/server_identity.h"
@@ -51,6 +52,34 @@ bool dataset_is_apart(const struct dataset *dataset, const struct server_identit
     return server_identity_differs(twin_server_identity(host->twins), "twin server", identity, name,
                                    error) &&
            server_identity_differs(host->ledger, "ledger server", identity, name, error);
+}
+
+bool dataset_is_noted(const struct dataset *dataset, const struct server_identity *identity,
+                      char error[512])
+{
+    PGconn *connection = PQconnectdb(dataset->host->ledger_conninfo);
+    struct ledger_call call;
+    const char *siblings;
+    char name[400];
+    bool cluster = identity->system_identifier[0] != '\0' && identity->database[0] != '\0';
+    if (cluster)
+        snprintf(name, sizeof name, "cluster %s database %s", identity->system_identifier,
+                 identity->database);
+    else
+        snprintf(name, sizeof name, "address %s", identity->address);
+    ledger_serve_call(&call, dataset->config->name, name);
+    PGresult *result =
+        PQexecParams(connection, call.sql, call.n_params, NULL, call.values, NULL, NULL, 0);
+    bool noted = ledger_serve_result(result, &siblings) == LEDGER_OK;
+    if (!noted)
+        snprintf(error, 512, "dataset %.63s: the ledger cannot note its database: %.300s",
+                 dataset->config->name, PQerrorMessage(connection));
+    else if (siblings[0] != '\0')
+        log_info("dataset %s is over the database of %s: what is spent on one counts on all",
+                 dataset->config->name, siblings);
+    PQclear(result);
+    PQfinish(connection);
+    return noted;
 }
 
 void dataset_sync_free(struct dataset_sync *sync)
@@ -132,7 +161,8 @@ static void build(struct worker *worker, void *job)
         return;
     }
     if (!dataset_is_reachable(dataset->config, &identity, sync->error) ||
-        !dataset_is_apart(dataset, &identity, sync->error))
+        !dataset_is_apart(dataset, &identity, sync->error) ||
+        !dataset_is_noted(dataset, &identity, sync->error))
         return;
     sync->catalog = catalog_read(dataset->config, sync->policy, dataset->seed, sync->error);
     if (sync->catalog != NULL)

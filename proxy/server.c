@@ -147,6 +147,7 @@ static bool open_datasets(struct server *server, const int64_t *seeds, char erro
                                                  .config = server->config,
                                                  .twins = server->twins,
                                                  .ledger = &server->ledger_identity,
+                                                 .ledger_conninfo = server->ledger_conninfo,
                                                  .switched = on_switched,
                                                  .owner = server};
     server->datasets = calloc(server->config->n_datasets + 1, sizeof *server->datasets);
@@ -167,12 +168,13 @@ bool server_open(struct server *server, struct server_managed *managed, char err
 {
     const struct config *config = server->config;
     int64_t *seeds = calloc(config->n_datasets + 1, sizeof *seeds);
-    char *ledger = NULL;
+    const char *ledger;
     bool ok = false;
     if (seeds == NULL || !open_managed(server, managed, error))
         goto cleanup;
-    ledger = config->ledger_server ? strdup(config->ledger_server)
-                                   : join(managed_conninfo(managed->ledger), " dbname=ledger");
+    ledger = server->ledger_conninfo =
+        config->ledger_server ? strdup(config->ledger_server)
+                              : join(managed_conninfo(managed->ledger), " dbname=ledger");
     if (ledger == NULL || !open_ledger(server, ledger, seeds, error) ||
         !open_twins(server, managed, error) || !open_datasets(server, seeds, error))
         goto cleanup;
@@ -196,7 +198,6 @@ cleanup:
     if (seeds)
         explicit_bzero(seeds, config->n_datasets * sizeof *seeds);
     free(seeds);
-    free(ledger);
     return ok;
 }
 
@@ -211,6 +212,9 @@ void server_close(struct server *server, struct server_managed *managed)
     tls_free(server->tls);
     dp_noise_free(server->noise);
     ledger_note_clear(&server->note);
+    if (server->ledger_conninfo)
+        explicit_bzero(server->ledger_conninfo, strlen(server->ledger_conninfo));
+    free(server->ledger_conninfo);
     managed_stop(managed->twins);
     managed_stop(managed->ledger);
 }

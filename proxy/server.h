@@ -33,6 +33,7 @@ struct server {
     struct ledger_note note; /* of the ledger's newest entry */
     struct twin_server *twins;
     struct server_identity ledger_identity;
+    char *ledger_conninfo; /* owned; may hold a password */
     struct dataset_host dataset_host;
     size_t n_datasets;
     struct dataset *datasets;

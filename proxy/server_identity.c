@@ -17,6 +17,11 @@ void server_identity_read(PGconn *connection, struct server_identity *identity)
     read_one(connection, "SELECT system_identifier FROM pg_catalog.pg_control_system()",
              identity->system_identifier, sizeof identity->system_identifier);
     read_one(connection,
+             "SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()",
+             identity->database, sizeof identity->database);
+    snprintf(identity->address, sizeof identity->address, "%.150s %.20s %.100s", PQhost(connection),
+             PQport(connection), PQdb(connection));
+    read_one(connection,
              "SELECT pg_catalog.to_char(pg_catalog.timezone('UTC', "
              "pg_catalog.pg_postmaster_start_time()), 'YYYY-MM-DD HH24:MI:SS.US')",
              identity->started, sizeof identity->started);

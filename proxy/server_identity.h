@@ -14,6 +14,8 @@
 struct server_identity {
     char
         system_identifier[32]; /* of the cluster; "" where the role may not ask, or no PostgreSQL */
+    char database[16];         /* number of the database; "" where it cannot be told */
+    char address[300];         /* of the connection: host, port and database */
     char started[64]; /* of the postmaster, to the microsecond; "" where it cannot be told */
 };
 

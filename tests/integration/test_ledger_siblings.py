@@ -1,0 +1,138 @@
+"""Two datasets over one database are about the same people: what is spent on one counts on the other."""
+import pytest
+from harness.pgveil import AMPLE, Pgveil
+from ledger_server import LedgerServer
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = LedgerServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def ledger(server):
+    ledger = server.fresh_ledger()
+    yield ledger
+    ledger.close()
+
+
+def serve(ledger, dataset, database="cluster 1 database 2"):
+    return ledger.one("SELECT pgveil.serve(%s, %s)", dataset, database)
+
+
+def is_sound(ledger):
+    return ledger.ctl("ledger", "verify", check=False).returncode == 0
+
+
+def spent(ledger):
+    return [ledger.spend(dataset="census"), ledger.spend(dataset="again")]
+
+
+def test_a_dataset_that_comes_later_starts_with_what_was_spent(ledger):
+    ledger.analyst()
+    assert serve(ledger, "census") == ""
+    ledger.charge(5000)
+    assert serve(ledger, "again") == "census"
+    ledger.grant(dataset="again")
+    assert spent(ledger) == [5000, 5000]
+    answer = ledger.charge(7000, dataset="again")
+    assert answer["outcome"] == "ok" and answer["dataset_spent_pico"] == 12000
+    assert spent(ledger) == [12000, 12000] and is_sound(ledger)
+
+
+def test_grants_made_before_the_database_is_known_are_counted_anew(ledger):
+    ledger.analyst()
+    ledger.grant(dataset="again")
+    ledger.charge(5000)
+    ledger.charge(7000, dataset="again")
+    assert spent(ledger) == [5000, 7000]
+    serve(ledger, "census")
+    serve(ledger, "again")
+    assert spent(ledger) == [12000, 12000]
+    assert serve(ledger, "again") == "census" and spent(ledger) == [12000, 12000]
+    assert is_sound(ledger)
+
+
+def test_neither_grant_is_overspent(ledger):
+    ledger.analyst()
+    serve(ledger, "census"), serve(ledger, "again")
+    ledger.grant(dataset="again", epsilon="0.1")
+    cap = ledger.account(dataset="again")["cap_pico"]
+    assert ledger.charge(cap)["outcome"] == "ok"
+    for dataset, by in (("census", ("database",)), ("again", ("analyst", "dataset"))):
+        answer = ledger.charge(1000, dataset=dataset)
+        assert answer["outcome"] == "exceeded" and answer["refused_by"] in by
+    assert spent(ledger) == [cap, cap] and is_sound(ledger)
+
+
+def test_what_all_analysts_learn_is_bounded_over_both(ledger):
+    ledger.analyst()
+    ledger.analyst("bob", dataset="again")
+    serve(ledger, "census"), serve(ledger, "again")
+    cap = ledger.account()["dataset_cap_pico"]
+    assert ledger.charge(cap - 500)["outcome"] == "ok"
+    answer = ledger.charge(1000, analyst="bob", dataset="again")
+    assert answer["outcome"] == "exceeded" and answer["refused_by"] in ("dataset", "database")
+    assert ledger.charge(1000, analyst="bob", dataset="census")["outcome"] == "no_account"
+    assert is_sound(ledger)
+
+
+def test_a_revoked_grant_is_counted_and_refuses_nothing(ledger):
+    ledger.analyst()
+    serve(ledger, "census"), serve(ledger, "again")
+    ledger.grant(dataset="again", epsilon="0.01")
+    ledger.ctl("budget", "revoke", "ana", "again", "--yes")
+    ledger.ctl("budget", "cap", "again", "--off")
+    assert ledger.charge(40_000_000_000)["outcome"] == "ok"
+    ledger.grant(dataset="again", epsilon="0.01")
+    assert spent(ledger) == [40_000_000_000] * 2 and is_sound(ledger)
+    assert ledger.charge(1000)["refused_by"] == "database"
+
+
+def test_a_frozen_account_elsewhere_freezes_nothing_here(ledger):
+    ledger.analyst()
+    serve(ledger, "census"), serve(ledger, "again")
+    ledger.grant(dataset="again")
+    ledger.ctl("budget", "freeze", "ana", "again")
+    assert ledger.charge(1000)["outcome"] == "ok"
+    assert ledger.charge(1000, dataset="again")["outcome"] == "frozen"
+    assert spent(ledger) == [1000, 1000]
+
+
+def test_other_databases_are_other_people(ledger):
+    ledger.analyst()
+    ledger.grant(dataset="again")
+    serve(ledger, "census"), serve(ledger, "again", "cluster 1 database 3")
+    ledger.charge(5000)
+    assert spent(ledger) == [5000, 0] and is_sound(ledger)
+
+
+def test_a_reset_forgets_on_one_dataset_alone(ledger):
+    ledger.analyst()
+    serve(ledger, "census"), serve(ledger, "again")
+    ledger.grant(dataset="again")
+    ledger.charge(5000)
+    ledger.ctl("budget", "reset", "ana", "census", "--yes")
+    assert spent(ledger) == [0, 5000]
+    ledger.charge(1000, dataset="again")
+    assert spent(ledger) == [1000, 6000] and is_sound(ledger)
+
+
+def test_pgveil_finds_out_by_itself(protected):
+    pgveil = Pgveil(protected, datasets=("clinic",))
+    try:
+        text = pgveil.file.read_text()
+        entry = '"again": ' + text[text.index('"clinic": {') + len('"clinic": '):]
+        entry = entry[:entry.index("}") + 1] + ", "
+        pgveil.file.write_text(text.replace('"clinic": {', entry + '"clinic": {'))
+        pgveil.start()
+        analyst = pgveil.analyst(grants={"clinic": AMPLE, "again": AMPLE})
+        analyst.rows("clinic", "SELECT count(*) FROM patients")
+        shares = analyst.rows("again", "SELECT dataset, spent_mu2 FROM dp.budget")
+        assert len(shares) == 2 and shares[0][1] == shares[1][1] > 0
+        assert "is over the database of" in pgveil.log_text()
+        assert pgveil.end() == 0
+    finally:
+        pgveil.stop()
