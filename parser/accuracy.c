@@ -19,6 +19,13 @@ bool accuracy_decides(const struct level *level)
 static bool refuse_aggregate(struct level *level, const struct level_aggregate *aggregate)
 {
     struct compile *c = level->compile;
+    if (aggregate->kind == AGGREGATE_QUANTILE)
+        return compile_refuse(
+            c, node_location(aggregate->node), "0A000", "dp.max_error is for counts and sums",
+            arena_printf(c->arena,
+                         "The error of %s is a number of ranks, not of units of the value.",
+                         aggregate->described),
+            "RESET dp.max_error and set dp.epsilon; EXPLAIN shows the error in ranks.");
     return compile_refuse(
         c, node_location(aggregate->node), "0A000", "dp.max_error is for counts and sums",
         arena_printf(c->arena, "The error of %s depends on answers that are not known yet.",
@@ -79,6 +86,7 @@ static bool find_limits(struct level *level, struct limits *limits)
             break;
         case AGGREGATE_AVG:
         case AGGREGATE_VARIANCE:
+        case AGGREGATE_QUANTILE:
         default:
             return refuse_aggregate(level, aggregate);
         }
@@ -107,7 +115,7 @@ static bool calibrate_rest(struct level *level, const struct limits *limits, uin
             !(level->laplace ? dp_calibrate_laplace : dp_calibrate_gaussian)(
                 &s.delta, s.floating ? NULL : &s.natural, s.groups, share, &measure->calibration) ||
             !add_amount(level, &measure->calibration, total))
-            return price_refuse_noise(level, measure);
+            return price_refuse_noise(level, measure->described);
     }
     return true;
 }
@@ -123,7 +131,7 @@ static bool calibrate(struct level *level, const struct limits *limits, uint64_t
         if (limits->measure[i].digits == 0)
             continue;
         if (!price_sensitivity(level, measure, &s))
-            return price_refuse_noise(level, measure);
+            return price_refuse_noise(level, measure->described);
         if (!(level->laplace ? dp_calibrate_laplace_within : dp_calibrate_gaussian_within)(
                 &s.delta, s.floating ? NULL : &s.natural, s.groups, &limits->measure[i], beta,
                 &measure->calibration) ||

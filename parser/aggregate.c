@@ -5,6 +5,7 @@
 #include "parser/compile_internal.h"
 #include "parser/node.h"
 #include "parser/ownership.h"
+#include "parser/quantile.h"
 #include "parser/variance.h"
 #include "parser/walk.h"
 
@@ -14,42 +15,15 @@ enum { NUMERIC_SCALE = 8, NUMERIC_SCALE_MAX = 15 };
 static const char *const supported[] = {
     "count", "sum", "avg", "variance", "var_samp", "var_pop", "stddev", "stddev_pop", "stddev_samp",
 };
-static const char *const unsupported[] = {"array_agg",
-                                          "bit_and",
-                                          "bit_or",
-                                          "bit_xor",
-                                          "bool_and",
-                                          "bool_or",
-                                          "corr",
-                                          "covar_pop",
-                                          "covar_samp",
-                                          "cume_dist",
-                                          "dense_rank",
-                                          "every",
-                                          "json_agg",
-                                          "json_object_agg",
-                                          "jsonb_agg",
-                                          "jsonb_object_agg",
-                                          "max",
-                                          "min",
-                                          "mode",
-                                          "percent_rank",
-                                          "percentile_cont",
-                                          "percentile_disc",
-                                          "range_agg",
-                                          "range_intersect_agg",
-                                          "rank",
-                                          "regr_avgx",
-                                          "regr_avgy",
-                                          "regr_count",
-                                          "regr_intercept",
-                                          "regr_r2",
-                                          "regr_slope",
-                                          "regr_sxx",
-                                          "regr_sxy",
-                                          "regr_syy",
-                                          "string_agg",
-                                          "xmlagg"};
+static const char *const unsupported[] = {
+    "array_agg",      "bit_and",         "bit_or",     "bit_xor",
+    "bool_and",       "bool_or",         "corr",       "covar_pop",
+    "covar_samp",     "cume_dist",       "dense_rank", "every",
+    "json_agg",       "json_object_agg", "jsonb_agg",  "jsonb_object_agg",
+    "mode",           "percent_rank",    "range_agg",  "range_intersect_agg",
+    "rank",           "regr_avgx",       "regr_avgy",  "regr_count",
+    "regr_intercept", "regr_r2",         "regr_slope", "regr_sxx",
+    "regr_sxy",       "regr_syy",        "string_agg", "xmlagg"};
 
 static bool listed(const char *const *list, size_t count, const char *name)
 {
@@ -70,11 +44,12 @@ bool aggregate_is(const PgQuery__Node *node)
         call->agg_filter != NULL || call->n_agg_order > 0)
         return true;
     return name != NULL && builtin &&
-           (listed(supported, sizeof supported / sizeof supported[0], name) ||
+           (quantile_is(name) || listed(supported, sizeof supported / sizeof supported[0], name) ||
             listed(unsupported, sizeof unsupported / sizeof unsupported[0], name));
 }
 
-/* The call as the analyst wrote it, from its name to its closing bracket, blanks folded. */
+/* The call as the analyst wrote it, from its name to its closing bracket (that of WITHIN GROUP, if
+ * there is one), blanks folded. */
 static const char *described(struct level *level, const PgQuery__FuncCall *call, const char *name)
 {
     enum { LONGEST = 80 };
@@ -82,7 +57,7 @@ static const char *described(struct level *level, const PgQuery__FuncCall *call,
     const char *start = call->location >= 0 ? c->source + call->location : "";
     char text[LONGEST + 1];
     size_t length = 0;
-    int depth = 0;
+    int depth = 0, brackets = call->agg_within_group ? 2 : 1;
     char quote = '\0';
     for (const char *p = start; *p != '\0' && length < LONGEST; p++) {
         if (isspace((unsigned char)*p) && quote == '\0' &&
@@ -95,7 +70,7 @@ static const char *described(struct level *level, const PgQuery__FuncCall *call,
             quote = *p;
         else if (*p == '(')
             depth++;
-        else if (*p == ')' && --depth == 0)
+        else if (*p == ')' && --depth == 0 && --brackets == 0)
             return arena_strndup(c->arena, text, length);
     }
     return arena_printf(c->arena, "%s(...)", name);
@@ -131,8 +106,9 @@ static bool check_call(struct level *level, const PgQuery__FuncCall *call, const
     if (name == NULL || !listed(supported, sizeof supported / sizeof supported[0], name))
         return refuse_aggregate(level, call,
                                 arena_printf(c->arena, "%s()", name == NULL ? "" : name),
-                                "count, sum, avg, variances and standard deviations are supported, "
-                                "with FILTER and CASE.");
+                                "count, sum, avg, variances, standard deviations, min, max, "
+                                "percentile_cont and percentile_disc are supported, with FILTER "
+                                "and CASE.");
     if (walk_unexpected_field(&call->base, call_fields) != NULL)
         return refuse_aggregate(level, call, "ORDER BY or WITHIN GROUP in an aggregate",
                                 "Leave it out: the order does not change a count or a sum.");
@@ -232,11 +208,17 @@ int aggregate_add(struct level *level, PgQuery__Node *node)
     }
     bool builtin = false;
     const char *name = node_function_name(call, &builtin);
-    if (!check_call(level, call, builtin ? name : NULL))
-        return -1;
     struct level_aggregate aggregate = {
         .node = node, .count = -1, .sum = -1, .squares = -1, .uses = 1};
-    aggregate.described = described(level, call, name);
+    aggregate.described = described(level, call, name == NULL ? "" : name);
+    if (builtin && quantile_is(name)) {
+        if (!quantile_compile(level, call, name, &aggregate))
+            return -1;
+        VECTOR_PUSH(c->arena, &level->aggregates, aggregate);
+        return (int)level->aggregates.n - 1;
+    }
+    if (!check_call(level, call, builtin ? name : NULL))
+        return -1;
     aggregate.kind = strcmp(name, "sum") == 0        ? AGGREGATE_SUM
                      : strcmp(name, "avg") == 0      ? AGGREGATE_AVG
                      : !call->agg_distinct           ? AGGREGATE_COUNT

@@ -14,6 +14,8 @@
  *   aggregate.c    which aggregates there are, of what range
  *   measures.c     aggregates -> measures that share
  *   variance.c     variances: a third measure, of squares
+ *   quantile.c     quantiles, MIN and MAX: histograms instead of measures; bins.c: their bins
+ *   fraction.c     which quantiles are asked for
  *   auto_bounds.c  bounds of columns that are found and not declared
  *   bounding.c     which bounds the measurement enforces, and the sensitivity that they give
  *   price.c        shares of the budget, grids, noise
@@ -21,7 +23,8 @@
  *   mechanism.c    Laplace or Gaussian; accuracy.c: the noise that an error allows
  *   keys.c         which private keys appear where nothing else is wanted
  *   interval.c     how far an answer may be off
- *   measurement.c  the SQL of a release; proof.c: what its shorter form relies on
+ *   measurement.c  the SQL of a release, histogram.c of its histograms
+ *   proof.c        what the shorter form of both relies on
  *   distinct.c     different values, as many of a unit as count
  *   identity.c     what a measure is, whatever its noise; part.c: a level with some measures alone
  *   reuse.c        what of it the analyst has paid for already
@@ -34,6 +37,7 @@
 #include <stdint.h>
 
 #include "parser/auto_bounds.h"
+#include "parser/bins.h"
 #include "parser/compile.h"
 #include "parser/expr.h"
 #include "parser/names.h"
@@ -60,6 +64,8 @@
 enum {
     KEYS_MAX = 32,
     MEASURES_MAX = 64,
+    HISTOGRAMS_MAX = 16,
+    LEVEL_QUANTILES_MAX = 1024, /* different ones of all histograms of a level */
     AGGREGATES_MAX = 256,
     RELATIONS_MAX = 16,
     COPIED_MAX = 200000 /* parts of expressions that stand for columns of subqueries */
@@ -186,6 +192,7 @@ struct row_value {
     size_t measure;               /* summed: its measure */
     const char *distinct;         /* the value itself, as canonical text; NULL: not wanted */
     uint64_t possible;            /* distinct: how many values there can be; 0: not known */
+    const struct bins *bins;      /* the number of the argument's bin instead; NULL: no */
 };
 
 /* A measure before and after calibration. */
@@ -225,7 +232,16 @@ enum aggregate_kind {
     AGGREGATE_DISTINCT,
     AGGREGATE_SUM,
     AGGREGATE_AVG,
-    AGGREGATE_VARIANCE
+    AGGREGATE_VARIANCE,
+    AGGREGATE_QUANTILE
+};
+/* AGGREGATE_QUANTILE: which ones of which histogram. */
+struct level_quantile {
+    int histogram;
+    size_t n_ranks;
+    struct dp_rank *ranks; /* 0/1 stands for MIN, 1/1 for MAX: offsets come with the price */
+    bool array;            /* the answer is one */
+    bool continuous;       /* percentile_cont: of type float8 */
 };
 struct level_aggregate {
     PgQuery__Node *node; /* as written, qualified: its identity */
@@ -238,8 +254,23 @@ struct level_aggregate {
     struct dp_decimal low, high, middle;
     int scale;
     bool bought; /* the range follows from bounds that the same statement buys */
+    struct level_quantile quantile;
     const char *described;
     size_t uses; /* places in the statement */
+};
+
+/* The distribution of one argument, and what is drawn from it. */
+struct level_histogram {
+    const struct expr *expr, *condition;
+    struct bins bins;
+    const char *described;
+    unsigned weight; /* share of the budget */
+    VECTOR(struct dp_rank) ranks;
+    size_t *places; /* of each rank among the drawn values */
+    size_t n_draws;
+    struct release_draw draws[HISTOGRAM_DRAWS_MAX];
+    struct dp_charge charge;
+    const char *sql, *sql_proved;
 };
 
 /* A column about an aggregate's error (interval.h). */
@@ -271,6 +302,7 @@ struct level {
     VECTOR(struct row_value) values;
     size_t n_measures;
     struct level_measure measures[MEASURES_MAX];
+    VECTOR(struct level_histogram) histograms;
     VECTOR(struct level_aggregate) aggregates;
     VECTOR(struct level_interval) intervals;
     struct bounding bounding;

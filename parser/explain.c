@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "parser/interval.h"
+#include "parser/quantile.h"
 #include "parser/rotated.h"
 
 struct lines {
@@ -78,6 +79,18 @@ static bool is_rotated(const struct level *level, int measure)
     return measure >= 0 && level->measures[measure].rotated;
 }
 
+/* The same of all quantiles of an argument. */
+static double histogram_share(const struct level *level, const struct level_aggregate *aggregate)
+{
+    const struct dp_charge *all = &level->release->charge;
+    if (aggregate->kind != AGGREGATE_QUANTILE)
+        return 0;
+    const struct dp_charge *part = &level->histograms.items[aggregate->quantile.histogram].charge;
+    if (level->laplace)
+        return all->epsilon == 0 ? 0 : (double)part->epsilon / (double)all->epsilon;
+    return all->mu2_pico == 0 ? 0 : fmin(1, (double)part->mu2_pico / (double)all->mu2_pico);
+}
+
 static double column_epsilon(const struct level *level, const struct level_aggregate *aggregate)
 {
     /* Four fifths where the rest finds bounds. */
@@ -85,8 +98,8 @@ static double column_epsilon(const struct level *level, const struct level_aggre
     double epsilon = (double)level->epsilon / 1e9;
     epsilon *= level->laplace ? answers : sqrt(answers);
     bool pair = is_rotated(level, aggregate->sum);
-    double part = share(level, aggregate->sum) + (pair ? 0 : share(level, aggregate->count)) +
-                  share(level, aggregate->squares);
+    double part = histogram_share(level, aggregate) + share(level, aggregate->sum) +
+                  (pair ? 0 : share(level, aggregate->count)) + share(level, aggregate->squares);
     return epsilon * (level->laplace ? part : sqrt(part));
 }
 
@@ -154,9 +167,54 @@ static const char *expected_error(const struct level *level,
                       : arena_printf(arena, "expected error %.4g times %s", error / size, of);
 }
 
+static int64_t extreme_offset(const struct level *level, const struct level_aggregate *aggregate)
+{
+    const struct level_histogram *histogram =
+        &level->histograms.items[aggregate->quantile.histogram];
+    for (size_t i = 0; i < histogram->n_draws; i++)
+        for (size_t n = 0; n < histogram->draws[i].plan.n; n++)
+            if (histogram->draws[i].ranks[n].units_offset != 0)
+                return llabs(histogram->draws[i].ranks[n].units_offset);
+    return 0;
+}
+
+static bool asks_for_extreme(const struct level_quantile *quantile)
+{
+    for (size_t i = 0; i < quantile->n_ranks; i++)
+        if (quantile->ranks[i].numerator % quantile->ranks[i].denominator == 0)
+            return true;
+    return false;
+}
+
+static void explain_quantile(struct lines *lines, const struct level *level,
+                             const struct level_aggregate *aggregate)
+{
+    const struct level_histogram *histogram =
+        &level->histograms.items[aggregate->quantile.histogram];
+    add_line(
+        lines,
+        "  Column %s: exponential mechanism, epsilon %.4g, expected error %.4g ranks (%.9g %%)",
+        aggregate->described, column_epsilon(level, aggregate),
+        interval_halfwidth(level, aggregate), confidence(level) * 100);
+    add_line(lines, "    Bins: %u of %s", histogram->bins.n,
+             bins_width_text(&histogram->bins, lines->arena));
+    add_line(lines, "    Every person weighs 1 in a group%s",
+             level->bounding.unit_groups == 1
+                 ? ""
+                 : arena_printf(lines->arena, ", in at most %llu groups",
+                                (unsigned long long)level->bounding.unit_groups));
+    if (asks_for_extreme(&aggregate->quantile))
+        add_line(lines, "    The extreme is taken %lld people from the end",
+                 (long long)extreme_offset(level, aggregate));
+}
+
 static void explain_aggregate(struct lines *lines, const struct level *level,
                               const struct level_aggregate *aggregate)
 {
+    if (aggregate->kind == AGGREGATE_QUANTILE) {
+        explain_quantile(lines, level, aggregate);
+        return;
+    }
     bool ratio = aggregate->kind == AGGREGATE_AVG || aggregate->kind == AGGREGATE_VARIANCE;
     const char *about = ratio ? " at a count of 1000" : "";
     add_line(lines, "  Column %s: %s noise, epsilon %.4g, %s (%.9g %%%s)", aggregate->described,
@@ -237,6 +295,12 @@ static void explain_bounds(struct lines *lines, const struct level *level)
                  (unsigned long long)bounding->per_group);
 }
 
+static void add_measurement(struct lines *lines, const char *sql)
+{
+    const char *line = arena_printf(lines->arena, "  Measurement: %s", sql);
+    VECTOR_PUSH(lines->arena, &lines->list, line);
+}
+
 /* A column whose bounds are found: before, what that costs; after, what they are. */
 static void explain_automatic(struct lines *lines, const struct compile *c,
                               const struct auto_column *entry)
@@ -258,14 +322,13 @@ static void explain_automatic(struct lines *lines, const struct compile *c,
              name, print_decimal(arena, &entry->low[0]), print_decimal(arena, &entry->high[0]));
     add_line(lines, "  Price: %llu pico mu^2, of the epsilon of release %zu",
              (unsigned long long)price->mu2_pico, number);
-    const char *sql = arena_printf(arena, "  Measurement: %s", entry->release->sql);
-    VECTOR_PUSH(arena, &lines->list, sql);
+    add_measurement(lines, entry->release->sql);
 }
 
 static void explain_level(struct lines *lines, const struct level *level, size_t number)
 {
     const struct release *release = level->release;
-    if (release->n_measures == 0) {
+    if (!release_is_measured(release)) {
         add_line(lines, "Release %zu: the declared keys, nothing is measured", number);
         explain_keys(lines, level);
         return;
@@ -278,12 +341,12 @@ static void explain_level(struct lines *lines, const struct level *level, size_t
     add_line(lines, "  Price: %llu pico mu^2, delta %.4g",
              (unsigned long long)release->charge.mu2_pico,
              (double)release->charge.delta_atto / 1e18);
-    if (release->n_drawn == 0) {
+    if (!release_is_measured(release))
         add_line(lines, "  Measurement: none, all of it was paid for before");
-        return;
-    }
-    const char *sql = arena_printf(lines->arena, "  Measurement: %s", release->sql);
-    VECTOR_PUSH(lines->arena, &lines->list, sql);
+    if (release->sql != NULL)
+        add_measurement(lines, release->sql);
+    for (size_t i = 0; i < release->n_histograms; i++)
+        add_measurement(lines, release->histograms[i].sql);
 }
 
 /* --- JSON ---------------------------------------------------------------------------------------
@@ -351,9 +414,33 @@ static void json_automatic(struct text *out, const struct auto_column *entry)
     text_add(out, "}");
 }
 
+static void json_quantile(struct text *out, const struct level *level,
+                          const struct level_aggregate *aggregate)
+{
+    const struct level_histogram *histogram =
+        &level->histograms.items[aggregate->quantile.histogram];
+    text_add(out, "{\"Column\": ");
+    json_string(out, aggregate->described);
+    json_member(out, "Mechanism", "exponential");
+    text_printf(out, ", \"Epsilon\": %.9g, \"Expected Error Ranks\": %.9g, \"Confidence\": %.9g",
+                column_epsilon(level, aggregate), interval_halfwidth(level, aggregate),
+                confidence(level));
+    json_number(out, "Bins", histogram->bins.n);
+    json_member(out, "Bin Width", bins_width_text(&histogram->bins, out->arena));
+    json_number(out, "Groups of a Person", level->bounding.unit_groups);
+    if (asks_for_extreme(&aggregate->quantile))
+        json_number(out, "People from the End", (uint64_t)extreme_offset(level, aggregate));
+    json_member(out, "Measurement", level->release->histograms[aggregate->quantile.histogram].sql);
+    text_add(out, "}");
+}
+
 static void json_aggregate(struct text *out, const struct level *level,
                            const struct level_aggregate *aggregate)
 {
+    if (aggregate->kind == AGGREGATE_QUANTILE) {
+        json_quantile(out, level, aggregate);
+        return;
+    }
     bool ratio = aggregate->kind == AGGREGATE_AVG || aggregate->kind == AGGREGATE_VARIANCE;
     bool range = ratio || aggregate->kind == AGGREGATE_SUM;
     text_add(out, "{\"Column\": ");

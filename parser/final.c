@@ -8,6 +8,7 @@
 #include "parser/ast.h"
 #include "parser/interval.h"
 #include "parser/node.h"
+#include "parser/quantile.h"
 #include "parser/rotated.h"
 #include "parser/variance.h"
 
@@ -126,6 +127,8 @@ static const char *final_aggregate(const struct level *level,
         return final_avg(arena, aggregate);
     case AGGREGATE_VARIANCE:
         return variance_sql(level, aggregate);
+    case AGGREGATE_QUANTILE:
+        return quantile_sql(level, aggregate);
     case AGGREGATE_COUNT:
     case AGGREGATE_UNITS:
     case AGGREGATE_DISTINCT:
@@ -188,42 +191,50 @@ static void add_relation(struct compile *c, enum relation_kind kind, const struc
     c->next_param += (unsigned)n_columns;
 }
 
-/* FROM the noisy arrays, as u(k1.., m1..). */
-static void write_source(const struct level *level, struct text *out)
+/* FROM the noisy arrays, as u(k1.., m1.., q1..). */
+static void write_source(const struct level *level, size_t n_columns, struct text *out)
 {
-    unsigned param = level->compile->next_param;
+    const struct compile *c = level->compile;
+    unsigned param = c->next_param;
     bool rotated = rotated_any(level);
     size_t first = level->release->n_hidden, n_keys = level->n_keys;
+    struct text names = text_new(out->arena);
+    const char *separator = "";
     if (rotated) {
         text_add(out, " FROM (SELECT ");
         for (size_t i = 0; i < n_keys; i++)
             text_printf(out, "r.k%zu, ", i + 1);
+        for (size_t i = 0; i < quantile_columns(level); i++)
+            text_printf(out, "r.q%zu, ", i + 1);
         rotated_write_values(level, out);
     }
-    write_unnest(out, n_keys + level->n_measures - first);
-    const struct compile *c = level->compile;
-    const char *separator = "";
+    write_unnest(out, n_columns);
     for (size_t i = 0; i < n_keys; i++, separator = ", ") {
         text_add(out, separator);
         write_param(c, param++, is_copied(c) ? "text" : "bytea", out);
+        text_printf(&names, "%sk%zu", separator, i + 1);
     }
     for (size_t i = first; i < level->n_measures; i++, separator = ", ") {
         text_add(out, separator);
         write_param(c, param++, level->measures[i].floating ? "float8" : "numeric", out);
+        text_printf(&names, "%sm%zu", separator, i + 1);
     }
-    text_add(out, rotated ? ") AS r(" : ") AS u(");
-    for (size_t i = 0; i < n_keys; i++)
-        text_printf(out, "%sk%zu", i == 0 ? "" : ", ", i + 1);
-    for (size_t i = first; i < level->n_measures; i++)
-        text_printf(out, "%sm%zu", i + n_keys == first ? "" : ", ", i + 1);
-    text_add(out, rotated ? ")) AS u" : ")");
+    for (size_t i = 0, n = 0; i < level->histograms.n; i++)
+        for (size_t k = 0; k < level->release->histograms[i].n_values; k++, separator = ", ") {
+            text_add(out, separator);
+            write_param(c, param++, level->histograms.items[i].bins.floating ? "float8" : "numeric",
+                        out);
+            text_printf(&names, "%sq%zu", separator, ++n);
+        }
+    text_printf(out, rotated ? ") AS r(%s)) AS u" : ") AS u(%s)", names.data);
 }
 
 void final_release(struct level *level, PgQuery__RangeSubselect *place)
 {
     struct compile *c = level->compile;
     struct text out = text_new(c->arena);
-    size_t n_columns = level->n_keys + level->n_measures - level->release->n_hidden;
+    size_t n_columns =
+        level->n_keys + level->n_measures - level->release->n_hidden + quantile_columns(level);
     const char *separator = "SELECT ";
     for (size_t i = 0; i < level->n_keys; i++, separator = ", ")
         text_printf(&out, "%s(%s)::%s AS k%zu", separator, key_text(c, i + 1),
@@ -236,7 +247,7 @@ void final_release(struct level *level, PgQuery__RangeSubselect *place)
                     interval_sql(level, &level->intervals.items[i]), i + 1);
     if (level->n_keys == 0 && level->aggregates.n == 0)
         text_add(&out, "SELECT 1 AS one");
-    write_source(level, &out);
+    write_source(level, n_columns, &out);
     level->first_param = c->next_param;
     add_relation(c, RELATION_RELEASE, level->release, n_columns);
     add_fragment(c, place, out.data);

@@ -24,14 +24,36 @@ static void add_measure(struct text *out, const struct measure *measure)
 
 /* Does the SQL use parameter number? A constant of an aggregate that counts every row is not used.
  */
-static bool uses_param(const char *sql, size_t number)
+static bool text_uses_param(const char *sql, size_t number)
 {
     char name[24];
     int length = snprintf(name, sizeof name, "$%zu", number);
-    for (const char *at = strstr(sql, name); at != NULL; at = strstr(at + 1, name))
+    for (const char *at = sql == NULL ? NULL : strstr(sql, name); at != NULL;
+         at = strstr(at + 1, name))
         if (at[length] < '0' || at[length] > '9')
             return true;
     return false;
+}
+
+static bool uses_param(const struct release *release, size_t number)
+{
+    bool uses = text_uses_param(release->sql, number);
+    for (size_t i = 0; i < release->n_histograms; i++)
+        uses = uses || text_uses_param(release->histograms[i].sql, number);
+    return uses;
+}
+
+static void add_histogram(struct text *out, const struct release_histogram *histogram)
+{
+    digest_add(out, histogram->sql);
+    for (size_t i = 0; i < histogram->n_draws; i++) {
+        const struct release_draw *draw = &histogram->draws[i];
+        digest_add_number(out, draw->plan.n);
+        digest_add_number(out, draw->plan.half_range);
+        for (size_t n = 0; n < draw->plan.n; n++)
+            text_printf(out, "%u/%u%+lld;", draw->ranks[n].numerator, draw->ranks[n].denominator,
+                        (long long)draw->ranks[n].units_offset);
+    }
 }
 
 static void add_release(struct text *out, const struct level *level)
@@ -39,8 +61,8 @@ static void add_release(struct text *out, const struct level *level)
     const struct release *release = level->release;
     digest_add(out, release->sql);
     /* The last parameter may be the dataset's secret; it is the same for all its statements. */
-    for (size_t i = 0; release->n_drawn > 0 && i < level->scope.n_params; i++) {
-        if (!uses_param(release->sql, i + 1))
+    for (size_t i = 0; release_is_measured(release) && i < level->scope.n_params; i++) {
+        if (!uses_param(release, i + 1))
             continue;
         digest_add_number(out, i);
         digest_add_number(out, release->params[i].type);
@@ -58,6 +80,8 @@ static void add_release(struct text *out, const struct level *level)
         text_printf(out, "keep %llu;", (unsigned long long)release->keep->offset);
     for (size_t i = 0; i < release->n_measures; i++)
         add_measure(out, &release->measures[i]);
+    for (size_t i = 0; i < release->n_histograms; i++)
+        add_histogram(out, &release->histograms[i]);
 }
 
 static void add_dataset(struct text *out, const struct compile *c)
@@ -128,6 +152,22 @@ static void write_mechanism(const char *kind, const struct dp_calibration *calib
                 (unsigned long long)calibration->groups, (unsigned long long)calibration->m);
 }
 
+/* Each draw: `levels` exponential mechanisms whose scores change within twice half_range, in each
+ * group. */
+static void describe_histogram(struct text *out, const struct release_histogram *histogram,
+                               const char **separator)
+{
+    for (size_t i = 0; i < histogram->n_draws; i++, *separator = ",") {
+        const struct release_draw *draw = &histogram->draws[i];
+        text_printf(out,
+                    "%s{\"measure\":\"quantiles\",\"mechanism\":\"exponential\",\"bins\":%u,"
+                    "\"weight\":%llu,\"groups\":%llu,\"levels\":%u,\"half_range\":%llu,\"n\":%zu}",
+                    *separator, histogram->n_bins, (unsigned long long)histogram->unit_weight,
+                    (unsigned long long)histogram->groups, draw->plan.levels,
+                    (unsigned long long)draw->plan.half_range, draw->plan.n);
+    }
+}
+
 const char *fingerprint_mechanisms(const struct level *level)
 {
     const struct release *release = level->release;
@@ -148,6 +188,8 @@ const char *fingerprint_mechanisms(const struct level *level)
                             price_fixed_by(&level->measures[n]), &out);
         separator = ",";
     }
+    for (size_t n = 0; n < release->n_histograms; n++)
+        describe_histogram(&out, &release->histograms[n], &separator);
     text_add(&out, "]");
     return out.data;
 }

@@ -10,6 +10,7 @@
 
 #include "mechanisms/accuracy.h"
 #include "parser/node.h"
+#include "parser/quantile.h"
 #include "parser/rotated.h"
 #include "parser/walk.h"
 
@@ -152,6 +153,8 @@ double interval_halfwidth(const struct level *level, const struct level_aggregat
         return average_width(level, aggregate);
     case AGGREGATE_VARIANCE:
         return variance_width(level, aggregate);
+    case AGGREGATE_QUANTILE:
+        return quantile_error(level, aggregate);
     }
     return 0;
 }
@@ -197,6 +200,13 @@ int interval_add(struct level *level, const PgQuery__Node *node, enum interval_k
         compile_refuse(c, call->location, "0A000", "the error of a variance is not supported",
                        "Counts, sums and averages have intervals.",
                        "EXPLAIN shows the error of a variance at a count of 1000.");
+        return -1;
+    }
+    if (level->aggregates.items[aggregate].kind == AGGREGATE_QUANTILE) {
+        compile_refuse(c, call->location, "0A000", "the interval of a quantile is not supported",
+                       "Its error is a number of ranks, not of units of the value.",
+                       "EXPLAIN shows the error in ranks: ask for the quantiles on both sides, for "
+                       "example percentile_disc(ARRAY[0.45, 0.5, 0.55]).");
         return -1;
     }
     for (size_t i = 0; i < level->intervals.n; i++)

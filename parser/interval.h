@@ -11,8 +11,9 @@
 
 enum { INTERVAL_ASSUMED_COUNT = 1000 };
 
-/* Half-width of the aggregate's error; of an average: where the count is INTERVAL_ASSUMED_COUNT and
- * the mean in the middle of its range; of a variance: where it is besides a quarter of its range.
+/* Half-width of the aggregate's error; of a quantile: in ranks; of an average: where the count is
+ * INTERVAL_ASSUMED_COUNT and the mean in the middle of its range; of a variance: where it is
+ * besides a quarter of its range.
  */
 double interval_halfwidth(const struct level *level, const struct level_aggregate *aggregate);
 

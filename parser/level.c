@@ -360,6 +360,32 @@ static bool find_domain(struct level *level)
     return true;
 }
 
+static void finish_histograms(struct level *level)
+{
+    size_t n = level->histograms.n;
+    struct release_histogram *out = arena_alloc(level->compile->arena, (n + 1) * sizeof *out);
+    for (size_t i = 0; i < n; i++) {
+        const struct level_histogram *from = &level->histograms.items[i];
+        out[i] = (struct release_histogram){.sql = from->sql,
+                                            .sql_proved = from->sql_proved,
+                                            .n_bins = from->bins.n,
+                                            .unit_weight = from->draws[0].plan.unit_weight,
+                                            .groups = level->bounding.unit_groups,
+                                            .grid = from->bins.grid,
+                                            .first = from->bins.first,
+                                            .width = from->bins.width,
+                                            .floating = from->bins.floating,
+                                            .n_draws = from->n_draws,
+                                            .described = from->described};
+        for (size_t k = 0; k < from->n_draws; k++) {
+            out[i].draws[k] = from->draws[k];
+            out[i].n_values += from->draws[k].plan.n;
+        }
+    }
+    level->release->histograms = out;
+    level->release->n_histograms = n;
+}
+
 /* The plain data of the release, once everything about it is known. */
 static void finish(struct level *level)
 {
@@ -380,6 +406,7 @@ static void finish(struct level *level)
     }
     release->measures = measures;
     release->n_measures = level->n_measures;
+    finish_histograms(level);
     release->uses_time_zone = level->scope.uses_time_zone;
 }
 

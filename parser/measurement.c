@@ -18,21 +18,9 @@
 #include <string.h>
 
 #include "parser/distinct.h"
+#include "parser/measurement.h"
 #include "parser/ownership.h"
 #include "parser/variance.h"
-
-#define EQUAL "OPERATOR(pg_catalog.=)"
-#define LESS_EQUAL "OPERATOR(pg_catalog.<=)"
-
-/* Which form of the SQL is written. */
-struct form {
-    const struct level *level;
-    uint64_t cut, window, per_group;
-    bool unique; /* one row of a unit, proved */
-    bool root;   /* look for the row that the unit refers to */
-    size_t seed; /* parameter of the hash */
-    bool *uses_seed;
-};
 
 static void write_decimal(struct text *out, const struct dp_decimal *value)
 {
@@ -49,7 +37,7 @@ static void write_big(struct text *out, __int128 value)
     text_printf(out, "'%s'::pg_catalog.int8", digits);
 }
 
-static void list_keys(const struct form *form, struct text *out, const char *before)
+void measurement_list_keys(const struct form *form, struct text *out, const char *before)
 {
     for (size_t i = 0; i < form->level->n_keys; i++)
         text_printf(out, "%s\"k%zu\"", before, i + 1);
@@ -191,6 +179,10 @@ static void write_value(const struct level *level, size_t index, struct text *ou
     const struct row_value *value = &level->values.items[index];
     char x[32];
     snprintf(x, sizeof x, "\"x%zu\"", index + 1);
+    if (value->bins != NULL) {
+        bins_write(value->bins, x, out);
+        return;
+    }
     if (value->summed) {
         write_sum_value(&level->measures[value->measure], expr_type(value->expr)->oid, x, out);
         return;
@@ -210,13 +202,29 @@ static void write_value(const struct level *level, size_t index, struct text *ou
     text_add(out, " THEN 1 END");
 }
 
+/* Only values have a bin: other rows are not measured, and do not count against a unit's bounds. */
+static void write_present(const struct level *level, const char **separator, struct text *out)
+{
+    for (size_t i = 0; i < level->values.n; i++) {
+        const struct row_value *value = &level->values.items[i];
+        if (value->bins == NULL)
+            continue;
+        const char *nan = type_with_nan(value->bins->type);
+        text_printf(out, "%s \"x%zu\" IS NOT NULL", *separator, i + 1);
+        *separator = " AND";
+        if (nan != NULL)
+            text_printf(out, " AND \"x%zu\" OPERATOR(pg_catalog.<>) 'NaN'::%s", i + 1, nan);
+    }
+}
+
 /* Keys of a domain; other rows are not measured, and do not count against a unit's bounds. */
-static void write_domain(const struct level *level, struct text *out)
+static void write_domain(const struct level *level, const char **separator, struct text *out)
 {
     for (size_t i = 0; i < level->n_keys; i++) {
         const struct catalog_column *column = level->keys[i].domain;
         bool null = false, first = true;
-        text_printf(out, "%s (\"k%zu\" " EQUAL " ANY (ARRAY[", i == 0 ? " WHERE" : " AND", i + 1);
+        text_printf(out, "%s (\"k%zu\" " EQUAL " ANY (ARRAY[", *separator, i + 1);
+        *separator = " AND";
         for (size_t n = 0; n < column->n_domain; n++) {
             null |= column->domain[n] == NULL;
             if (column->domain[n] == NULL)
@@ -236,7 +244,7 @@ static void write_rows(const struct form *form, struct text *out)
 {
     const struct level *level = form->level;
     text_add(out, "SELECT \"u\"");
-    list_keys(form, out, ", ");
+    measurement_list_keys(form, out, ", ");
     for (size_t i = 0; i < level->values.n; i++) {
         text_add(out, ", ");
         write_value(level, i, out);
@@ -245,19 +253,22 @@ static void write_rows(const struct form *form, struct text *out)
     text_add(out, " FROM (");
     write_read(form, out);
     text_add(out, ") AS \"read\"");
+    const char *separator = " WHERE";
+    write_present(level, &separator, out);
     if (level->public_keys)
-        write_domain(level, out);
+        write_domain(level, &separator, out);
 }
 
 /* A row as text: NULL-safe and injective, so that equal texts are equal rows. */
-static void write_order(const struct form *form, bool with_unit, bool with_values, struct text *out)
+void measurement_write_order(const struct form *form, bool with_unit, bool with_values,
+                             struct text *out)
 {
     struct text row = text_new(out->arena);
     text_add(&row, "ROW(");
     struct text columns = text_new(out->arena);
     if (with_unit)
         text_add(&columns, ", \"u\"");
-    list_keys(form, &columns, ", ");
+    measurement_list_keys(form, &columns, ", ");
     if (with_values)
         list_values(form, &columns, ", ");
     text_add(&row, columns.length > 2 ? columns.data + 2 : "");
@@ -267,20 +278,20 @@ static void write_order(const struct form *form, bool with_unit, bool with_value
     *form->uses_seed = true;
 }
 
-static void write_cut(const struct form *form, struct text *out)
+void measurement_write_cut(const struct form *form, struct text *out)
 {
     if (form->cut == 0) {
         write_rows(form, out);
         return;
     }
     text_add(out, "SELECT \"u\"");
-    list_keys(form, out, ", ");
+    measurement_list_keys(form, out, ", ");
     list_values(form, out, ", ");
     text_add(out, " FROM (SELECT \"u\"");
-    list_keys(form, out, ", ");
+    measurement_list_keys(form, out, ", ");
     list_values(form, out, ", ");
     text_add(out, ", pg_catalog.row_number() OVER (PARTITION BY \"u\" ORDER BY ");
-    write_order(form, true, true, out);
+    measurement_write_order(form, true, true, out);
     text_add(out, ") AS \"row\" FROM (");
     write_rows(form, out);
     text_printf(out, ") AS \"rows\") AS \"ranked\" WHERE \"row\" " LESS_EQUAL " %llu",
@@ -292,13 +303,13 @@ static void write_cut(const struct form *form, struct text *out)
 static void write_integers(const struct form *form, struct text *out)
 {
     if (!distinct_any(form->level) || form->unique) {
-        write_cut(form, out);
+        measurement_write_cut(form, out);
         return;
     }
     struct text cut = text_new(out->arena), order = text_new(out->arena);
-    write_cut(form, &cut);
+    measurement_write_cut(form, &cut);
     if (form->window != 0)
-        write_order(form, true, false, &order);
+        measurement_write_order(form, true, false, &order);
     *form->uses_seed = true;
     const struct distinct_rows rows = {form->level,  cut.data,   form->per_group,
                                        form->window, order.data, form->seed};
@@ -309,7 +320,7 @@ static void write_groups(const struct form *form, struct text *out)
 {
     const struct level *level = form->level;
     text_add(out, "SELECT \"u\"");
-    list_keys(form, out, ", ");
+    measurement_list_keys(form, out, ", ");
     text_add(out, ", pg_catalog.count(*) AS \"n\"");
     for (size_t i = 0; i < level->values.n; i++) {
         text_printf(out, ", pg_catalog.count(\"v%zu\") AS \"c%zu\"", i + 1, i + 1);
@@ -319,7 +330,7 @@ static void write_groups(const struct form *form, struct text *out)
     text_add(out, " FROM (");
     write_integers(form, out);
     text_add(out, ") AS \"cut\" GROUP BY \"u\"");
-    list_keys(form, out, ", ");
+    measurement_list_keys(form, out, ", ");
 }
 
 static void write_window(const struct form *form, struct text *out)
@@ -330,7 +341,7 @@ static void write_window(const struct form *form, struct text *out)
     }
     text_add(out,
              "SELECT * FROM (SELECT *, pg_catalog.row_number() OVER (PARTITION BY \"u\" ORDER BY ");
-    write_order(form, true, false, out);
+    measurement_write_order(form, true, false, out);
     text_add(out, ") AS \"group\" FROM (");
     write_groups(form, out);
     text_printf(out, ") AS \"groups\") AS \"numbered\" WHERE \"group\" " LESS_EQUAL " %llu",
@@ -480,25 +491,31 @@ static void write_answer(const struct form *form, struct text *out)
                     i + 1);
 }
 
-/* The shorter form, for snapshots in which the catalogue proves what it leaves out. */
-static const char *write_proved(struct form form, struct release *release)
+static const char *write_measures(const struct form *form)
 {
-    const struct level *level = form.level;
+    struct text out = text_new(form->level->compile->arena);
+    write_answer(form, &out);
+    return out.data;
+}
+
+/* The shorter form, for snapshots in which the catalogue proves what it leaves out; false: there is
+ * none. */
+static bool shorten(struct form *form, struct release *release)
+{
+    const struct level *level = form->level;
     const struct source *source = &level->source;
-    bool window = form.window != 0 && level->bounding.window_proved;
+    bool window = form->window != 0 && level->bounding.window_proved;
     bool unique = source->unit_unique || window;
     if (!unique && !source->root_proved)
-        return NULL;
-    form.unique = source->unit_unique;
-    if (form.unique)
-        form.cut = form.window = form.per_group = 0;
+        return false;
+    form->unique = source->unit_unique;
+    if (source->unit_unique)
+        form->cut = form->window = form->per_group = 0;
     if (window)
-        form.window = 0;
-    form.root = source->missing_root != NULL && !source->root_proved;
+        form->window = 0;
+    form->root = source->missing_root != NULL && !source->root_proved;
     release->proof_sql = proof_write(level, unique);
-    struct text out = text_new(level->compile->arena);
-    write_answer(&form, &out);
-    return out.data;
+    return true;
 }
 
 static struct form full_form(const struct level *level, bool *uses_seed)
@@ -518,9 +535,7 @@ const char *measurement_text(struct level *level)
 {
     bool uses_seed = false;
     struct form form = full_form(level, &uses_seed);
-    struct text out = text_new(level->compile->arena);
-    write_answer(&form, &out);
-    return out.data;
+    return write_measures(&form);
 }
 
 /* The level with what is drawn alone; NULL: nothing is. */
@@ -533,29 +548,42 @@ static const struct level *drawn_part(const struct level *level)
     return n == 0 ? NULL : n == level->n_measures ? level : level_part(level, drawn);
 }
 
+/* Measures that are drawn, and histograms, alike in both forms. */
+static void write_all(struct level *level, bool *uses_seed)
+{
+    struct release *release = level->release;
+    const struct level *part = drawn_part(level);
+    struct form form = full_form(level, uses_seed), proved = form;
+    bool shorter = (part != NULL || level->histograms.n > 0) && shorten(&proved, release);
+    for (size_t i = 0; i < level->histograms.n; i++) {
+        struct level_histogram *histogram = &level->histograms.items[i];
+        histogram->sql = histogram_write(form, histogram);
+        histogram->sql_proved = shorter ? histogram_write(proved, histogram) : NULL;
+    }
+    if (part == NULL)
+        return;
+    form.level = proved.level = part;
+    release->sql = write_measures(&form);
+    release->sql_proved = shorter ? write_measures(&proved) : NULL;
+}
+
 bool measurement_write(struct level *level)
 {
     struct compile *c = level->compile;
     struct release *release = level->release;
+    size_t seed = level->scope.n_params + 1;
     bool uses_seed = false;
-    const struct level *part = drawn_part(level);
-    if (part == NULL)
-        return true;
-    struct form form = full_form(part, &uses_seed);
-    struct text out = text_new(c->arena);
-    write_answer(&form, &out);
-    release->sql = out.data;
-    release->sql_proved = write_proved(form, release);
+    write_all(level, &uses_seed);
     release->n_params = level->scope.n_params;
     release->params = level->scope.params;
     if (!uses_seed)
         return true;
-    struct sql_value *params = arena_alloc(c->arena, form.seed * sizeof *params);
-    if (form.seed > 1)
-        memcpy(params, level->scope.params, (form.seed - 1) * sizeof *params);
-    params[form.seed - 1] = (struct sql_value){
+    struct sql_value *params = arena_alloc(c->arena, seed * sizeof *params);
+    if (seed > 1)
+        memcpy(params, level->scope.params, (seed - 1) * sizeof *params);
+    params[seed - 1] = (struct sql_value){
         TYPE_INT8, arena_printf(c->arena, "%lld", (long long)c->catalog->hash_seed)};
-    release->n_params = form.seed;
+    release->n_params = seed;
     release->params = params;
     return true;
 }

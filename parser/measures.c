@@ -9,6 +9,7 @@
 #include "parser/compile_internal.h"
 #include "parser/distinct.h"
 #include "parser/price.h"
+#include "parser/quantile.h"
 #include "parser/variance.h"
 
 /* Shares of the budget: a column has six, however many measures it needs. */
@@ -47,7 +48,8 @@ static bool same_expr(const struct expr *a, const struct expr *b)
 static int add_value(struct level *level, const struct expr *expr, const struct expr *condition,
                      bool summed, size_t measure)
 {
-    struct row_value value = {expr, condition, summed, measure, NULL, 0};
+    struct row_value value = {
+        .expr = expr, .condition = condition, .summed = summed, .measure = measure};
     VECTOR_PUSH(level->compile->arena, &level->values, value);
     return (int)level->values.n - 1;
 }
@@ -101,12 +103,10 @@ static int count_measure(struct level *level, const struct level_aggregate *aggr
 
 static int distinct_measure(struct level *level, const struct level_aggregate *aggregate)
 {
-    struct row_value value = {aggregate->expr,
-                              aggregate->condition,
-                              false,
-                              0,
-                              aggregate->distinct,
-                              distinct_possible(aggregate->expr)};
+    struct row_value value = {.expr = aggregate->expr,
+                              .condition = aggregate->condition,
+                              .distinct = aggregate->distinct,
+                              .possible = distinct_possible(aggregate->expr)};
     for (size_t i = 0; i < level->values.n; i++) {
         const struct row_value *other = &level->values.items[i];
         if (other->distinct != NULL && same_expr(other->expr, value.expr) &&
@@ -234,11 +234,17 @@ static void finish_weights(struct level *level, bool private_keys)
         if (level->aggregates.items[i].count >= 0 &&
             level->measures[level->aggregates.items[i].count].weight == 0)
             level->measures[level->aggregates.items[i].count].weight = SHARE_WHOLE;
+    for (size_t i = 0; i < level->histograms.n; i++)
+        level->histograms.items[i].weight = SHARE_WHOLE;
     if (!private_keys || level->measures[0].weight > 0)
         return;
     for (size_t i = 1; i < level->n_measures; i++) {
         sum += level->measures[i].weight;
         level->measures[i].weight *= 2;
+    }
+    for (size_t i = 0; i < level->histograms.n; i++) {
+        sum += level->histograms.items[i].weight;
+        level->histograms.items[i].weight *= 2;
     }
     level->measures[0].weight = sum == 0 ? 1 : sum;
 }
@@ -250,7 +256,9 @@ bool measures_choose(struct level *level)
         return false;
     for (size_t i = 0; i < level->aggregates.n; i++) {
         struct level_aggregate *aggregate = &level->aggregates.items[i];
-        if (!is_count(aggregate) && !sum_aggregate(level, aggregate))
+        if (!is_count(aggregate) &&
+            !(aggregate->kind == AGGREGATE_QUANTILE ? quantile_share : sum_aggregate)(level,
+                                                                                      aggregate))
             return false;
     }
     for (size_t i = 0; i < level->aggregates.n; i++) {
@@ -263,7 +271,7 @@ bool measures_choose(struct level *level)
         if (aggregate->count < 0)
             return false;
     }
-    if (level->n_keys == 0 && level->n_measures == 0) {
+    if (level->n_keys == 0 && level->n_measures == 0 && level->histograms.n == 0) {
         /* A query that aggregates nothing must still be one row. */
         int index = find_measure(level, MEASURE_COUNT, -1, "rows");
         level->measures[index].weight = SHARE_WHOLE;

@@ -20,7 +20,7 @@ static struct dp_account_state account_before(const struct level *level)
     const struct compile *c = level->compile;
     struct dp_account_state account = c->request->settings->account;
     for (size_t i = 0; i < c->levels.n && c->levels.items[i] != level; i++)
-        if (c->levels.items[i]->release->n_measures > 0)
+        if (release_is_measured(c->levels.items[i]->release))
             spend(&account, &c->levels.items[i]->release->charge);
     for (size_t i = 0; i < c->automatic.n; i++)
         if (c->automatic.items[i].payer != NULL && c->automatic.items[i].payer != level)
@@ -39,6 +39,10 @@ static uint64_t coordinates(const struct level *level)
         if (__builtin_add_overflow(sum, groups, &sum))
             return UINT64_MAX;
     }
+    for (size_t i = 0; i < level->histograms.n; i++)
+        for (size_t n = 0; n < level->histograms.items[i].ranks.n; n++)
+            if (__builtin_add_overflow(sum, level->bounding.unit_groups, &sum))
+                return UINT64_MAX;
     return sum > 0 ? sum : 1;
 }
 

@@ -12,6 +12,7 @@
 
 #include "mechanisms/calibrate.h"
 #include "mechanisms/partition.h"
+#include "mechanisms/quantile.h"
 #include "parser/arena.h"
 #include "parser/catalog.h"
 
@@ -20,6 +21,8 @@ struct sql_value {
     uint32_t type;    /* oid on the protected server; TYPE_TEXT for enum labels */
     const char *text; /* canonical text; NULL: the SQL NULL */
 };
+
+enum { HISTOGRAM_DRAWS_MAX = 2 };
 
 enum measure_kind {
     MEASURE_UNITS,    /* number of units: count(DISTINCT unit) */
@@ -60,6 +63,31 @@ struct release_key {
     const char *type; /* SQL text of the key's type on the twin */
 };
 
+/* Quantiles that are drawn together from a group's histogram. */
+struct release_draw {
+    struct dp_quantile_plan plan;
+    const struct dp_rank *ranks; /* plan.n of them */
+};
+
+/* The distribution of one argument in each group, and what is drawn from it: never noisy weights,
+ * but bins. */
+struct release_histogram {
+    /* Keys as text, bin, weight of the bin, ordered by key, then bin; empty bins are left out. A
+     * unit weighs unit_weight in each of at most `groups` groups. The parameters are the release's,
+     * sql_proved is as there. */
+    const char *sql, *sql_proved;
+    uint32_t n_bins;
+    uint64_t unit_weight, groups;
+    /* A bin's value is (first + bin * width) * grid: its lower edge. */
+    struct dp_grid grid;
+    __int128 first, width;
+    bool floating; /* handed to the twin as float8 instead of numeric */
+    size_t n_draws;
+    struct release_draw draws[HISTOGRAM_DRAWS_MAX];
+    size_t n_values; /* of all draws */
+    const char *described;
+};
+
 struct release {
     /* Measurement SQL: keys as text, then the measures as integers, ordered by key. sql is sound as
      * it is; sql_proved (NULL: none) only in a snapshot in which proof_sql returns a single true.
@@ -86,12 +114,14 @@ struct release {
      */
     const struct dp_keep_table *keep;
 
-    /* None: the domain alone is asked for. */
+    /* No measure and no histogram: the domain alone is asked for. */
     size_t n_measures;
     const struct measure *measures;
-    size_t n_drawn;          /* measures that are drawn; 0: nothing is measured or charged */
-    size_t n_hidden;         /* the first so many are not handed over: they only choose the keys */
-    struct dp_charge charge; /* of what is drawn */
+    size_t n_drawn;  /* measures that are drawn */
+    size_t n_hidden; /* the first so many are not handed over: they only choose the keys */
+    size_t n_histograms;
+    const struct release_histogram *histograms; /* drawn always, once the groups are known */
+    struct dp_charge charge;                    /* of what is drawn */
     /* SHA-256, hexadecimal, of the rows, the measures, their noise and the keys' rule: releases
      * with the same fingerprint are drawn by the same law. NULL: the law is not known yet, because
      * bounds are to be found first. */
@@ -104,7 +134,8 @@ enum relation_kind { RELATION_RELEASE, RELATION_BUDGET, RELATION_HISTORY };
 /*
  * A relation of the final statement, fed as arrays from parameter first_param on.
  * RELATION_RELEASE: n_keys arrays of type bytea[] (UTF-8 text of the key, NULL: SQL NULL), then one
- * numeric[] or float8[] (measure.floating) per measure that is not hidden, values = noisy * grid.
+ * numeric[] or float8[] (measure.floating) per measure that is not hidden, values = noisy * grid,
+ * then one per quantile of each draw of each histogram, in order.
  * RELATION_BUDGET, RELATION_HISTORY: text[] per column, in the order of the twin's dp.budget and
  * dp.history.
  */
@@ -114,6 +145,9 @@ struct plan_relation {
     size_t n_columns;
     unsigned first_param;
 };
+
+/* Is anything asked of the protected server for it? */
+bool release_is_measured(const struct release *release);
 
 /* Bounds of a column that the statement buys (parser/auto_bounds.h): measured before everything
  * else. The noisy numbers of the one measure, in the order of the domain, go into

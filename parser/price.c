@@ -7,14 +7,14 @@
 #include <string.h>
 
 #include "mechanisms/bounds.h"
+#include "parser/quantile.h"
 #include "parser/rotated.h"
 
-bool price_refuse_noise(struct level *level, const struct level_measure *measure)
+bool price_refuse_noise(struct level *level, const char *described)
 {
     struct compile *c = level->compile;
     return compile_refuse(
-        c, -1, "0A000",
-        arena_printf(c->arena, "no noise fits %s at this epsilon", measure->described),
+        c, -1, "0A000", arena_printf(c->arena, "no noise fits %s at this epsilon", described),
         "The range of the values is too large, or too small, for the noise that the budget allows.",
         "Clamp the values to a smaller range, or set dp.epsilon higher.");
 }
@@ -109,11 +109,11 @@ static bool calibrate(struct level *level, struct level_measure *measure, uint64
     const struct dp_grid ones = {0, 0};
     struct price_sensitivity s;
     if (!price_sensitivity(level, measure, &s))
-        return price_refuse_noise(level, measure);
+        return price_refuse_noise(level, measure->described);
     if (measure->bought) {
         if (!(level->laplace ? dp_calibrate_laplace : dp_calibrate_gaussian)(
                 &one, &ones, s.groups, share, &measure->priced))
-            return price_refuse_noise(level, measure);
+            return price_refuse_noise(level, measure->described);
         share = level->laplace ? measure->priced.charge.epsilon : measure->priced.charge.mu2_pico;
     }
     if (measure->rotated) {
@@ -122,7 +122,7 @@ static bool calibrate(struct level *level, struct level_measure *measure, uint64
     } else if (!(level->laplace ? dp_calibrate_laplace
                                 : dp_calibrate_gaussian)(&s.delta, s.floating ? NULL : &s.natural,
                                                          s.groups, share, &measure->calibration)) {
-        return price_refuse_noise(level, measure);
+        return price_refuse_noise(level, measure->described);
     }
     return true;
 }
@@ -145,6 +145,8 @@ static bool share_out(struct level *level)
         weights += level->measures[i].weight;
     if (level->laplace)
         rotated_choose(level);
+    for (size_t i = 0; i < level->histograms.n; i++)
+        weights += level->histograms.items[i].weight;
     for (size_t i = 0; i < level->n_measures; i++) {
         struct level_measure *measure = &level->measures[i];
         unsigned weight =
@@ -153,29 +155,43 @@ static bool share_out(struct level *level)
         if (measure->kind != MEASURE_COMPLEMENT && !calibrate(level, measure, share))
             return false;
     }
-    return auto_bounds_price(level, histograms) || price_refuse_noise(level, &level->measures[0]);
+    for (size_t i = 0; i < level->histograms.n; i++) {
+        struct level_histogram *histogram = &level->histograms.items[i];
+        if (!quantile_price(level, histogram,
+                            (uint64_t)((unsigned __int128)total * histogram->weight / weights)))
+            return false;
+    }
+    return auto_bounds_price(level, histograms) ||
+           price_refuse_noise(level, level->measures[0].described);
 }
 
-/* One release, one charge: squared Gaussian parameters add, and so do pure epsilons. */
+static bool add_part(struct dp_charge *charge, const struct dp_charge *part)
+{
+    charge->pure = charge->pure && part->pure;
+    return !__builtin_add_overflow(charge->mu2_pico, part->mu2_pico, &charge->mu2_pico) &&
+           (!part->pure ||
+            !__builtin_add_overflow(charge->epsilon, part->epsilon, &charge->epsilon));
+}
+
+/* One release, one charge: squared Gaussian parameters add, and so do pure epsilons. Quantiles are
+ * pure whatever the noise of what stands beside them. */
 static bool add_up(struct level *level)
 {
     const struct plan_settings *settings = level->compile->request->settings;
     struct dp_charge charge = {.pure = true};
-    for (size_t i = 0; i < level->n_measures; i++) {
-        const struct level_measure *measure = &level->measures[i];
-        const struct dp_charge *part = &price_fixed_by(measure)->charge;
-        if (measure->draw.m == 0)
-            continue;
-        charge.pure = charge.pure && part->pure;
-        if (__builtin_add_overflow(charge.mu2_pico, part->mu2_pico, &charge.mu2_pico) ||
-            (part->pure && __builtin_add_overflow(charge.epsilon, part->epsilon, &charge.epsilon)))
-            return price_refuse_noise(level, &level->measures[i]);
-    }
+    bool fits = true;
+    for (size_t i = 0; i < level->n_measures; i++)
+        if (level->measures[i].draw.m != 0)
+            fits = fits && add_part(&charge, &price_fixed_by(&level->measures[i])->charge);
+    for (size_t i = 0; i < level->histograms.n; i++)
+        fits = fits && add_part(&charge, &level->histograms.items[i].charge);
     /* Together they are epsilon-DP as well: the smaller of the two prices. */
     uint64_t together = charge.mu2_pico;
     charge.epsilon = charge.pure ? charge.epsilon : 0;
-    if (charge.pure && charge.epsilon > 0 && !dp_mu2_of_pure(charge.epsilon, &together))
-        return price_refuse_noise(level, &level->measures[0]);
+    if (!fits || (charge.pure && charge.epsilon > 0 && !dp_mu2_of_pure(charge.epsilon, &together)))
+        return price_refuse_noise(level, level->n_measures > 0
+                                             ? level->measures[0].described
+                                             : level->histograms.items[0].described);
     charge.mu2_pico = together < charge.mu2_pico ? together : charge.mu2_pico;
     if (reuse_draws_keys(level))
         charge.delta_atto = settings->delta;
@@ -207,11 +223,11 @@ bool price_release(struct level *level)
         if (level->measures[i].kind == MEASURE_SUM &&
             (level->measures[i].draw.m != 0 || level->measures[i].rotated) &&
             !find_steps(&level->measures[i]))
-            return price_refuse_noise(level, &level->measures[i]);
+            return price_refuse_noise(level, level->measures[i].described);
     for (size_t i = 0; i < level->n_measures; i++)
         if (level->measures[i].rotated && level->measures[i].kind == MEASURE_SUM &&
             level->measures[i].most[1] == 0)
-            return price_refuse_noise(level, &level->measures[i]);
+            return price_refuse_noise(level, level->measures[i].described);
     if (!find_threshold(level) || !add_up(level))
         return false;
     keys_choose_rule(level);

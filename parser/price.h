@@ -20,8 +20,8 @@ bool price_sensitivity(const struct level *level, const struct level_measure *me
 /* The integers from which the price of a measure that is drawn can be computed again. */
 const struct dp_calibration *price_fixed_by(const struct level_measure *measure);
 
-/* Refuses: no noise fits the measure. */
-bool price_refuse_noise(struct level *level, const struct level_measure *measure);
+/* Refuses: no noise fits what is described so. */
+bool price_refuse_noise(struct level *level, const char *described);
 
 /* mechanism.c: the mechanism of a release that is to cost epsilon in all. */
 enum dp_mechanism mechanism_choose(const struct level *level, dp_nano epsilon);

@@ -59,7 +59,7 @@ bool rotated_calibrate(struct level *level, struct level_measure *measure, dp_na
         !dp_calibrate_rotated_pair(&measure->middle, &measure->high, level->bounding.delta,
                                    s.floating ? NULL : &s.natural, s.groups, epsilon,
                                    &measure->calibration))
-        return price_refuse_noise(level, measure);
+        return price_refuse_noise(level, measure->described);
     complement->calibration = measure->calibration;
     complement->calibration.charge = (struct dp_charge){.pure = true};
     return true;

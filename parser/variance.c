@@ -75,7 +75,7 @@ bool variance_squares(struct level *level, struct level_aggregate *aggregate)
         .argument_high = aggregate->high,
         .argument_middle = aggregate->middle};
     if (level->n_measures == MEASURES_MAX || !find_range(aggregate, &measure))
-        return price_refuse_noise(level, &measure);
+        return price_refuse_noise(level, measure.described);
     struct row_value value = {.expr = aggregate->expr,
                               .condition = aggregate->condition,
                               .summed = true,

@@ -11,6 +11,7 @@
 #include "proxy/pg_client.h"
 
 enum { TIME_ZONE_MAX = 64, BEGIN_SQL_MAX = 1024 };
+enum { BIN_VALUES = 2 }; /* of a histogram's row: the bin and its weight */
 
 enum step { STEP_WAITING, STEP_BEGIN, STEP_OPEN, STEP_PROOF, STEP_ROWS };
 
@@ -49,6 +50,8 @@ struct measurement {
     unsigned long session; /* of the connection that holds the transaction */
     size_t relation;       /* of the plan, under way */
     size_t release;        /* its number among the plan's releases */
+    size_t part;           /* of the release: 0 its measures, then its histograms */
+    bool proved;           /* the release's shorter SQL may run in this snapshot */
     const char **keys;     /* of the row being read */
     __int128 *values;
     size_t values_size;
@@ -104,7 +107,7 @@ static void send_begin(struct measurement *measurement)
     pg_client_script(measurement->slot->client, sql, handle_result, measurement->slot);
 }
 
-static void send_rows(struct measurement *measurement, const char *sql)
+static void send_rows(struct measurement *measurement, const char *sql, const char *sql_proved)
 {
     const struct release *release = release_under_way(measurement);
     size_t n = release->n_params > 0 ? release->n_params : 1;
@@ -121,16 +124,45 @@ static void send_rows(struct measurement *measurement, const char *sql)
         types[i] = release->params[i].type;
         values[i] = release->params[i].text;
     }
-    pg_client_rows(measurement->slot->client, sql, (int)release->n_params, types, values, 0,
-                   handle_result, measurement->slot);
+    pg_client_rows(measurement->slot->client,
+                   measurement->proved && sql_proved != NULL ? sql_proved : sql,
+                   (int)release->n_params, types, values, 0, handle_result, measurement->slot);
     free(types);
     free(values);
 }
 
-/* A release without measures is its domain alone: nothing is asked for it. */
 static bool is_measured(const struct plan_relation *relation)
 {
-    return relation->kind == RELATION_RELEASE && relation->release->n_drawn > 0;
+    return relation->kind == RELATION_RELEASE && release_is_measured(relation->release);
+}
+
+/* Is there a proof by which anything of the release may be asked in a shorter way? */
+static bool wants_proof(const struct release *release)
+{
+    bool shorter = release->sql_proved != NULL;
+    for (size_t i = 0; i < release->n_histograms; i++)
+        shorter = shorter || release->histograms[i].sql_proved != NULL;
+    return shorter && release->proof_sql != NULL;
+}
+
+static void send_release(struct measurement *measurement);
+
+/* Asks for the part of the release that is next; behind the last one for the next release. */
+static void send_part(struct measurement *measurement)
+{
+    const struct release *release = release_under_way(measurement);
+    if (measurement->part == 0 && release->n_drawn == 0)
+        measurement->part++;
+    if (measurement->part == 0) {
+        send_rows(measurement, release->sql, release->sql_proved);
+    } else if (measurement->part <= release->n_histograms) {
+        const struct release_histogram *histogram = &release->histograms[measurement->part - 1];
+        send_rows(measurement, histogram->sql, histogram->sql_proved);
+    } else {
+        measurement->release++;
+        measurement->relation++;
+        send_release(measurement);
+    }
 }
 
 /* Asks for the release under way, or the next one that needs asking. */
@@ -149,12 +181,14 @@ static void send_release(struct measurement *measurement)
         return;
     }
     const struct release *release = release_under_way(measurement);
-    if (release->proof_sql != NULL && release->sql_proved != NULL) {
+    measurement->part = 0;
+    measurement->proved = false;
+    if (wants_proof(release)) {
         measurement->step = STEP_PROOF;
         pg_client_send(measurement->slot->client, release->proof_sql, 0, NULL, NULL, 0,
                        handle_result, measurement->slot);
     } else {
-        send_rows(measurement, release->sql);
+        send_part(measurement);
     }
 }
 
@@ -177,23 +211,23 @@ static void handle_begun(struct measurement *measurement, const PGresult *result
 
 static void handle_proof(struct measurement *measurement, const PGresult *result)
 {
-    const struct release *release = release_under_way(measurement);
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
         measurement_finish(measurement, true);
         return;
     }
-    bool proved = PQntuples(result) == 1 && PQnfields(result) == 1 && !PQgetisnull(result, 0, 0) &&
-                  strcmp(PQgetvalue(result, 0, 0), "t") == 0;
-    send_rows(measurement, proved ? release->sql_proved : release->sql);
+    measurement->proved = PQntuples(result) == 1 && PQnfields(result) == 1 &&
+                          !PQgetisnull(result, 0, 0) && strcmp(PQgetvalue(result, 0, 0), "t") == 0;
+    send_part(measurement);
 }
 
 static bool pass_row(struct measurement *measurement, const PGresult *result)
 {
     const struct release *release = release_under_way(measurement);
-    bool passed = exact_row_read(result, release->n_keys, release->n_drawn, measurement->keys,
-                                 measurement->values) &&
-                  measurement->row(measurement->context, measurement->release, measurement->keys,
-                                   measurement->values);
+    size_t n_values = measurement->part == 0 ? release->n_drawn : BIN_VALUES;
+    bool passed =
+        exact_row_read(result, release->n_keys, n_values, measurement->keys, measurement->values) &&
+        measurement->row(measurement->context, measurement->release, measurement->part,
+                         measurement->keys, measurement->values);
     explicit_bzero(measurement->values, measurement->values_size);
     return passed;
 }
@@ -205,9 +239,8 @@ static void handle_rows(struct measurement *measurement, const PGresult *result)
         if (!pass_row(measurement, result))
             measurement_finish(measurement, true);
     } else if (status == PGRES_TUPLES_OK) {
-        measurement->release++;
-        measurement->relation++;
-        send_release(measurement);
+        measurement->part++;
+        send_part(measurement);
     } else {
         measurement_finish(measurement, true);
     }
@@ -395,7 +428,7 @@ static struct measurement *measurement_new(struct measure_pool *pool, const stru
     measurement->pool = pool;
     measurement->plan = plan;
     measurement->nothing_to_do = true;
-    size_t n_keys = 1, n_measures = 1;
+    size_t n_keys = 1, n_measures = BIN_VALUES;
     for (size_t i = 0; i < plan->n_relations; i++) {
         const struct release *release = plan->relations[i].release;
         if (!is_measured(&plan->relations[i]))

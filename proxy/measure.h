@@ -18,10 +18,11 @@
 struct measure_pool;
 struct measurement; /* one under way */
 
-/* One exact row of the release-th release of the plan: its keys as texts (NULL: SQL NULL) and its
- * measures, both wiped or gone after the call. There is no limit on the rows: their number is not
+/* One exact row of the release-th release of the plan: its keys as texts (NULL: SQL NULL), and of
+ * part 0 its measures, of part i a bin of its i-th histogram and the bin's weight. All are wiped or
+ * gone after the call. Parts come in order. There is no limit on the rows: their number is not
  * public. False: give up; done follows with failed. */
-typedef bool measure_row(void *context, size_t release, const char *const *keys,
+typedef bool measure_row(void *context, size_t release, size_t part, const char *const *keys,
                          const __int128 *values);
 /* failed: whatever the cause; nothing else is known of it. Called from the event loop, never from
  * inside measure_start. */

@@ -2,7 +2,8 @@
  * A group that is not released is withheld whole. Noise is drawn in the order units, then the other
  * measures, for every group of a domain and for every group that passed its threshold; nothing that
  * depends on a true value but the threshold's outcome decides what is drawn. Where only the keys
- * are released, each group has one coin instead, thrown with its exact number of units.
+ * are released, each group has one coin instead, thrown with its exact number of units. Quantiles
+ * are drawn once it is known which groups are released, for exactly those.
  */
 #include "proxy/release.h"
 
@@ -13,8 +14,10 @@
 #include <string.h>
 
 #include "mechanisms/refine.h"
+#include "proxy/release_quantiles.h"
 
 enum { OID_BYTEA_ARRAY = 1001, OID_TEXT_ARRAY = 1009, OID_NUMERIC_ARRAY = 1231 };
+#define NO_GROUP SIZE_MAX
 enum { OID_FLOAT8_ARRAY = 1022, OID_BYTEA = 17, OID_TEXT = 25 };
 enum { RELEASE_DRAWS_MAX = 64 };
 
@@ -98,15 +101,16 @@ void release_text_arrays(size_t n_columns, size_t n_rows, const char *const *cel
 
 /* noisy * grid as the twin reads it. The value is already released: how it is written is
  * post-processing. */
-static void add_number(struct bytes *bytes, const struct measure *measure, __int128 noisy)
+static void add_number(struct bytes *bytes, bool floating, const struct dp_grid *grid,
+                       __int128 noisy)
 {
     char text[DP_DECIMAL_TEXT_MAX + 32];
     struct dp_decimal value;
-    if (!measure->floating && dp_grid_value(&measure->calibration.grid, noisy, &value)) {
+    if (!floating && dp_grid_value(grid, noisy, &value)) {
         dp_decimal_print(&value, text);
     } else {
-        double number = ldexp((double)noisy, measure->calibration.grid.exp2);
-        for (int i = 0; i < measure->calibration.grid.scale10; i++)
+        double number = ldexp((double)noisy, grid->exp2);
+        for (int i = 0; i < grid->scale10; i++)
             number /= 10;
         snprintf(text, sizeof text, "%.17g", number);
     }
@@ -123,7 +127,8 @@ struct release_output {
     const __int128 *const *kept;
     __int128 *exact; /* of every group of a domain, or of the one row; NULL: private keys */
     size_t n_exact;
-    size_t *order; /* the domain's groups by key */
+    size_t *order;                      /* the domain's groups by key */
+    struct quantile_output **quantiles; /* by histogram; NULL: no bin has come yet */
 };
 
 static bool has_private_keys(const struct release *release)
@@ -162,6 +167,8 @@ struct release_output *release_begin(struct dp_noise *noise, const struct releas
     output->release = release;
     output->kept = kept;
     output->rows_max = rows_max;
+    output->quantiles = calloc(release->n_histograms + 1, sizeof(struct quantile_output *));
+    assert(output->quantiles != NULL);
     if (has_private_keys(release)) {
         assert(release->n_measures > 0 && release->n_drawn == release->n_measures &&
                release->measures[0].kind == MEASURE_UNITS);
@@ -189,6 +196,9 @@ void release_free(struct release_output *output)
     if (output->exact)
         explicit_bzero(output->exact,
                        output->n_exact * output->release->n_drawn * sizeof *output->exact);
+    for (size_t i = 0; i < output->release->n_histograms; i++)
+        quantiles_free(output->quantiles[i]);
+    free(output->quantiles);
     free(output->keys);
     free(output->noisy);
     free(output->exact);
@@ -273,23 +283,29 @@ static bool add_private_group(struct release_output *output, const char *const *
     return true;
 }
 
-/* The values of a domain's group; NULL where there is no such group, which the measurement's filter
- * does not let happen. */
-static __int128 *find_group(struct release_output *output, const char *const *keys)
+/* The group of a domain, or the one that was released with private keys (in the order of the keys,
+ * as rows come); NO_GROUP where there is none, which for a domain the measurement's filter does not
+ * let happen. */
+static size_t find_group(const struct release_output *output, const char *const *keys)
 {
     const struct release *release = output->release;
-    size_t low = 0, high = output->n_exact;
+    bool private_keys = has_private_keys(release);
+    const char *const *groups = private_keys ? (const char *const *)output->keys : release->domain;
+    size_t low = 0, high = private_keys ? output->n_rows : output->n_exact;
+    if (release->n_keys == 0)
+        return 0;
     while (low < high) {
-        size_t middle = low + (high - low) / 2, group = output->order[middle];
-        int order = compare_keys(release->domain + group * release->n_keys, keys, release->n_keys);
+        size_t middle = low + (high - low) / 2;
+        size_t group = private_keys ? middle : output->order[middle];
+        int order = compare_keys(groups + group * release->n_keys, keys, release->n_keys);
         if (order == 0)
-            return output->exact + group * release->n_drawn;
+            return group;
         if (order < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    return NULL;
+    return NO_GROUP;
 }
 
 bool release_add(struct release_output *output, const char *const *keys, const __int128 *values)
@@ -297,10 +313,31 @@ bool release_add(struct release_output *output, const char *const *keys, const _
     const struct release *release = output->release;
     if (has_private_keys(release))
         return add_private_group(output, keys, values);
-    __int128 *exact = release->n_keys > 0 ? find_group(output, keys) : output->exact;
-    if (exact != NULL)
-        memcpy(exact, values, release->n_drawn * sizeof *exact);
+    size_t group = find_group(output, keys);
+    if (group != NO_GROUP)
+        memcpy(output->exact + group * release->n_drawn, values,
+               release->n_drawn * sizeof *output->exact);
     return true;
+}
+
+/* Once it is known which groups are released. */
+static struct quantile_output *open_quantiles(struct release_output *output, size_t index)
+{
+    const struct release *release = output->release;
+    if (output->quantiles[index] == NULL)
+        output->quantiles[index] =
+            quantiles_begin(output->noise, &release->histograms[index],
+                            has_private_keys(release) ? output->n_rows : output->n_exact);
+    return output->quantiles[index];
+}
+
+bool release_add_bin(struct release_output *output, size_t index, const char *const *keys,
+                     const __int128 *values)
+{
+    assert(index < output->release->n_histograms);
+    size_t group = find_group(output, keys);
+    return group == NO_GROUP ||
+           quantiles_add(open_quantiles(output, index), group, values[0], values[1]);
 }
 
 /* Every group of a domain, in its order; or the one row of a release without keys. */
@@ -353,11 +390,30 @@ static void append_values(struct array_params *params, const struct release_outp
     for (size_t i = 0; i < output->n_rows; i++) {
         if (i > 0)
             add(&bytes, ",", 1);
-        add_number(&bytes, &release->measures[measure], value_of(output, i, measure));
+        add_number(&bytes, release->measures[measure].floating,
+                   &release->measures[measure].calibration.grid, value_of(output, i, measure));
     }
     add(&bytes, "}", 1);
     append(params, release->measures[measure].floating ? OID_FLOAT8_ARRAY : OID_NUMERIC_ARRAY, 0,
            bytes);
+}
+
+/* One value of a histogram in every group: the lower edge of the drawn bin. */
+static void append_edges(struct array_params *params, const struct release_output *output,
+                         size_t index, size_t value)
+{
+    const struct release_histogram *histogram = &output->release->histograms[index];
+    struct bytes bytes = {0};
+    add(&bytes, "{", 1);
+    for (size_t i = 0; i < output->n_rows; i++) {
+        uint32_t bin = quantiles_of(output->quantiles[index], i)[value];
+        if (i > 0)
+            add(&bytes, ",", 1);
+        add_number(&bytes, histogram->floating, &histogram->grid,
+                   histogram->first + bin * histogram->width);
+    }
+    add(&bytes, "}", 1);
+    append(params, histogram->floating ? OID_FLOAT8_ARRAY : OID_NUMERIC_ARRAY, 0, bytes);
 }
 
 bool release_finish(struct release_output *output, bool empty, struct array_params *params)
@@ -370,6 +426,12 @@ bool release_finish(struct release_output *output, bool empty, struct array_para
                        (const char *const *)output->keys + i, release->n_keys);
     for (size_t i = release->n_hidden; i < release->n_measures; i++)
         append_values(params, output, i);
+    for (size_t i = 0; i < release->n_histograms; i++) {
+        if (!empty && !quantiles_finish(open_quantiles(output, i)))
+            return false;
+        for (size_t n = 0; n < release->histograms[i].n_values; n++)
+            append_edges(params, output, i, n);
+    }
     return true;
 }
 

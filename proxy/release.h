@@ -38,6 +38,11 @@ struct release_output *release_begin(struct dp_noise *noise, const struct releas
 /* One exact row: the integers of the measures that are drawn. False without entropy, or with more
  * than rows_max groups released. */
 bool release_add(struct release_output *output, const char *const *keys, const __int128 *values);
+/* A bin of a group's index-th histogram: values are its number and weight. All bins of a group come
+ * together, and after all rows of release_add. Bins of groups that are withheld are ignored. False
+ * without entropy. */
+bool release_add_bin(struct release_output *output, size_t index, const char *const *keys,
+                     const __int128 *values);
 /* Draws what is left to draw (a domain's groups, the row of a release without keys) and appends the
  * arrays; with empty, arrays without rows (a probe). False without entropy. */
 bool release_finish(struct release_output *output, bool empty, struct array_params *params);

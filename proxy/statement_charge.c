@@ -37,12 +37,14 @@ static void fail_measurement(struct statement_run *run)
 }
 
 /* A row of the release-th release: to its output. */
-static bool on_row(void *context, size_t release, const char *const *keys, const __int128 *values)
+static bool on_row(void *context, size_t release, size_t part, const char *const *keys,
+                   const __int128 *values)
 {
     struct statement_run *run = context;
     for (size_t i = 0; i < run->n_arrays; i++)
         if (run->outputs[i] != NULL && release-- == 0)
-            return release_add(run->outputs[i], keys, values);
+            return part == 0 ? release_add(run->outputs[i], keys, values)
+                             : release_add_bin(run->outputs[i], part - 1, keys, values);
     return false;
 }
 
@@ -115,7 +117,7 @@ static struct ledger_release *charged_releases(struct statement_run *run, size_t
     struct ledger_release *releases = arena_alloc(run->arena, plan->n_relations * sizeof *releases);
     for (size_t i = 0; i < plan->n_relations; i++) {
         const struct release *release = plan->relations[i].release;
-        if (plan->relations[i].kind == RELATION_RELEASE && release->n_drawn > 0)
+        if (plan->relations[i].kind == RELATION_RELEASE && release_is_measured(release))
             releases[(*n)++] = (struct ledger_release){.charge = release->charge,
                                                        .measures = release->mechanism_json};
     }
@@ -158,7 +160,8 @@ static bool new_request_id(char id[37])
 static bool measures_anything(const struct plan *plan)
 {
     for (size_t i = 0; i < plan->n_relations; i++)
-        if (plan->relations[i].kind == RELATION_RELEASE && plan->relations[i].release->n_drawn > 0)
+        if (plan->relations[i].kind == RELATION_RELEASE &&
+            release_is_measured(plan->relations[i].release))
             return true;
     return false;
 }

@@ -131,6 +131,29 @@ void planning_clear(struct planning *planning)
     memset(planning, 0, sizeof *planning);
 }
 
+static void print_histogram(const struct release_histogram *histogram, FILE *out)
+{
+    fprintf(
+        out,
+        "    histogram of %s: %u bins, weight %llu, groups %llu, grid 10^-%d 2^%d, first %lld, width %lld%s\n",
+        histogram->described, histogram->n_bins, (unsigned long long)histogram->unit_weight,
+        (unsigned long long)histogram->groups, histogram->grid.scale10, histogram->grid.exp2,
+        (long long)histogram->first, (long long)histogram->width,
+        histogram->floating ? ", floating" : "");
+    for (size_t i = 0; i < histogram->n_draws; i++) {
+        const struct release_draw *draw = &histogram->draws[i];
+        fprintf(out, "      %u levels, half range %llu%s:", draw->plan.levels,
+                (unsigned long long)draw->plan.half_range, draw->plan.values ? ", values" : "");
+        for (size_t n = 0; n < draw->plan.n; n++)
+            fprintf(out, " %u/%u%+lld", draw->ranks[n].numerator, draw->ranks[n].denominator,
+                    (long long)draw->ranks[n].units_offset);
+        fprintf(out, "\n");
+    }
+    fprintf(out, "      sql: %s\n", histogram->sql);
+    if (histogram->sql_proved != NULL)
+        fprintf(out, "      proved: %s\n", histogram->sql_proved);
+}
+
 static void print_release(const struct release *release, FILE *out)
 {
     static const char *const kinds[] = {[MEASURE_UNITS] = "units",
@@ -166,6 +189,8 @@ static void print_release(const struct release *release, FILE *out)
         fprintf(out, "    sql: %s\n", release->sql);
     if (release->n_measures > 0 && release->sql_proved != NULL)
         fprintf(out, "    proved: %s\n", release->sql_proved);
+    for (size_t i = 0; i < release->n_histograms; i++)
+        print_histogram(&release->histograms[i], out);
 }
 
 void planning_print(const struct planning *planning, FILE *out)

@@ -66,6 +66,30 @@ static void print_measure(const struct measure *measure)
     printf("}");
 }
 
+static void print_histogram(const struct release_histogram *histogram)
+{
+    printf("{");
+    json("sql", histogram->sql);
+    printf(", ");
+    json("sql_proved", histogram->sql_proved);
+    printf(", \"n_bins\": %u, \"weight\": %llu, \"groups\": %llu, \"scale10\": %d, \"exp2\": %d, "
+           "\"first\": %lld, \"width\": %lld, \"draws\": [",
+           histogram->n_bins, (unsigned long long)histogram->unit_weight,
+           (unsigned long long)histogram->groups, histogram->grid.scale10, histogram->grid.exp2,
+           (long long)histogram->first, (long long)histogram->width);
+    for (size_t i = 0; i < histogram->n_draws; i++) {
+        const struct release_draw *draw = &histogram->draws[i];
+        printf("%s{\"levels\": %u, \"half_range\": %llu, \"values\": %s, \"ranks\": [",
+               i == 0 ? "" : ", ", draw->plan.levels, (unsigned long long)draw->plan.half_range,
+               draw->plan.values ? "true" : "false");
+        for (size_t n = 0; n < draw->plan.n; n++)
+            printf("%s[%u, %u, %lld]", n == 0 ? "" : ", ", draw->ranks[n].numerator,
+                   draw->ranks[n].denominator, (long long)draw->ranks[n].units_offset);
+        printf("]}");
+    }
+    printf("]}");
+}
+
 static void print_release(const struct release *release)
 {
     printf("{");
@@ -89,6 +113,11 @@ static void print_release(const struct release *release)
     for (size_t i = 0; i < release->n_measures; i++) {
         printf("%s", i == 0 ? "" : ", ");
         print_measure(&release->measures[i]);
+    }
+    printf("], \"histograms\": [");
+    for (size_t i = 0; i < release->n_histograms; i++) {
+        printf("%s", i == 0 ? "" : ", ");
+        print_histogram(&release->histograms[i]);
     }
     printf("]}");
 }

@@ -1,0 +1,428 @@
+/*
+ * From a call to ranks of a histogram, from a share of the budget to draws, and from the drawn bins
+ * to the answer. The extremes are drawn apart from the other ranks: more than a few of those are
+ * drawn by recursion, which halves the bins and knows no offset.
+ */
+#include "parser/quantile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "parser/node.h"
+#include "parser/price.h"
+#include "parser/walk.h"
+
+enum { UNIT_WEIGHT = 1 << 20, DRAW_INNER = 0, DRAW_EXTREME = 1 };
+
+static const char *const names[] = {"percentile_cont", "percentile_disc", "min", "max"};
+
+bool quantile_is(const char *name)
+{
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* --- the call -----------------------------------------------------------------------------------
+ */
+
+static bool check_call(struct level *level, const PgQuery__FuncCall *call, const char *name)
+{
+    static const char *const extreme[] = {"funcname",     "args",       "agg_filter",
+                                          "agg_distinct", "funcformat", NULL};
+    static const char *const ordered[] = {
+        "funcname", "args", "agg_order", "agg_filter", "agg_within_group", "funcformat", NULL};
+    struct compile *c = level->compile;
+    bool percentile = strncmp(name, "percentile", 10) == 0;
+    const char *what = walk_unexpected_field(&call->base, percentile ? ordered : extreme);
+    if (what == NULL && call->n_args == 1 &&
+        (!percentile || (call->agg_within_group && call->n_agg_order == 1)))
+        return true;
+    return compile_refuse(
+        c, call->location, "0A000",
+        arena_printf(c->arena, "%s in this form is not supported over private rows", name),
+        "It takes one argument, and percentiles one column in WITHIN GROUP (ORDER BY ...).",
+        percentile ? "Write, for example, percentile_cont(0.5) WITHIN GROUP (ORDER BY x)."
+                   : "Write, for example, max(x) FILTER (WHERE ...).");
+}
+
+static bool is_bounded_type(uint32_t type)
+{
+    return type == TYPE_INT2 || type == TYPE_INT4 || type == TYPE_INT8 || type == TYPE_NUMERIC ||
+           type == TYPE_FLOAT4 || type == TYPE_FLOAT8 || type == TYPE_DATE ||
+           type == TYPE_TIMESTAMP || type == TYPE_TIMESTAMPTZ;
+}
+
+static bool is_time(uint32_t type)
+{
+    return type == TYPE_DATE || type == TYPE_TIMESTAMP || type == TYPE_TIMESTAMPTZ;
+}
+
+static bool check_type(struct level *level, const PgQuery__FuncCall *call, const char *name,
+                       const struct level_aggregate *aggregate)
+{
+    struct compile *c = level->compile;
+    if (!is_bounded_type(aggregate->type))
+        return compile_refuse(
+            c, call->location, "0A000",
+            arena_printf(c->arena, "%s of such values is not supported over private rows", name),
+            "Quantiles are drawn from numbers, dates and time stamps with bounds; any other answer "
+            "would be one person's own value.",
+            "Take the quantile of a number or a date, or GROUP BY the column to see which values "
+            "are frequent.");
+    if (aggregate->quantile.continuous && is_time(aggregate->type))
+        return compile_refuse(
+            c, call->location, "42883", "percentile_cont has no form for dates and time stamps",
+            "PostgreSQL interpolates between numbers and intervals only.", "Use percentile_disc.");
+    return true;
+}
+
+static bool check_range(struct level *level, const PgQuery__FuncCall *call,
+                        struct level_aggregate *aggregate)
+{
+    struct compile *c = level->compile;
+    struct bins bins;
+    if (!expr_bounds(aggregate->expr, &aggregate->low, &aggregate->high))
+        return compile_refuse(
+            c, call->location, "0A000",
+            arena_printf(c->arena, "%s has no finite bounds", aggregate->described),
+            "The answer is drawn from a range that has to be known before.",
+            "Clamp the value, for example with least(greatest(x, 0), 100), or use a column with "
+            "declared bounds.");
+    if (!bins_choose(aggregate->type, &aggregate->low, &aggregate->high,
+                     expr_scale(aggregate->expr), &bins))
+        return compile_refuse(
+            c, call->location, "0A000",
+            arena_printf(c->arena, "the range of %s is too large", aggregate->described),
+            "It cannot be cut into bins.", "Clamp the value to a smaller range.");
+    return true;
+}
+
+/* Fractions count from the other end. */
+static void reverse(struct level_quantile *quantile)
+{
+    for (size_t i = 0; i < quantile->n_ranks; i++)
+        quantile->ranks[i].numerator =
+            quantile->ranks[i].denominator - quantile->ranks[i].numerator;
+}
+
+static bool compile_extreme(struct level *level, const char *name,
+                            struct level_aggregate *aggregate)
+{
+    struct level_quantile *quantile = &aggregate->quantile;
+    quantile->ranks = arena_alloc(level->compile->arena, sizeof *quantile->ranks);
+    quantile->ranks[0] =
+        (struct dp_rank){.numerator = strcmp(name, "max") == 0 ? 1 : 0, .denominator = 1};
+    quantile->n_ranks = 1;
+    return true;
+}
+
+bool quantile_compile(struct level *level, PgQuery__FuncCall *call, const char *name,
+                      struct level_aggregate *aggregate)
+{
+    aggregate->kind = AGGREGATE_QUANTILE;
+    aggregate->quantile.continuous = strcmp(name, "percentile_cont") == 0;
+    if (!check_call(level, call, name))
+        return false;
+    const PgQuery__SortBy *sort = call->agg_within_group ? call->agg_order[0]->sort_by : NULL;
+    PgQuery__Node *argument = sort != NULL ? sort->node : call->args[0];
+    if (sort != NULL && sort->n_use_op > 0)
+        return compile_refuse(level->compile, call->location, "0A000",
+                              "ORDER BY ... USING is not supported over private rows", NULL,
+                              "Write ASC or DESC.");
+    if (call->agg_filter != NULL)
+        aggregate->condition = level_compile(level, call->agg_filter, true);
+    aggregate->expr = level_compile(level, argument, false);
+    if (level->compile->pending || aggregate->expr == NULL ||
+        (call->agg_filter != NULL && aggregate->condition == NULL))
+        return false; /* without its constants the argument has no bounds yet */
+    aggregate->type = expr_type(aggregate->expr)->oid;
+    if (!check_type(level, call, name, aggregate) || !check_range(level, call, aggregate))
+        return false;
+    if (!(sort != NULL ? fraction_compile(level, call, aggregate)
+                       : compile_extreme(level, name, aggregate)))
+        return false;
+    if (sort != NULL && sort->sortby_dir == PG_QUERY__SORT_BY_DIR__SORTBY_DESC)
+        reverse(&aggregate->quantile);
+    return true;
+}
+
+/* --- sharing ------------------------------------------------------------------------------------
+ */
+
+static bool same(const struct expr *a, const struct expr *b)
+{
+    return a == NULL || b == NULL ? a == b : expr_equal(a, b);
+}
+
+static int find_histogram(struct level *level, const struct level_aggregate *aggregate)
+{
+    struct compile *c = level->compile;
+    for (size_t i = 0; i < level->histograms.n; i++)
+        if (same(level->histograms.items[i].expr, aggregate->expr) &&
+            same(level->histograms.items[i].condition, aggregate->condition))
+            return (int)i;
+    if (level->histograms.n == HISTOGRAMS_MAX) {
+        compile_refuse(
+            c, node_location(aggregate->node), "54001", "too many aggregates in one query",
+            "Quantiles of more than 16 different arguments would be measured.", "Split the query.");
+        return -1;
+    }
+    struct level_histogram histogram = {.expr = aggregate->expr,
+                                        .condition = aggregate->condition,
+                                        .described = aggregate->described};
+    bool cut = bins_choose(aggregate->type, &aggregate->low, &aggregate->high,
+                           expr_scale(aggregate->expr), &histogram.bins);
+    if (!cut) /* checked when the call was compiled */
+        return -1;
+    VECTOR_PUSH(c->arena, &level->histograms, histogram);
+    return (int)level->histograms.n - 1;
+}
+
+static size_t find_rank(const struct level_histogram *histogram, const struct dp_rank *rank)
+{
+    size_t i = 0;
+    while (i < histogram->ranks.n &&
+           (uint64_t)histogram->ranks.items[i].numerator * rank->denominator !=
+               (uint64_t)rank->numerator * histogram->ranks.items[i].denominator)
+        i++;
+    return i;
+}
+
+bool quantile_share(struct level *level, struct level_aggregate *aggregate)
+{
+    struct level_quantile *quantile = &aggregate->quantile;
+    quantile->histogram = find_histogram(level, aggregate);
+    if (quantile->histogram < 0)
+        return false;
+    struct level_histogram *histogram = &level->histograms.items[quantile->histogram];
+    for (size_t i = 0; i < quantile->n_ranks; i++)
+        if (find_rank(histogram, &quantile->ranks[i]) == histogram->ranks.n)
+            VECTOR_PUSH(level->compile->arena, &histogram->ranks, quantile->ranks[i]);
+    if (quantile_columns(level) <= LEVEL_QUANTILES_MAX)
+        return true;
+    return compile_refuse(level->compile, node_location(aggregate->node), "54001",
+                          "too many quantiles", "A query may ask for 1024 different ones.",
+                          "Split the query.");
+}
+
+/* Drawn values; before there is a price, ranks, of which two may still become one. */
+static size_t count_values(const struct level_histogram *histogram)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < histogram->n_draws; i++)
+        n += histogram->draws[i].plan.n;
+    return histogram->n_draws == 0 ? histogram->ranks.n : n;
+}
+
+static size_t count_before(const struct level *level, size_t histogram)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < histogram; i++)
+        n += count_values(&level->histograms.items[i]);
+    return n;
+}
+
+size_t quantile_columns(const struct level *level)
+{
+    return count_before(level, level->histograms.n);
+}
+
+/* --- draws and their price ----------------------------------------------------------------------
+ */
+
+static bool is_extreme(const struct dp_rank *rank)
+{
+    return rank->numerator == 0 || rank->numerator == rank->denominator;
+}
+
+static int compare_ranks(const void *a, const void *b)
+{
+    const struct dp_rank *left = a, *right = b;
+    uint64_t x = (uint64_t)left->numerator * right->denominator;
+    uint64_t y = (uint64_t)right->numerator * left->denominator;
+    return x < y ? -1 : x > y;
+}
+
+static uint64_t common_factor(uint64_t a, uint64_t b)
+{
+    while (b != 0) {
+        uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* One denominator for all, as the recursion wants it; where there is no small one, the nearest
+ * sixty-five-thousandth. Equal ones then become one; the number of those that are left. */
+static size_t share_denominator(struct dp_rank *ranks, size_t n)
+{
+    uint64_t denominator = 1;
+    for (size_t i = 0; i < n && denominator <= DP_RANK_DENOMINATOR_MAX; i++)
+        denominator *= ranks[i].denominator / common_factor(denominator, ranks[i].denominator);
+    if (denominator > DP_RANK_DENOMINATOR_MAX)
+        denominator = DP_RANK_DENOMINATOR_MAX;
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t half = ranks[i].denominator / 2;
+        uint64_t numerator = (ranks[i].numerator * denominator + half) / ranks[i].denominator;
+        numerator = numerator == 0 ? 1 : numerator == denominator ? denominator - 1 : numerator;
+        if (kept > 0 && ranks[kept - 1].numerator == numerator)
+            continue;
+        ranks[kept++] = (struct dp_rank){(uint32_t)numerator, (uint32_t)denominator, 0};
+    }
+    return kept;
+}
+
+/* The ranks of one kind, in order. */
+static size_t gather(struct arena *arena, const struct level_histogram *histogram, bool extremes,
+                     struct dp_rank **out)
+{
+    size_t n = 0;
+    struct dp_rank *ranks = arena_alloc(arena, (histogram->ranks.n + 1) * sizeof *ranks);
+    for (size_t i = 0; i < histogram->ranks.n; i++)
+        if (is_extreme(&histogram->ranks.items[i]) == extremes)
+            ranks[n++] = histogram->ranks.items[i];
+    qsort(ranks, n, sizeof *ranks, compare_ranks);
+    *out = ranks;
+    return n > DP_QUANTILE_SEPARATE_MAX ? share_denominator(ranks, n) : n;
+}
+
+/* Where among the drawn ranks the asked one is: the nearest, which is itself but for the rounding
+ * of share_denominator. */
+static size_t nearest(const struct dp_rank *drawn, size_t n, const struct dp_rank *rank)
+{
+    size_t best = 0;
+    double least = 2, wanted = (double)rank->numerator / rank->denominator;
+    for (size_t i = 0; i < n; i++) {
+        double found = (double)drawn[i].numerator / drawn[i].denominator;
+        double distance = found < wanted ? wanted - found : found - wanted;
+        if (distance < least) {
+            least = distance;
+            best = i;
+        }
+    }
+    return best;
+}
+
+static bool plan_draw(const struct level *level, size_t n, uint64_t share,
+                      struct dp_quantile_plan *plan)
+{
+    return (level->laplace ? dp_plan_quantiles_pure : dp_plan_quantiles)(
+        n, UNIT_WEIGHT, level->bounding.unit_groups, share, plan);
+}
+
+/* Both kinds with the same strength: each pays for its levels. */
+static bool plan_draws(const struct level *level, uint64_t share, const size_t n[],
+                       struct dp_quantile_plan plans[])
+{
+    unsigned levels = 0;
+    for (size_t i = 0; i < HISTOGRAM_DRAWS_MAX; i++) {
+        if (n[i] > 0 && !plan_draw(level, n[i], share, &plans[i]))
+            return false;
+        levels += n[i] > 0 ? plans[i].levels : 0;
+    }
+    for (size_t i = 0; i < HISTOGRAM_DRAWS_MAX; i++) {
+        uint64_t part =
+            n[i] > 0 ? (uint64_t)((unsigned __int128)share * plans[i].levels / levels) : 0;
+        if (n[i] > 0 && !plan_draw(level, n[i], part, &plans[i]))
+            return false;
+    }
+    return true;
+}
+
+bool quantile_price(struct level *level, struct level_histogram *histogram, uint64_t share)
+{
+    struct arena *arena = level->compile->arena;
+    struct dp_quantile_plan plans[HISTOGRAM_DRAWS_MAX] = {0};
+    struct dp_rank *ranks[HISTOGRAM_DRAWS_MAX];
+    size_t n[HISTOGRAM_DRAWS_MAX] = {gather(arena, histogram, false, &ranks[DRAW_INNER]),
+                                     gather(arena, histogram, true, &ranks[DRAW_EXTREME])};
+    if (!plan_draws(level, share, n, plans))
+        return price_refuse_noise(level, histogram->described);
+    for (size_t i = 0; i < n[DRAW_EXTREME]; i++) {
+        int64_t offset = dp_extreme_offset(&plans[DRAW_EXTREME], histogram->bins.n);
+        struct dp_rank *rank = &ranks[DRAW_EXTREME][i];
+        rank->units_offset = rank->numerator == 0 ? offset : -offset;
+    }
+    histogram->places = arena_alloc(arena, (histogram->ranks.n + 1) * sizeof(size_t));
+    for (size_t i = 0; i < histogram->ranks.n; i++) {
+        const struct dp_rank *rank = &histogram->ranks.items[i];
+        int kind = is_extreme(rank) ? DRAW_EXTREME : DRAW_INNER;
+        histogram->places[i] =
+            nearest(ranks[kind], n[kind], rank) + (kind == DRAW_EXTREME ? n[DRAW_INNER] : 0);
+    }
+    histogram->n_draws = 0;
+    histogram->charge = (struct dp_charge){.pure = true};
+    for (size_t i = 0; i < HISTOGRAM_DRAWS_MAX; i++) {
+        if (n[i] == 0)
+            continue;
+        plans[i].values = bins_are_values(&histogram->bins);
+        histogram->draws[histogram->n_draws++] = (struct release_draw){plans[i], ranks[i]};
+        if (__builtin_add_overflow(histogram->charge.mu2_pico, plans[i].charge.mu2_pico,
+                                   &histogram->charge.mu2_pico) ||
+            __builtin_add_overflow(histogram->charge.epsilon, plans[i].charge.epsilon,
+                                   &histogram->charge.epsilon))
+            return price_refuse_noise(level, histogram->described);
+    }
+    return true;
+}
+
+const struct dp_rank *quantile_rank(const struct level_histogram *histogram, size_t index,
+                                    const struct dp_quantile_plan **plan)
+{
+    size_t place = histogram->places[index], draw = 0;
+    while (place >= histogram->draws[draw].plan.n)
+        place -= histogram->draws[draw++].plan.n;
+    *plan = &histogram->draws[draw].plan;
+    return &histogram->draws[draw].ranks[place];
+}
+
+/* A recursion's draws are about the ends of ever smaller parts: the median's is the error of each.
+ */
+static double rank_error(const struct dp_quantile_plan *plan, const struct dp_rank *rank,
+                         double beta)
+{
+    const struct dp_rank middle = {.numerator = 1, .denominator = 2};
+    bool recursive = plan->n > DP_QUANTILE_SEPARATE_MAX;
+    return dp_quantile_error(plan, recursive ? &middle : rank, beta);
+}
+
+double quantile_error(const struct level *level, const struct level_aggregate *aggregate)
+{
+    const struct level_histogram *histogram =
+        &level->histograms.items[aggregate->quantile.histogram];
+    double most = 0;
+    for (size_t i = 0; i < aggregate->quantile.n_ranks; i++) {
+        const struct dp_quantile_plan *plan;
+        const struct dp_rank *rank =
+            quantile_rank(histogram, find_rank(histogram, &aggregate->quantile.ranks[i]), &plan);
+        double error = rank_error(plan, rank, level->compile->request->settings->beta);
+        most = error > most ? error : most;
+    }
+    return most;
+}
+
+/* --- the answer ---------------------------------------------------------------------------------
+ */
+
+const char *quantile_sql(const struct level *level, const struct level_aggregate *aggregate)
+{
+    struct arena *arena = level->compile->arena;
+    const struct level_quantile *quantile = &aggregate->quantile;
+    const struct level_histogram *histogram = &level->histograms.items[quantile->histogram];
+    size_t first = count_before(level, (size_t)quantile->histogram);
+    struct text out = text_new(arena);
+    text_add(&out, quantile->array ? "ARRAY[" : "");
+    for (size_t i = 0; i < quantile->n_ranks; i++) {
+        size_t place = histogram->places[find_rank(histogram, &quantile->ranks[i])];
+        const char *value = bins_value_sql(&histogram->bins,
+                                           arena_printf(arena, "u.q%zu", first + place + 1), arena);
+        text_printf(&out, "%s%s%s", i == 0 ? "" : ", ", value,
+                    quantile->continuous ? "::pg_catalog.float8" : "");
+    }
+    text_add(&out, quantile->array ? "]" : "");
+    return out.data;
+}
