@@ -20,7 +20,7 @@ LDFLAGS_ALL := -pie -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE),-Wl,-z,relr
 # libevent: core for the loop, openssl for TLS streams.
 LIBS := $(shell pkg-config --libs $(PACKAGES)) -lpg_query -lm
 # Line editing for `pgveilctl console`, where it is installed: BSD's library, with readline's names.
-EDIT := $(shell pkg-config --exists libedit && echo libedit)
+EDIT := $(shell pkg-config --exists libedit && pkg-config --libs libedit)
 $(OUT)/budget/ctl_console.o: CFLAGS_ALL += $(if $(EDIT),-DPGVEIL_LIBEDIT)
 
 FOLDERS := mechanisms config parser budget proxy
@@ -52,7 +52,7 @@ $(OUT)/pgveil: $(OUT)/proxy/main.o $(patsubst %,$(OUT)/lib%.a,proxy parser budge
 
 $(OUT)/pgveilctl: $(OUT)/budget/ctl_main.o $(patsubst %,$(OUT)/lib%.a,budget config mechanisms)
 	@echo "  LINK $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs jansson libpq openssl $(EDIT)) -lm
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs jansson libpq openssl) $(EDIT) -lm
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)

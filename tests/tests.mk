@@ -14,12 +14,12 @@ TEST_SERVERS := $(patsubst %,$(TEST_OUT)/pgveil-%-noise,zero audited half)
 $(TEST_OUT)/unit/%: $(OUT)/tests/unit/test_%.o $(TEST_SUPPORT) $(TEST_ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  LINK $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lcriterion
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(EDIT) -lcriterion
 
 $(TEST_OUT)/stat/%: $(OUT)/tests/stat/test_%.o $(TEST_SUPPORT) $(TEST_ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  LINK $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lcriterion
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(EDIT) -lcriterion
 
 # The server with another noise: the shipped objects, and tests/support in the place of
 # mechanisms/noise.c. Without any, for comparing answers with PostgreSQL's; from a fixed keystream,
