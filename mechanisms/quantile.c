@@ -1,8 +1,12 @@
 /*
- * score(b) = |denominator * F(b) - target|, F(b) the weight below bin b, or the target's distance
- * from the interval of denominator * F(b) and denominator * F(b + 1); P(b) is proportional to
- * e^(-m score(b) / 2^50). Adding one unit changes the scores within a range of
- * 2 W max(numerator, denominator - numerator), so m follows from R / 2 by one exact division.
+ * score(p) = how far the target lies outside [denominator * F(p), denominator * F(p + 1)], F(p) the
+ * weight below position p; P(p) is proportional to e^(-m score(p) / 2^50). Adding one unit changes
+ * the scores within a range of 2 W max(numerator, denominator - numerator), so m follows from R / 2
+ * by one exact division.
+ *
+ * A position is a bin, or with recursion an equal part of one, over which the bin's weight is
+ * spread evenly: where many units share a value, the split of the rest still falls at the right
+ * rank. Weights count in parts then: so does W, and m stays what it is over 2^50 parts.
  */
 #include "mechanisms/quantile.h"
 
@@ -14,18 +18,26 @@
 #include "mechanisms/sampler.h"
 #include "mechanisms/wide.h"
 
-/* One draw: which bins, and the scores' parameters. below[b] is the weight under bin b of the whole
- * histogram, one entry more than bins. */
-struct draw {
+/* With recursion: bins times parts, which bounds the proposals of a level. */
+enum { PART_BITS_MAX = 16, POSITION_BITS_MAX = 18 };
+
+/* below[b] is the weight under bin b, one entry more than bins; each bin has 2^part_bits parts. */
+struct histogram {
     const uint64_t *below;
-    size_t first, end; /* bins [first, end) */
-    uint64_t denominator;
-    __int128 target;
-    uint64_t m;
-    bool values;
+    size_t n_bins;
+    unsigned part_bits;
 };
 
-/* A part of the recursion: ranks [first_rank, end_rank) lie in bins [first, end), where the
+/* One draw: which positions, and the scores' parameters. */
+struct draw {
+    const struct histogram *histogram;
+    size_t first, end; /* positions [first, end) */
+    uint64_t denominator;
+    __int128 target; /* counted from first, in parts of weights */
+    uint64_t m;
+};
+
+/* A stage of the recursion: ranks [first_rank, end_rank) lie in positions [first, end), where the
  * numerators low and high are at both ends. */
 struct stretch {
     size_t first, end;
@@ -37,7 +49,7 @@ struct stretch {
 struct job {
     const struct dp_rng *rng;
     const struct dp_quantile_plan *plan;
-    const uint64_t *below;
+    struct histogram histogram;
     const struct dp_rank *ranks;
     uint32_t *bins;
 };
@@ -62,42 +74,66 @@ static uint64_t rate(const struct dp_quantile_plan *plan, uint64_t side)
     return m;
 }
 
-static unsigned __int128 score(const struct draw *draw, size_t bin)
+/* Weight below a position, in parts. */
+static __int128 weight_below(const struct histogram *histogram, size_t position)
 {
-    __int128 below = (__int128)(draw->below[bin] - draw->below[draw->first]);
-    __int128 distance = (__int128)draw->denominator * below - draw->target;
-    if (draw->values && distance < 0) {
-        __int128 upto = (__int128)(draw->below[bin + 1] - draw->below[draw->first]);
-        distance = draw->target - (__int128)draw->denominator * upto;
-        return distance < 0 ? 0 : (unsigned __int128)distance;
+    size_t bin = position >> histogram->part_bits;
+    size_t part = position & (((size_t)1 << histogram->part_bits) - 1);
+    __int128 below = (__int128)histogram->below[bin] << histogram->part_bits;
+    if (part > 0) {
+        below += (__int128)(histogram->below[bin + 1] - histogram->below[bin]) * (__int128)part;
     }
-    return (unsigned __int128)(distance < 0 ? -distance : distance);
+    return below;
 }
 
-static size_t best_bin(const struct draw *draw)
+/* denominator F(position) - target, F counted from the first position. */
+static __int128 distance(const struct draw *draw, size_t position)
 {
-    size_t best = draw->first;
-    for (size_t bin = draw->first; bin < draw->end; bin++) {
-        if (score(draw, bin) < score(draw, best)) {
-            best = bin;
+    __int128 below =
+        weight_below(draw->histogram, position) - weight_below(draw->histogram, draw->first);
+    return (__int128)draw->denominator * below - draw->target;
+}
+
+static unsigned __int128 score(const struct draw *draw, size_t position)
+{
+    __int128 over = distance(draw, position);
+    __int128 under = -distance(draw, position + 1);
+    __int128 most = over > under ? over : under;
+    return most > 0 ? (unsigned __int128)most : 0;
+}
+
+/* The first position of the best score: scores fall up to the first position whose end reaches the
+ * target and do not fall after it. */
+static size_t best_position(const struct draw *draw)
+{
+    size_t low = draw->first;
+    size_t high = draw->end - 1;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (distance(draw, middle + 1) >= 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
         }
     }
-    return best;
+    return low;
 }
 
-/* True with probability e^(-m excess / 2^50). Where the exponent would exceed 2^120 it is taken for
- * 2^120: both probabilities are below e^(-2^69). */
-static bool accept(const struct dp_rng *rng, uint64_t m, unsigned __int128 excess, bool *accepted)
+/* True with probability e^(-m excess / 2^bits). Where the exponent would exceed 2^120 it is taken
+ * for 2^120: both probabilities are below e^(-2^53). */
+static bool accept(const struct dp_rng *rng, uint64_t m, unsigned __int128 excess, unsigned bits,
+                   bool *accepted)
 {
     const unsigned __int128 limit = (unsigned __int128)1 << 120;
     unsigned __int128 exponent = excess > limit / m ? limit : excess * m;
-    return dp_sample_bernoulli_exp(rng, exponent, DP_BASE_BITS, accepted);
+    return dp_sample_bernoulli_exp(rng, exponent, bits, accepted);
 }
 
 /* Uniform proposals until one is accepted; how many it takes depends on the weights. */
-static bool draw_bin(const struct dp_rng *rng, const struct draw *draw, size_t *bin)
+static bool draw_position(const struct dp_rng *rng, const struct draw *draw, size_t *position)
 {
-    unsigned __int128 best = score(draw, best_bin(draw));
+    unsigned bits = DP_BASE_BITS + draw->histogram->part_bits;
+    unsigned __int128 best = score(draw, best_position(draw));
     for (;;) {
         unsigned __int128 offset;
         bool accepted;
@@ -105,56 +141,58 @@ static bool draw_bin(const struct dp_rng *rng, const struct draw *draw, size_t *
             return false;
         }
         size_t proposal = draw->first + (size_t)offset;
-        if (!accept(rng, draw->m, score(draw, proposal) - best, &accepted)) {
+        if (!accept(rng, draw->m, score(draw, proposal) - best, bits, &accepted)) {
             return false;
         }
         if (accepted) {
-            *bin = proposal;
+            *position = proposal;
             return true;
         }
     }
 }
 
-static struct draw whole(const struct dp_quantile_plan *plan, const uint64_t *below, size_t n_bins,
+/* A draw among all bins, each one position. */
+static struct draw whole(const struct dp_quantile_plan *plan, const struct histogram *histogram,
                          const struct dp_rank *rank)
 {
     __int128 offset = (__int128)rank->units_offset * (__int128)plan->unit_weight;
-    return (struct draw){.below = below,
-                         .end = n_bins,
+    return (struct draw){.histogram = histogram,
+                         .end = histogram->n_bins,
                          .denominator = rank->denominator,
-                         .target = (__int128)rank->numerator * (__int128)below[n_bins] +
+                         .target = (__int128)rank->numerator *
+                                       (__int128)histogram->below[histogram->n_bins] +
                                    offset * (__int128)rank->denominator,
-                         .m = rate(plan, larger_side(rank->numerator, rank->denominator)),
-                         .values = plan->values};
+                         .m = rate(plan, larger_side(rank->numerator, rank->denominator))};
 }
 
-/* The middle rank of the stretch, then both halves of the bins at its answer. */
+/* The middle rank of the stretch, then both halves of the positions at its answer. */
 static bool draw_stretch(const struct job *job, struct stretch stretch)
 {
+    const struct histogram *histogram = &job->histogram;
     if (stretch.first_rank == stretch.end_rank) {
         return true;
     }
     if (stretch.end - stretch.first <= 1) { /* nothing left to choose: no look at the data */
         for (size_t i = stretch.first_rank; i < stretch.end_rank; i++) {
-            job->bins[i] = (uint32_t)stretch.first;
+            job->bins[i] = (uint32_t)(stretch.first >> histogram->part_bits);
         }
         return true;
     }
     size_t middle = stretch.first_rank + (stretch.end_rank - stretch.first_rank) / 2;
     uint64_t numerator = job->ranks[middle].numerator - stretch.low;
     uint64_t denominator = stretch.high - stretch.low;
-    __int128 weight = (__int128)(job->below[stretch.end] - job->below[stretch.first]);
-    struct draw draw = {.below = job->below,
+    __int128 weight = weight_below(histogram, stretch.end) - weight_below(histogram, stretch.first);
+    struct draw draw = {.histogram = histogram,
                         .first = stretch.first,
                         .end = stretch.end,
                         .denominator = denominator,
                         .target = (__int128)numerator * weight,
                         .m = rate(job->plan, larger_side(numerator, denominator))};
     size_t answer;
-    if (!draw_bin(job->rng, &draw, &answer)) {
+    if (!draw_position(job->rng, &draw, &answer)) {
         return false;
     }
-    job->bins[middle] = (uint32_t)answer;
+    job->bins[middle] = (uint32_t)(answer >> histogram->part_bits);
     struct stretch left = stretch;
     left.end = answer;
     left.end_rank = middle;
@@ -204,6 +242,15 @@ static void free_below(uint64_t *below, size_t n_bins)
     free(below);
 }
 
+static unsigned part_bits(size_t n_bins)
+{
+    unsigned bits = 0;
+    while (bits < PART_BITS_MAX && n_bins << (bits + 1) <= (size_t)1 << POSITION_BITS_MAX) {
+        bits++;
+    }
+    return bits;
+}
+
 bool dp_draw_quantiles(const struct dp_rng *rng, const struct dp_quantile_plan *plan,
                        const uint64_t *weights, size_t n_bins, const struct dp_rank *ranks,
                        uint32_t *bins)
@@ -215,14 +262,17 @@ bool dp_draw_quantiles(const struct dp_rng *rng, const struct dp_quantile_plan *
     }
     bool drawn = true;
     if (plan->n > DP_QUANTILE_SEPARATE_MAX) {
-        struct job job = {rng, plan, below, ranks, bins};
-        struct stretch all = {.end = n_bins, .end_rank = plan->n, .high = ranks[0].denominator};
+        struct job job = {rng, plan, {below, n_bins, part_bits(n_bins)}, ranks, bins};
+        struct stretch all = {.end = n_bins << job.histogram.part_bits,
+                              .end_rank = plan->n,
+                              .high = ranks[0].denominator};
         drawn = draw_stretch(&job, all);
     } else {
+        struct histogram histogram = {below, n_bins, 0};
         for (size_t i = 0; drawn && i < plan->n; i++) {
-            struct draw draw = whole(plan, below, n_bins, &ranks[i]);
+            struct draw draw = whole(plan, &histogram, &ranks[i]);
             size_t bin = 0;
-            drawn = draw_bin(rng, &draw, &bin);
+            drawn = draw_position(rng, &draw, &bin);
             bins[i] = (uint32_t)bin;
         }
     }
@@ -237,8 +287,9 @@ bool dp_best_bin(const struct dp_quantile_plan *plan, const uint64_t *weights, s
     if (below == NULL) {
         return false;
     }
-    struct draw draw = whole(plan, below, n_bins, rank);
-    size_t best = best_bin(&draw);
+    struct histogram histogram = {below, n_bins, 0};
+    struct draw draw = whole(plan, &histogram, rank);
+    size_t best = best_position(&draw);
     *bin = (uint32_t)best;
     for (size_t i = best; i < n_bins && score(&draw, i) == score(&draw, best); i++) {
         if (weights[i] > 0) {

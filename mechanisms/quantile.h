@@ -27,10 +27,6 @@ struct dp_quantile_plan {
     size_t n;             /* quantiles */
     unsigned levels;      /* charges of one group: n, or the depth of the recursion */
     dp_nano half_range;   /* R / 2: each score times its rate changes by at most this */
-    /* Bins are single values, of which many may be equal: a bin is the better the nearer its two
-     * ends are to the rank, and best where the rank lies between them. Else a bin stands for its
-     * lower edge, and a recursion takes it so in either case. To be set after the plan was made. */
-    bool values;
     struct dp_charge charge;
 };
 
@@ -55,20 +51,23 @@ struct dp_rank {
  * beyond the data attract with a probability of about 2 %: ceil(ln(n_bins / 0.02) / rate). */
 int64_t dp_extreme_offset(const struct dp_quantile_plan *plan, size_t n_bins);
 
-/* Ranks that the error of a quantile of this rank exceeds with probability beta at most, units,
- * where the histogram is fine: ln(1 / beta) / rate. */
+/* Units of rank that a quantile of this rank is off by with probability beta at most, where the
+ * histogram is fine: ln(1 / beta) / rate. With recursion, where errors of earlier draws come on
+ * top, the figure of the worst of plan->n ranks at equal distances, whichever is asked for. */
 double dp_quantile_error(const struct dp_quantile_plan *plan, const struct dp_rank *rank,
                          double beta);
 
-/* Draws plan->n quantiles: bins[i] in [0, n_bins) for ranks[i]. weights are exact and private; the
- * sum is below 2^62. With more than DP_QUANTILE_SEPARATE_MAX, ranks must ascend, share one
- * denominator and have no offset. False without entropy. */
+/* Draws plan->n quantiles: bins[i] in [0, n_bins) for ranks[i], the bin that holds the rank scoring
+ * best. weights are exact and private; the sum is below 2^62. With more than
+ * DP_QUANTILE_SEPARATE_MAX, ranks must ascend, share one denominator and have no offset. False
+ * without entropy. */
 bool dp_draw_quantiles(const struct dp_rng *rng, const struct dp_quantile_plan *plan,
                        const uint64_t *weights, size_t n_bins, const struct dp_rank *ranks,
                        uint32_t *bins);
 
-/* The bin of the best score, exactly and without noise, and among equals the first that holds any
- * weight: for tests. False without memory. */
+/* The bin that holds the rank, exactly and without noise (where two bins meet, the lower, as
+ * PostgreSQL's percentile_disc); among equals the first that holds any weight: for tests. False
+ * without memory. */
 bool dp_best_bin(const struct dp_quantile_plan *plan, const uint64_t *weights, size_t n_bins,
                  const struct dp_rank *rank, uint32_t *bin);
 

@@ -92,9 +92,63 @@ int64_t dp_extreme_offset(const struct dp_quantile_plan *plan, size_t n_bins)
     return (int64_t)offset + 1;
 }
 
+/* The draws that lead to a rank of the recursion: the middle rank of each stretch lies the fraction
+ * of it from its lower end. The ends are earlier draws, or -1 for those of the histogram. */
+enum { LEVELS_MAX = 11 };
+struct trail {
+    long double fraction[LEVELS_MAX];
+    int lower[LEVELS_MAX], upper[LEVELS_MAX];
+};
+
+/* The variance of the last of n draws, that of a draw in the middle being one: each draw adds an
+ * error of its own to what it takes over from both ends. */
+static long double variance_along(const struct trail *trail, int n)
+{
+    long double weight[LEVELS_MAX] = {0};
+    long double sum = 0.0L;
+    weight[n - 1] = 1.0L;
+    for (int i = n - 1; i >= 0; i--) {
+        long double f = trail->fraction[i];
+        long double own = 2.0L * (f > 0.5L ? f : 1.0L - f) * weight[i];
+        sum += own * own;
+        if (trail->lower[i] >= 0) {
+            weight[trail->lower[i]] += (1.0L - f) * weight[i];
+        }
+        if (trail->upper[i] >= 0) {
+            weight[trail->upper[i]] += f * weight[i];
+        }
+    }
+    return sum;
+}
+
+/* The largest variance among n ranks at equal distances; n_trail draws came before. */
+static long double worst_variance(struct trail *trail, int n_trail, size_t n, int lower, int upper)
+{
+    if (n == 0) {
+        return 0.0L;
+    }
+    assert(n_trail < LEVELS_MAX);
+    size_t middle = n / 2;
+    trail->fraction[n_trail] = (long double)(middle + 1) / (long double)(n + 1);
+    trail->lower[n_trail] = lower;
+    trail->upper[n_trail] = upper;
+    long double worst = variance_along(trail, n_trail + 1);
+    long double left = worst_variance(trail, n_trail + 1, middle, lower, n_trail);
+    long double right = worst_variance(trail, n_trail + 1, n - middle - 1, n_trail, upper);
+    worst = left > worst ? left : worst;
+    return right > worst ? right : worst;
+}
+
 double dp_quantile_error(const struct dp_quantile_plan *plan, const struct dp_rank *rank,
                          double beta)
 {
     assert(beta > 0.0 && beta < 1.0);
-    return (double)(-dp_log((long double)beta) / rank_rate(plan, rank));
+    long double wide = -dp_log((long double)beta);
+    if (plan->n <= DP_QUANTILE_SEPARATE_MAX) {
+        return (double)(wide / rank_rate(plan, rank));
+    }
+    const struct dp_rank middle = {.numerator = 1, .denominator = 2};
+    struct trail trail;
+    long double variance = worst_variance(&trail, 0, plan->n, -1, -1);
+    return (double)(wide * dp_sqrt(variance) / rank_rate(plan, &middle));
 }

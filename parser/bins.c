@@ -145,11 +145,6 @@ bool bins_choose(uint32_t type, const struct dp_decimal *low, const struct dp_de
     return true;
 }
 
-bool bins_are_values(const struct bins *bins)
-{
-    return bins->width == 1 && !bins->floating;
-}
-
 /* --- writing ------------------------------------------------------------------------------------
  */
 

@@ -30,9 +30,6 @@ struct bins {
 bool bins_choose(uint32_t type, const struct dp_decimal *low, const struct dp_decimal *high,
                  int scale, struct bins *out);
 
-/* Has every value a bin of its own? */
-bool bins_are_values(const struct bins *bins);
-
 /* Writes the number of x's bin as an int8. Total: x is clamped to the range, infinities too. x is
  * neither NULL nor NaN. */
 void bins_write(const struct bins *bins, const char *x, struct text *out);

@@ -359,7 +359,6 @@ bool quantile_price(struct level *level, struct level_histogram *histogram, uint
     for (size_t i = 0; i < HISTOGRAM_DRAWS_MAX; i++) {
         if (n[i] == 0)
             continue;
-        plans[i].values = bins_are_values(&histogram->bins);
         histogram->draws[histogram->n_draws++] = (struct release_draw){plans[i], ranks[i]};
         if (__builtin_add_overflow(histogram->charge.mu2_pico, plans[i].charge.mu2_pico,
                                    &histogram->charge.mu2_pico) ||
@@ -380,16 +379,6 @@ const struct dp_rank *quantile_rank(const struct level_histogram *histogram, siz
     return &histogram->draws[draw].ranks[place];
 }
 
-/* A recursion's draws are about the ends of ever smaller parts: the median's is the error of each.
- */
-static double rank_error(const struct dp_quantile_plan *plan, const struct dp_rank *rank,
-                         double beta)
-{
-    const struct dp_rank middle = {.numerator = 1, .denominator = 2};
-    bool recursive = plan->n > DP_QUANTILE_SEPARATE_MAX;
-    return dp_quantile_error(plan, recursive ? &middle : rank, beta);
-}
-
 double quantile_error(const struct level *level, const struct level_aggregate *aggregate)
 {
     const struct level_histogram *histogram =
@@ -399,7 +388,7 @@ double quantile_error(const struct level *level, const struct level_aggregate *a
         const struct dp_quantile_plan *plan;
         const struct dp_rank *rank =
             quantile_rank(histogram, find_rank(histogram, &aggregate->quantile.ranks[i]), &plan);
-        double error = rank_error(plan, rank, level->compile->request->settings->beta);
+        double error = dp_quantile_error(plan, rank, level->compile->request->settings->beta);
         most = error > most ? error : most;
     }
     return most;

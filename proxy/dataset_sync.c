@@ -48,18 +48,10 @@ bool dataset_is_apart(const struct dataset *dataset, const struct server_identit
                       char error[512])
 {
     const struct dataset_host *host = dataset->host;
-    const char *which = server_identity_is_same(identity, twin_server_identity(host->twins))
-                            ? "twin server"
-                        : server_identity_is_same(identity, host->ledger) ? "ledger server"
-                                                                          : NULL;
-    if (which != NULL)
-        snprintf(
-            error, 512,
-            "dataset %.63s: the %s is the protected server, or a copy of its cluster: what the "
-            "databases of one server share would tell of the data; make a server of its own "
-            "with initdb",
-            dataset->config->name, which);
-    return which == NULL;
+    const char *name = dataset->config->name;
+    return server_identity_differs(twin_server_identity(host->twins), "twin server", identity, name,
+                                   error) &&
+           server_identity_differs(host->ledger, "ledger server", identity, name, error);
 }
 
 bool dataset_is_noted(const struct dataset *dataset, const struct server_identity *identity,

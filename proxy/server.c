@@ -61,6 +61,9 @@ static bool open_ledger(struct server *server, const char *conninfo, int64_t *se
         goto cleanup;
     }
     server_identity_read(connection, &server->ledger_identity);
+    if (server->config->ledger_server != NULL &&
+        !server_identity_is_apart(&server->ledger_identity, "ledger server", server->config, error))
+        goto cleanup;
     result = PQexec(connection, ledger_schema_sql());
     if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK) {
         snprintf(error, 512, "the ledger's schema cannot be applied: %.300s",
@@ -124,23 +127,18 @@ static void on_switched(void *owner, const struct dataset *dataset)
     session_twin_switched(owner, dataset);
 }
 
-/* Analysts exhaust the twin server; that must not reach the ledger. */
 static bool open_twins(struct server *server, const struct server_managed *managed, char error[512])
 {
-    bool external = server->config->twin_server != NULL;
-    char *conninfo = external ? strdup(server->config->twin_server)
-                              : join(managed_conninfo(managed->twins), " dbname=postgres");
-    if (conninfo != NULL)
-        server->twins = twin_server_open(server->base, conninfo, external, error);
-    free(conninfo);
-    if (server->twins == NULL)
-        return false;
-    if (!server_identity_is_same(&server->ledger_identity, twin_server_identity(server->twins)))
-        return true;
-    snprintf(error, 512,
-             "the twin server is the ledger server, or a copy of its cluster: analysts "
-             "could exhaust the ledger; make a server of its own with initdb");
-    return false;
+    if (server->config->twin_server != NULL) {
+        server->twins = twin_server_open_external(server->base, server->config,
+                                                  &server->ledger_identity, error);
+    } else {
+        char *conninfo = join(managed_conninfo(managed->twins), " dbname=postgres");
+        if (conninfo != NULL)
+            server->twins = twin_server_open_managed(server->base, conninfo, error);
+        free(conninfo);
+    }
+    return server->twins != NULL;
 }
 
 static bool open_datasets(struct server *server, const int64_t *seeds, char error[512])

@@ -41,3 +41,36 @@ bool server_identity_is_same(const struct server_identity *a, const struct serve
 {
     return is_same(a->system_identifier, b->system_identifier) || is_same(a->started, b->started);
 }
+
+bool server_identity_differs(const struct server_identity *identity, const char *which,
+                             const struct server_identity *protected_one, const char *dataset,
+                             char error[512])
+{
+    if (!server_identity_is_same(identity, protected_one))
+        return true;
+    snprintf(error, 512,
+             "dataset %.63s: the %s is the protected server, or a copy of its cluster: what the "
+             "databases of one server share would tell of the data; make a server of its own with "
+             "initdb",
+             dataset, which);
+    return false;
+}
+
+bool server_identity_is_apart(const struct server_identity *identity, const char *which,
+                              const struct config *config, char error[512])
+{
+    static const char *const keywords[] = {"connect_timeout", "dbname", NULL};
+    bool apart = true;
+    for (size_t i = 0; i < config->n_datasets && apart; i++) {
+        const struct config_dataset *dataset = &config->datasets[i];
+        const char *const values[] = {"5", dataset->server, NULL};
+        struct server_identity protected_one;
+        PGconn *connection = PQconnectdbParams(keywords, values, 1);
+        if (PQstatus(connection) == CONNECTION_OK) {
+            server_identity_read(connection, &protected_one);
+            apart = server_identity_differs(identity, which, &protected_one, dataset->name, error);
+        }
+        PQfinish(connection);
+    }
+    return apart;
+}

@@ -9,6 +9,8 @@
 #include <libpq-fe.h>
 #include <stdbool.h>
 
+#include "config/config.h"
+
 struct server_identity {
     char
         system_identifier[32]; /* of the cluster; "" where the role may not ask, or no PostgreSQL */
@@ -24,5 +26,14 @@ bool server_identity_is_known(const struct server_identity *identity);
 /* A cluster and its copies share the system identifier; behind a pooler or another name the time of
  * the start tells the same server. */
 bool server_identity_is_same(const struct server_identity *a, const struct server_identity *b);
+
+/* Whether a server of pgveil's is none of the protected servers that can be reached now. which
+ * names it in the error. Synchronous: to be asked before anything is written there. */
+bool server_identity_is_apart(const struct server_identity *identity, const char *which,
+                              const struct config *config, char error[512]);
+/* The same about one protected server. */
+bool server_identity_differs(const struct server_identity *identity, const char *which,
+                             const struct server_identity *protected_one, const char *dataset,
+                             char error[512]);
 
 #endif

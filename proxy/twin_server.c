@@ -123,21 +123,23 @@ static bool read_secret(struct twin_server *server, PGconn *connection, char err
     return read || fail(error, "pgveil_twins.secret holds no secret");
 }
 
-static bool set_up(struct twin_server *server, PGconn *connection, char error[512])
+/* Before anything is written there. */
+static bool check_apart(const struct twin_server *server, const struct config *config,
+                        const struct server_identity *ledger, char error[512])
+{
+    if (!server_identity_is_same(ledger, &server->identity))
+        return server_identity_is_apart(&server->identity, "twin server", config, error);
+    snprintf(error, 512,
+             "the twin server is the ledger server, or a copy of its cluster: analysts could "
+             "exhaust the ledger; make a server of its own with initdb");
+    return false;
+}
+
+static bool read_tls(struct twin_server *server, PGconn *connection, char error[512])
 {
     struct twin_target target;
-    if (PQstatus(connection) != CONNECTION_OK)
-        return fail(error, "it cannot be reached: %.300s", PQerrorMessage(connection));
-    PQsetNoticeReceiver(connection, drop_notice, NULL);
-    if (server->external && !check_fit(connection, error))
-        return false;
-    server_identity_read(connection, &server->identity);
-    if (!twin_prepare(connection, error) ||
-        (server->external &&
-         (!check_databases(connection, error) || !read_secret(server, connection, error))))
-        return false;
+    char reason[512];
     if (PQsslInUse(connection)) {
-        char reason[512];
         server->tls = tls_target_new(connection, reason);
         if (server->tls == NULL)
             return fail(error, "%.400s", reason);
@@ -148,30 +150,71 @@ static bool set_up(struct twin_server *server, PGconn *connection, char error[51
                        "off");
 }
 
-struct twin_server *twin_server_open(struct event_base *base, const char *conninfo, bool external,
-                                     char error[512])
+static PGconn *connect_admin(const char *conninfo, char error[512])
 {
     static const char *const keywords[] = {"connect_timeout", "dbname", "client_encoding",
                                            "fallback_application_name", NULL};
     const char *const values[] = {"10", conninfo, "UTF8", "pgveil", NULL};
-    struct twin_server *server = calloc(1, sizeof *server);
     PGconn *connection = PQconnectdbParams(keywords, values, 1);
-    bool done = false;
+    if (PQstatus(connection) == CONNECTION_OK) {
+        PQsetNoticeReceiver(connection, drop_notice, NULL);
+        return connection;
+    }
+    fail(error, "it cannot be reached: %.300s", PQerrorMessage(connection));
+    PQfinish(connection);
+    return NULL;
+}
+
+static struct twin_server *server_new(struct event_base *base, const char *conninfo,
+                                      char error[512])
+{
+    struct twin_server *server = calloc(1, sizeof *server);
     if (server != NULL) {
-        server->external = external;
         server->conninfo = strdup(conninfo);
         server->admin = pg_client_new(base, conninfo, "twin server");
-        if (server->conninfo == NULL || server->admin == NULL)
-            fail(error, "out of memory");
-        else
-            done = set_up(server, connection, error);
+        if (server->conninfo != NULL && server->admin != NULL)
+            return server;
+    }
+    fail(error, "out of memory");
+    twin_server_close(server);
+    return NULL;
+}
+
+struct twin_server *twin_server_open_managed(struct event_base *base, const char *conninfo,
+                                             char error[512])
+{
+    struct twin_server *server = server_new(base, conninfo, error);
+    PGconn *connection = server != NULL ? connect_admin(conninfo, error) : NULL;
+    bool done = false;
+    if (connection != NULL) {
+        server_identity_read(connection, &server->identity);
+        done = twin_prepare(connection, error) && read_tls(server, connection, error);
     }
     PQfinish(connection);
-    if (!done) {
-        twin_server_close(server);
-        server = NULL;
+    if (done)
+        return server;
+    twin_server_close(server);
+    return NULL;
+}
+
+struct twin_server *twin_server_open_external(struct event_base *base, const struct config *config,
+                                              const struct server_identity *ledger, char error[512])
+{
+    struct twin_server *server = server_new(base, config->twin_server, error);
+    PGconn *connection = server != NULL ? connect_admin(config->twin_server, error) : NULL;
+    bool done = false;
+    if (connection != NULL) {
+        server->external = true;
+        server_identity_read(connection, &server->identity);
+        done = check_apart(server, config, ledger, error) && check_fit(connection, error) &&
+               read_tls(server, connection, error) && twin_prepare(connection, error) &&
+               check_databases(connection, error) && read_secret(server, connection, error);
     }
-    return server;
+    PQfinish(connection);
+    if (done)
+        return server;
+    twin_server_close(server);
+    return NULL;
 }
 
 void twin_server_close(struct twin_server *server)

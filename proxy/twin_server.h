@@ -10,17 +10,21 @@
 #include <event2/event.h>
 #include <stdbool.h>
 
+#include "config/config.h"
 #include "proxy/pg_client.h"
 #include "proxy/server_identity.h"
 #include "proxy/twin_target.h"
 
 struct twin_server;
 
-/* conninfo: of the administrator, naming the database in which pgveil keeps its own tables. Checks
- * that an external server is fit, and prepares it (twin_prepare). Synchronous. NULL with text in
- * error. */
-struct twin_server *twin_server_open(struct event_base *base, const char *conninfo, bool external,
-                                     char error[512]);
+/* conninfo: of the administrator, naming the database in which pgveil keeps its own tables. An
+ * external server is checked first: fit for twins, neither the ledger's nor a protected one; then
+ * it is prepared (twin_prepare). Synchronous. NULL with text in error. */
+struct twin_server *twin_server_open_managed(struct event_base *base, const char *conninfo,
+                                             char error[512]);
+struct twin_server *twin_server_open_external(struct event_base *base, const struct config *config,
+                                              const struct server_identity *ledger,
+                                              char error[512]);
 void twin_server_close(struct twin_server *server); /* accepts NULL */
 
 const char *twin_server_conninfo(const struct twin_server *server);

@@ -104,9 +104,10 @@ Test(errors, ninety_nine_percentiles_cost_seven_levels)
             errors[run * N + i] = rank_error(weights, bins[i], (double)(i + 1) / 100);
         }
     }
-    /* 1.88 sqrt(7) / mu = 5 / mu for a level of its own; part of the errors above comes on top */
+    /* 1.88 sqrt(7) / mu = 5 / mu for a level of its own; what is taken over from earlier draws makes
+     * it 8 / mu, less here where a bin has a few units */
     double scaled = quantile_of(errors, (size_t)N * RUNS, 0.95) * mu;
-    cr_expect(scaled < 8, "95 %% of errors below %.2f / mu", scaled);
+    cr_expect(scaled < 7.5, "95 %% of errors below %.2f / mu", scaled);
     cr_expect(scaled > 3.5, "%.2f / mu is less than the law allows", scaled);
 }
 

@@ -142,8 +142,8 @@ static void print_histogram(const struct release_histogram *histogram, FILE *out
         histogram->floating ? ", floating" : "");
     for (size_t i = 0; i < histogram->n_draws; i++) {
         const struct release_draw *draw = &histogram->draws[i];
-        fprintf(out, "      %u levels, half range %llu%s:", draw->plan.levels,
-                (unsigned long long)draw->plan.half_range, draw->plan.values ? ", values" : "");
+        fprintf(out, "      %u levels, half range %llu:", draw->plan.levels,
+                (unsigned long long)draw->plan.half_range);
         for (size_t n = 0; n < draw->plan.n; n++)
             fprintf(out, " %u/%u%+lld", draw->ranks[n].numerator, draw->ranks[n].denominator,
                     (long long)draw->ranks[n].units_offset);

@@ -79,9 +79,8 @@ static void print_histogram(const struct release_histogram *histogram)
            (long long)histogram->first, (long long)histogram->width);
     for (size_t i = 0; i < histogram->n_draws; i++) {
         const struct release_draw *draw = &histogram->draws[i];
-        printf("%s{\"levels\": %u, \"half_range\": %llu, \"values\": %s, \"ranks\": [",
-               i == 0 ? "" : ", ", draw->plan.levels, (unsigned long long)draw->plan.half_range,
-               draw->plan.values ? "true" : "false");
+        printf("%s{\"levels\": %u, \"half_range\": %llu, \"ranks\": [", i == 0 ? "" : ", ",
+               draw->plan.levels, (unsigned long long)draw->plan.half_range);
         for (size_t n = 0; n < draw->plan.n; n++)
             printf("%s[%u, %u, %lld]", n == 0 ? "" : ", ", draw->ranks[n].numerator,
                    draw->ranks[n].denominator, (long long)draw->ranks[n].units_offset);

@@ -66,6 +66,7 @@ class Pgveil:
         self.log = self.folder / "log"
         self.file = self.folder / "pgveil.json"
         self.policies = policies or {}
+        self.external_ledger = (settings or {}).get("ledger_server")
         self.port = 0
         self.process = None
         self.program = processes.readable_copy(BUILD / program, self.folder)
@@ -177,9 +178,9 @@ class Pgveil:
         return Analyst(self, name, password)
 
     def ledger(self, sql, parameters=None):
-        """The ledger as its administrator sees it: as pgveil's own user over its socket."""
+        """The ledger as its administrator sees it, as pgveil's own user."""
         assert parameters is None
-        text = processes.checked(
-            ["psql", "-X", "-A", "-t", "-F", "\t", "-h", self.state / "ledger/socket", "-p", "5432",
-             "-U", "pgveil_admin", "-d", "ledger", "-c", sql])
+        managed = f"host={self.state}/ledger/socket port=5432 user=pgveil_admin dbname=ledger"
+        text = processes.checked(["psql", "-X", "-A", "-t", "-F", "\t", "-c", sql,
+                                  self.external_ledger or managed])
         return [line.split("\t") for line in text.splitlines()]

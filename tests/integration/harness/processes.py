@@ -119,6 +119,18 @@ def pids_below(folder, word=""):
     return found
 
 
+def children(pid):
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if entry.name.isdigit() and int(fields[1]) == pid:
+            found.append(int(entry.name))
+    return found
+
+
 def skip_without_terminals():
     """A bare root without /dev/pts has none."""
     try:
