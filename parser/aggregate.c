@@ -6,6 +6,7 @@
 #include "parser/node.h"
 #include "parser/ownership.h"
 #include "parser/quantile.h"
+#include "parser/span.h"
 #include "parser/variance.h"
 #include "parser/walk.h"
 
@@ -121,8 +122,12 @@ static bool check_call(struct level *level, const PgQuery__FuncCall *call, const
     return true;
 }
 
-static bool is_summable(uint32_t type)
+/* There is a sum and an average of intervals, and no variance. */
+static bool is_summable(const struct level_aggregate *aggregate)
 {
+    uint32_t type = aggregate->type;
+    if (type == TYPE_INTERVAL)
+        return aggregate->kind != AGGREGATE_VARIANCE;
     return type == TYPE_INT2 || type == TYPE_INT4 || type == TYPE_INT8 || type == TYPE_NUMERIC ||
            type == TYPE_FLOAT4 || type == TYPE_FLOAT8;
 }
@@ -132,9 +137,12 @@ static bool find_range(struct level *level, const PgQuery__FuncCall *call,
                        struct level_aggregate *aggregate)
 {
     struct compile *c = level->compile;
-    if (!is_summable(aggregate->type))
-        return refuse_aggregate(level, call, "a sum of values that are not numbers",
-                                "Sum or average a number, for example extract(year from column).");
+    if (!is_summable(aggregate))
+        return refuse_aggregate(level, call, "a sum of such values",
+                                "Sum or average a number or an interval, for example "
+                                "extract(year from column).");
+    if (c->pending) /* for constants that may be the bounds */
+        return true;
     if (!expr_bounds(aggregate->expr, &aggregate->low, &aggregate->high))
         return compile_refuse(
             c, call->location, "0A000",
@@ -149,6 +157,12 @@ static bool find_range(struct level *level, const PgQuery__FuncCall *call,
         return refuse_aggregate(level, call, "a sum of so large a range",
                                 "Clamp it to a smaller one.");
     int scale = expr_scale(aggregate->expr);
+    if (aggregate->type == TYPE_INTERVAL) {
+        scale = SPAN_SCALE;
+        if (!span_seconds(&aggregate->low) || !span_seconds(&aggregate->high))
+            return refuse_aggregate(level, call, "a sum of so long intervals",
+                                    "Clamp them to a smaller range.");
+    }
     bool floating = aggregate->type == TYPE_FLOAT4 || aggregate->type == TYPE_FLOAT8;
     if (!floating && scale < 0)
         scale = NUMERIC_SCALE;

@@ -19,6 +19,7 @@
  *   auto_bounds.c  bounds of columns that are found and not declared
  *   bounding.c     which bounds the measurement enforces, and the sensitivity that they give
  *   price.c        shares of the budget, grids, noise
+ *   span.c         intervals as numbers of seconds
  *   rotated.c      count and sum in one, where the noise is Laplace
  *   mechanism.c    Laplace or Gaussian; accuracy.c: the noise that an error allows
  *   keys.c         which private keys appear where nothing else is wanted

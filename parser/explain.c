@@ -227,7 +227,9 @@ static void explain_aggregate(struct lines *lines, const struct level *level,
         return;
     }
     if (ratio || aggregate->kind == AGGREGATE_SUM)
-        add_line(lines, "    Bounds: %s to %s%s%s", print_decimal(lines->arena, &aggregate->low),
+        add_line(lines, "    Bounds%s: %s to %s%s%s",
+                 aggregate->type == TYPE_INTERVAL ? " (seconds)" : "",
+                 print_decimal(lines->arena, &aggregate->low),
                  print_decimal(lines->arena, &aggregate->high),
                  aggregate->count >= 0 ? ", measured from " : "",
                  aggregate->count >= 0 ? print_decimal(lines->arena, &aggregate->middle) : "");

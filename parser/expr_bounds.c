@@ -1,6 +1,6 @@
 /* Interval arithmetic: the range of an expression when every column lies within its bounds, exact
  * where decimals are, outward where a quotient has to be rounded. Dates count in days, time stamps
- * in microseconds, both since 2000-01-01. */
+ * in microseconds, both since 2000-01-01; intervals in microseconds, a month as 30 days. */
 #include <string.h>
 
 #include "parser/expr_calendar.h"
@@ -53,6 +53,9 @@ static void derive_value(struct expr *expr)
                expr->type.oid == TYPE_TIMESTAMPTZ) {
         if (expr_read_stamp(expr->text, expr->type.oid != TYPE_DATE, &stamp))
             expr_set_integers(expr, stamp, stamp);
+    } else if (expr->type.oid == TYPE_INTERVAL) {
+        if (expr_read_span(expr->text, &stamp))
+            expr_set_integers(expr, stamp, stamp);
     }
 }
 
@@ -75,11 +78,12 @@ static void derive_column(struct expr *expr)
         (bounds->kind == POLICY_BOUND_DATE && oid == TYPE_DATE) ||
         (bounds->kind == POLICY_BOUND_TIMESTAMP && stamp)) {
         expr_set_bounds(expr, &bounds->low, &bounds->high);
-    } else if (bounds->kind == POLICY_BOUND_DATE && stamp) {
-        const struct dp_decimal day = dp_decimal_from_int(DAY_US);
+    } else if ((bounds->kind == POLICY_BOUND_DATE && stamp) ||
+               (bounds->kind == POLICY_BOUND_NUMBER && oid == TYPE_INTERVAL)) {
+        const struct dp_decimal unit = dp_decimal_from_int(stamp ? DAY_US : SECOND_US);
         struct dp_decimal low, high;
-        if (dp_decimal_multiply(&bounds->low, &day, &low) &&
-            dp_decimal_multiply(&bounds->high, &day, &high))
+        if (dp_decimal_multiply(&bounds->low, &unit, &low) &&
+            dp_decimal_multiply(&bounds->high, &unit, &high))
             expr_set_bounds(expr, &low, &high);
     }
 }
@@ -436,6 +440,9 @@ static void derive_operation(struct expr *expr)
         break;
     case RULE_DATE_TRUNC:
         expr_bounds_truncated(expr);
+        break;
+    case RULE_OF_DAY:
+        expr_set_integers(expr, expr->n_args > 1 ? -DAY_US : 0, DAY_US);
         break;
     case RULE_EXTRACT:
         expr_bounds_extracted(expr);

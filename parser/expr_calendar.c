@@ -1,6 +1,7 @@
 /* Bounds of what is made of dates and time stamps. */
 #include "parser/expr_calendar.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define EPOCH_DAYS 10957 /* from 1970-01-01 to 2000-01-01 */
@@ -60,6 +61,17 @@ static bool read_zone(const char **text, long long *zone)
         return false;
     *zone = (hours * 60 + minutes) * 60 * (sign == '-' ? -1 : 1);
     return true;
+}
+
+bool expr_read_span(const char *text, long long *value)
+{
+    long long days, microseconds;
+    int end = 0;
+    if (sscanf(text, "0 mons %lld days %lld microseconds%n", &days, &microseconds, &end) != 2 ||
+        end == 0 || text[end] != '\0')
+        return false;
+    return !__builtin_mul_overflow(days, DAY_US, value) &&
+           !__builtin_add_overflow(*value, microseconds, value);
 }
 
 bool expr_read_stamp(const char *text, bool has_time, long long *value)
@@ -171,6 +183,19 @@ static void extract_of_calendar(struct expr *expr, const struct expr *arg)
         expr_set_integers(expr, floor_divide(low, 1000), floor_divide(high, 1000) + 1);
 }
 
+/* The fields of an interval have signs and, the largest, no end. */
+static void extract_of_span(struct expr *expr, const struct expr *arg, bool exact)
+{
+    struct dp_decimal low = arg->low, high = arg->high;
+    if (strcmp(expr->text, "epoch") != 0)
+        return;
+    expr->scale = exact ? 6 : -1;
+    low.scale += 6;
+    high.scale += 6;
+    if (bounded(arg) && low.scale <= DP_DECIMAL_SCALE_MAX && high.scale <= DP_DECIMAL_SCALE_MAX)
+        expr_set_bounds(expr, &low, &high);
+}
+
 void expr_bounds_extracted(struct expr *expr)
 {
     static const struct {
@@ -197,8 +222,10 @@ void expr_bounds_extracted(struct expr *expr)
     bool exact = expr->type.oid == TYPE_NUMERIC;
     bool time = arg->type.oid == TYPE_TIME;
 
-    if (arg->type.oid == TYPE_INTERVAL) /* its fields have signs and, the largest, no end */
+    if (arg->type.oid == TYPE_INTERVAL) {
+        extract_of_span(expr, arg, exact);
         return;
+    }
     for (size_t i = 0; i < sizeof natural / sizeof *natural; i++) {
         if (strcmp(expr->text, natural[i].field) != 0)
             continue;

@@ -146,7 +146,7 @@ const struct expr_operation expr_casts[] = {
     STAMP_TO_STAMP(TYPE_TIMESTAMPTZ, "+00", TYPE_TIMESTAMP, RULE_NONE, 0),
     {"", 1, {TYPE_TIMESTAMP}, TYPE_TIME, RULE_NONE, OP_NULLABLE, PLAIN},
     {"", 1, {TYPE_TIMESTAMPTZ}, TYPE_TIME, RULE_NONE, OP_NULLABLE | OP_TIME_ZONE, PLAIN},
-    {"", 1, {TYPE_TIME}, TYPE_INTERVAL, RULE_NONE, OP_IMPLICIT, PLAIN},
+    {"", 1, {TYPE_TIME}, TYPE_INTERVAL, RULE_OF_DAY, OP_IMPLICIT, PLAIN},
 };
 const size_t expr_n_casts = sizeof expr_casts / sizeof *expr_casts;
 

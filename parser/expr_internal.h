@@ -88,6 +88,7 @@ enum expr_rule {
     RULE_DATE_TO_TIMESTAMP,
     RULE_TIMESTAMP_TO_DATE,
     RULE_DATE_TRUNC,
+    RULE_OF_DAY, /* an interval made of one time of day, or of the difference of two */
     RULE_EXTRACT,
     RULE_LENGTH,
     RULE_BOOL_TO_INT,

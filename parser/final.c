@@ -10,6 +10,7 @@
 #include "parser/node.h"
 #include "parser/quantile.h"
 #include "parser/rotated.h"
+#include "parser/span.h"
 #include "parser/variance.h"
 
 struct ledger_column {
@@ -88,6 +89,8 @@ static const char *final_sum(struct arena *arena, const struct level_aggregate *
     case TYPE_INT2:
     case TYPE_INT4:
         return as_int8(arena, sum);
+    case TYPE_INTERVAL:
+        return span_interval_sql(arena, sum);
     case TYPE_FLOAT4:
         return arena_printf(arena,
                             "LEAST(GREATEST(%s, '-3.4e38'::pg_catalog.float8), "
@@ -124,7 +127,9 @@ static const char *final_aggregate(const struct level *level,
     case AGGREGATE_SUM:
         return final_sum(arena, aggregate);
     case AGGREGATE_AVG:
-        return final_avg(arena, aggregate);
+        return aggregate->type == TYPE_INTERVAL
+                   ? span_interval_sql(arena, final_avg(arena, aggregate))
+                   : final_avg(arena, aggregate);
     case AGGREGATE_VARIANCE:
         return variance_sql(level, aggregate);
     case AGGREGATE_QUANTILE:
@@ -168,6 +173,17 @@ static const char *key_text(const struct compile *c, size_t key)
     if (is_copied(c))
         return unpacked_text(c, text);
     return arena_printf(c->arena, "pg_catalog.convert_from(%s, 'UTF8')", text);
+}
+
+/* A number, or an interval about an interval. */
+static const char *final_interval(const struct level *level, const struct level_interval *interval)
+{
+    struct arena *arena = level->compile->arena;
+    const char *value = interval_sql(level, interval);
+    if (level->aggregates.items[interval->aggregate].type != TYPE_INTERVAL ||
+        level->aggregates.items[interval->aggregate].expr == NULL)
+        return value;
+    return span_interval_sql(arena, arena_printf(arena, "(%s)::pg_catalog.numeric", value));
 }
 
 /* FROM unnest($1, $2) AS u(k1, m1): with several arrays it is the parser's own, with one it must be
@@ -244,7 +260,7 @@ void final_release(struct level *level, PgQuery__RangeSubselect *place)
                     final_aggregate(level, &level->aggregates.items[i]), i + 1);
     for (size_t i = 0; i < level->intervals.n; i++, separator = ", ")
         text_printf(&out, "%s%s AS i%zu", separator,
-                    interval_sql(level, &level->intervals.items[i]), i + 1);
+                    final_interval(level, &level->intervals.items[i]), i + 1);
     if (level->n_keys == 0 && level->aggregates.n == 0)
         text_add(&out, "SELECT 1 AS one");
     write_source(level, n_columns, &out);

@@ -20,6 +20,7 @@
 #include "parser/distinct.h"
 #include "parser/measurement.h"
 #include "parser/ownership.h"
+#include "parser/span.h"
 #include "parser/variance.h"
 
 static void write_decimal(struct text *out, const struct dp_decimal *value)
@@ -158,6 +159,8 @@ static void write_sum_value(const struct level_measure *measure, uint32_t type, 
     if (nan != NULL)
         text_printf(out, " AND %s OPERATOR(pg_catalog.<>) 'NaN'::%s", x, nan);
     text_add(out, " THEN ");
+    if (type == TYPE_INTERVAL)
+        x = span_clamped_sql(out->arena, x, &measure->low, &measure->high);
     if (!measure->squared && plain_integer(measure, type)) {
         write_plain_sum(measure, x, out);
     } else {

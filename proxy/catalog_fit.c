@@ -29,6 +29,7 @@ static bool bound_kind_of(uint32_t type, enum policy_bound_kind *kind)
     case TYPE_FLOAT4:
     case TYPE_FLOAT8:
     case TYPE_NUMERIC:
+    case TYPE_INTERVAL: /* seconds */
         *kind = POLICY_BOUND_NUMBER;
         return true;
     case TYPE_DATE:
@@ -50,7 +51,7 @@ static bool fit_bounds(const struct catalog_reader *reader, const struct catalog
     if (!bound_kind_of(column->type.oid, &kind))
         return catalog_fail(reader,
                             "table %s.%s, column %s of type %s cannot have bounds; accepted: "
-                            "bounds of numbers, dates and timestamps",
+                            "bounds of numbers, dates, timestamps and intervals (as seconds)",
                             table->schema, table->name, column->name, column->type.declared);
     if (kind != bounds->kind)
         return catalog_fail(reader,

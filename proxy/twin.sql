@@ -58,13 +58,27 @@ CREATE FUNCTION dp.interval_high(aggregate double precision) RETURNS double prec
 CREATE FUNCTION dp.stddev(aggregate double precision) RETURNS double precision
     LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog
     AS $guard$ BEGIN RETURN dp.not_of_a_release('dp.stddev'); END $guard$;
+CREATE FUNCTION dp.interval_low(aggregate interval) RETURNS interval
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog
+    AS $guard$ BEGIN RETURN dp.not_of_a_release('dp.interval_low'); END $guard$;
+CREATE FUNCTION dp.interval_high(aggregate interval) RETURNS interval
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog
+    AS $guard$ BEGIN RETURN dp.not_of_a_release('dp.interval_high'); END $guard$;
+CREATE FUNCTION dp.stddev(aggregate interval) RETURNS interval
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog
+    AS $guard$ BEGIN RETURN dp.not_of_a_release('dp.stddev'); END $guard$;
 COMMENT ON FUNCTION dp.interval_low(double precision) IS 'Lower end of the interval in which the aggregate without noise lies with probability dp.confidence';
 COMMENT ON FUNCTION dp.interval_high(double precision) IS 'Upper end of the interval in which the aggregate without noise lies with probability dp.confidence';
 COMMENT ON FUNCTION dp.stddev(double precision) IS 'Standard deviation of the noise of an aggregate';
+COMMENT ON FUNCTION dp.interval_low(interval) IS 'Lower end of the interval in which the aggregate without noise lies with probability dp.confidence';
+COMMENT ON FUNCTION dp.interval_high(interval) IS 'Upper end of the interval in which the aggregate without noise lies with probability dp.confidence';
+COMMENT ON FUNCTION dp.stddev(interval) IS 'Standard deviation of the noise of an aggregate';
 REVOKE ALL ON FUNCTION dp.not_of_a_release(text), dp.interval_low(double precision),
-    dp.interval_high(double precision), dp.stddev(double precision) FROM PUBLIC;
+    dp.interval_high(double precision), dp.stddev(double precision), dp.interval_low(interval),
+    dp.interval_high(interval), dp.stddev(interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dp.not_of_a_release(text), dp.interval_low(double precision),
-    dp.interval_high(double precision), dp.stddev(double precision) TO pgveil_analyst;
+    dp.interval_high(double precision), dp.stddev(double precision), dp.interval_low(interval),
+    dp.interval_high(interval), dp.stddev(interval) TO pgveil_analyst;
 
 -- The column order is that of the arrays which pgveil puts in their place.
 CREATE TABLE dp.budget (

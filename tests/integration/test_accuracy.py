@@ -4,6 +4,7 @@ mechanism that the account decides on; EXPLAIN, the answer and the ledger show t
 ALPHA is the chance that a right program fails one of these checks."""
 import json
 import math
+from datetime import timedelta
 from statistics import NormalDist
 
 import psycopg2
@@ -65,6 +66,7 @@ def often_enough(hits, share=0.95):
 AGGREGATES = [
     ("census", "count(*)", "people WHERE education > -{n}"),
     ("clinic", "count(DISTINCT patient_id)", "visits WHERE minutes > -{n}"),
+    ("clinic", "count(DISTINCT code)", "visits WHERE minutes > -{n}"),
     ("census", "sum(education)", "people WHERE education > -{n}"),
     ("clinic", "sum(cost)", "visits WHERE minutes > -{n}"),
     ("census", "avg(education)", "people WHERE education > -{n}"),
@@ -113,6 +115,22 @@ def test_a_sum_beside_its_count_states_the_error_of_both(session, protected):
             inside += low <= truth <= high
         assert often_enough(inside), (mechanism, inside)
         assert inside < RUNS or mechanism == "laplace"
+
+
+def test_intervals_about_intervals_are_intervals(session, protected):
+    connection = session("clinic")
+    spans = "sum(arrived::time::interval), avg(arrived::time::interval)"
+    true_sum, true_mean = protected.query("clinic_owned", f"SELECT {spans} FROM visits")[0]
+    inside = {"sum": 0, "avg": 0}
+    for n in range(1, RUNS + 1):
+        row = run(connection, "SELECT dp.interval_low(sum(s)), dp.interval_high(sum(s)), dp.stddev(sum(s)), "
+                  "dp.interval_low(avg(s)), avg(s), dp.interval_high(avg(s)) FROM (SELECT "
+                  f"arrived::time::interval AS s FROM visits WHERE minutes > -{n}) q")[0]
+        assert all(isinstance(value, timedelta) for value in row)
+        inside["sum"] += row[0] <= true_sum <= row[1]
+        inside["avg"] += row[3] <= true_mean <= row[5]
+        assert row[3] <= row[4] <= row[5] and row[2] > timedelta(0)
+    assert all(often_enough(hits) for hits in inside.values()), inside
 
 
 def test_intervals_stand_wherever_the_aggregate_can(session):

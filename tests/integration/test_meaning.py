@@ -5,6 +5,7 @@ Rows without a unit belong to nobody and are not measured, so PostgreSQL is aske
 the database without them."""
 import math
 import re
+from datetime import timedelta
 from decimal import Decimal
 
 import psycopg
@@ -48,6 +49,8 @@ def ask(connection, sql, parameters, binary):
 def same(a, b, approximate):
     if type(a) is not type(b):
         return False
+    if isinstance(a, timedelta) and approximate:
+        a, b = a.total_seconds(), b.total_seconds()
     if isinstance(a, (float, Decimal)) and approximate:
         return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-6)
     if isinstance(a, Decimal):

@@ -16,6 +16,8 @@ for _id, _dataset, _sql, _parameters, _ in accepted():
 
 # Forms that the meaning oracle has no use for: bounds that bind, joins that repeat rows.
 STATEMENTS["clinic"] += [
+    "SELECT sum(arrived - day), avg(arrived - day), sum(arrived::time - time '08:00') FROM visits",
+    "SELECT note, avg(arrived::time::interval), sum((arrived - day) * -2.5) FROM visits GROUP BY note",
     "SELECT count(DISTINCT cost), count(DISTINCT minutes) FILTER (WHERE cost > 5), count(*) FROM visits",
     "SELECT note, count(DISTINCT code), count(DISTINCT cost), avg(cost) FROM visits GROUP BY note",
     "SELECT code, count(DISTINCT minutes), count(DISTINCT day), stddev(cost) FROM visits GROUP BY code",

@@ -94,7 +94,7 @@ static const struct column_line clinic_visits[] = {
     {"id", TYPE_INT8, NULL, true, false, 0, 0, NULL, 0},
     {"patient_id", TYPE_INT4, NULL, false, false, 0, 0, NULL, 0},
     {"day", TYPE_DATE, NULL, false, true, 7305, 9861, NULL, 0}, /* 2020-01-01 to 2026-12-31 */
-    {"arrived", TYPE_TIMESTAMP, NULL, false, false, 0, 0, NULL, 0},
+    {"arrived", TYPE_TIMESTAMP, NULL, false, true, 7305 * 86400000000, 9862 * 86400000000, NULL, 0},
     {"cost", TYPE_NUMERIC, "pg_catalog.numeric(10,2)", false, true, 0, 5000, NULL,
      (10 << 16) + 2 + 4},
     {"code", TYPE_TEXT, NULL, false, false, 0, 0, "A00|C50|I10|J45|K35", 0},
@@ -172,9 +172,11 @@ static void fill_column(struct catalog_column *column, const struct column_line 
     };
     if (line->bounded) {
         struct policy_bounds *bounds = make(1, sizeof *bounds);
+        bounds->kind = line->type == TYPE_DATE        ? POLICY_BOUND_DATE
+                       : line->type == TYPE_TIMESTAMP ? POLICY_BOUND_TIMESTAMP
+                                                      : POLICY_BOUND_NUMBER;
         bounds->low = dp_decimal_from_int(line->low);
         bounds->high = dp_decimal_from_int(line->high);
-        bounds->kind = line->type == TYPE_DATE ? POLICY_BOUND_DATE : POLICY_BOUND_NUMBER;
         column->bounds = bounds;
     }
     if (line->domain != NULL)

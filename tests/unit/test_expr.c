@@ -279,6 +279,30 @@ Test(expr, bounds_go_through_dates)
     unbounded("extract(year FROM w)");
 }
 
+/* In microseconds. 2000-01-01 to 2024-02-29 are 8825 days, 2010 to 2020 are 3652. */
+Test(expr, bounds_go_through_intervals)
+{
+    expr_fixture_constant(fixture, TYPE_INTERVAL, "2 days 1 second",
+                          "0 mons 2 days 1000000 microseconds");
+    expr_fixture_constant(fixture, TYPE_INTERVAL, "1 month", "1 mons 0 days 0 microseconds");
+    expr_fixture_constant(fixture, TYPE_INTERVAL, "minus", "0 mons 0 days -1 microseconds");
+    within("g - g", "-762480000000000", "762480000000000");
+    within("z - z", "-315532800000000", "315532800000000");
+    within("interval '2 days 1 second'", "172801000000", "172801000000");
+    unbounded("interval '1 month'");
+    within("-(interval '2 days 1 second') + interval 'minus'", "-172801000001", "-172801000001");
+    within("interval '2 days 1 second' * 0.5 - interval 'minus'", "86400500001", "86400500001");
+    within("(g - g) / -4", "-190620000000000", "190620000000000");
+    within("t - t", "-86400000000", "86400000000");
+    within("t::interval", "0", "86400000000");
+    unbounded("w");
+    unbounded("w + (g - g)");
+    within("least(greatest(w, interval 'minus'), interval '2 days 1 second')", "-1",
+           "172801000000");
+    within("extract(epoch FROM g - g)", "-762480000", "762480000");
+    unbounded("extract(day FROM g - g)");
+}
+
 Test(expr, constant_dates_are_read_in_days_and_time_stamps_in_microseconds)
 {
     expr_fixture_constant(fixture, TYPE_TIMESTAMPTZ, "a", "2000-01-02 03:04:05.5+02:30");

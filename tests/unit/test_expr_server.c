@@ -166,6 +166,8 @@ static void start(void)
     snprintf(text, sizeof text, "%s dbname=postgres", server.conninfo);
     connection = PQconnectdb(text);
     cr_assert_eq(PQstatus(connection), CONNECTION_OK, "%s", PQerrorMessage(connection));
+    PQclear(run("CREATE FUNCTION pg_temp.microseconds(interval) RETURNS numeric LANGUAGE sql AS $$ "
+                "SELECT 1000000 * (extract(epoch FROM $1) - 453600 * extract(year FROM $1)) $$"));
     PQclear(run("CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy')"));
     size_t used = (size_t)snprintf(text, sizeof text, "CREATE TABLE t (");
     for (size_t i = 0; expr_fixture_columns[i].name; i++)
@@ -666,13 +668,16 @@ static PGresult *run_compiled(struct expr_fixture *fixture, const struct expr *e
                                                        "946684800000000"
                            : oid == TYPE_TIMESTAMPTZ ? "extract(epoch from (%s)) * 1000000 - "
                                                        "946684800000000"
+                           : oid == TYPE_INTERVAL    ? "pg_temp.microseconds(%s)"
                                                      : "(%s)";
         dp_decimal_print(&low, from);
         dp_decimal_print(&high, to);
         /* Only in rows whose columns are within theirs; floating point rounds what decimals do not.
          */
         const char *hole = strstr(unit, "%s");
-        const char *margin = expr_type_is_number(oid) && expr_scale(expr) < 0 ? "1e-5" : "0";
+        const char *margin =
+            oid == TYPE_INTERVAL || (expr_type_is_number(oid) && expr_scale(expr) < 0) ? "1e-5"
+                                                                                       : "0";
         text_printf(&sql, ", CASE WHEN r0.id < %d THEN (%.*s%s%s)::numeric", BOUNDED,
                     (int)(hole - unit), unit, written.data, hole + 2);
         text_printf(&sql, " BETWEEN %s - %s * (1 + abs(%s)) AND %s + %s * (1 + abs(%s)) END", from,

@@ -68,7 +68,7 @@ Test(plan_measures, laplace_noise_measures_an_average_in_two_sums_at_one_price)
         cr_expect_eq(complement->calibration.charge.epsilon, 0, "the sum's charge is for both");
         cr_expect_eq(complement->calibration.charge.mu2_pico, 0);
         cr_expect_not_null(
-            strstr(planning.plan->mechanism_json, "{\"measure\":\"complement\",\"of\":0}"));
+            strstr(release->mechanism_json, "{\"measure\":\"complement\",\"of\":0}"));
         planning_clear(&planning);
     }
 }
@@ -179,4 +179,62 @@ Test(plan_measures, one_row_of_a_person_needs_no_choice_among_values)
     cr_expect_null(strstr(release->sql_proved, "dense_rank"));
     cr_expect_not_null(strstr(release->sql, "dense_rank"));
     planning_clear(&planning);
+}
+
+Test(plan_measures, intervals_are_summed_in_microseconds)
+{
+    struct planning planning =
+        planned("clinic", "EXPLAIN SELECT sum(arrived::time - time '08:00') FROM visits", false);
+    const struct release *release = release_of(&planning);
+    cr_assert_eq(release->n_measures, 1);
+    cr_expect_eq(release->measures[0].calibration.grid.scale10, 6);
+    cr_expect(explains(&planning, "Bounds (seconds): -86400.000000 to 86400.000000"));
+    cr_expect_not_null(strstr(planning.plan->final_sql, "make_interval"));
+    cr_expect_not_null(strstr(release->sql,
+                              "'-1 days -00:00:00.000000'::pg_catalog.interval), '1 days "
+                              "00:00:00.000000'::pg_catalog.interval)"));
+    planning_clear(&planning);
+}
+
+Test(plan_measures, intervals_have_the_bounds_of_their_column_in_seconds)
+{
+    struct catalog *catalog = catalogs_copy("clinic");
+    struct catalog_column *note = &catalogs_table(catalog, "visits")->columns[8];
+    struct policy_bounds bounds = {POLICY_BOUND_NUMBER, {0, 0}, {9005, 1}};
+    note->type.oid = TYPE_INTERVAL;
+    note->type.typmod = -1;
+    const char *sql = "SELECT sum(note) FROM visits";
+    struct planning planning = plan_statement(catalog, sql, NULL);
+    cr_expect_eq(planning.result, PLANNING_REFUSED);
+    cr_expect_not_null(strstr(planning.refusal.message, "no finite bounds"));
+    planning_clear(&planning);
+    note->bounds = &bounds;
+    planning = plan_statement(catalog, sql, NULL);
+    cr_assert_eq(planning.result, PLANNED, "%s", planning.refusal.message);
+    cr_expect_not_null(strstr(release_of(&planning)->sql, "0 days 00:15:00.500000"));
+    planning_clear(&planning);
+    planning = plan_statement(catalog, "SELECT variance(note) FROM visits", NULL);
+    cr_expect_eq(planning.result, PLANNING_REFUSED, "as in PostgreSQL");
+    planning_clear(&planning);
+}
+
+Test(plan_measures, a_value_that_is_always_the_same_needs_its_count_alone)
+{
+    static const char *const sqls[] = {
+        "SELECT sum(id) FROM visits",
+        "SELECT avg(id), variance(id), sum(id), count(*) FROM visits",
+        "SELECT sum(least(greatest(cost, 5), 5)) FROM visits",
+    };
+    struct catalog *catalog = catalogs_copy("clinic");
+    struct catalog_column *id = &catalogs_table(catalog, "visits")->columns[0];
+    struct policy_bounds bounds = {POLICY_BOUND_NUMBER, {7, 0}, {7, 0}};
+    id->bounds = &bounds;
+    for (size_t i = 0; i < sizeof sqls / sizeof *sqls; i++) {
+        struct planning planning = plan_statement(catalog, sqls[i], NULL);
+        cr_assert_eq(planning.result, PLANNED, "%s: %s", sqls[i], planning.refusal.message);
+        const struct release *release = release_of(&planning);
+        cr_expect_eq(release->n_measures, 1, "%s", sqls[i]);
+        cr_expect_eq(release->measures[0].kind, MEASURE_COUNT);
+        planning_clear(&planning);
+    }
 }

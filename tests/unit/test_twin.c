@@ -238,7 +238,9 @@ Test(catalog_read, what_does_not_exist_or_may_not_be_read_is_named)
 Test(catalog_read, bounds_must_fit_the_type)
 {
     policy.tables[0].columns[1].bounds = &age_bounds;
-    refuses("column sex of type pg_catalog.text cannot have bounds");
+    refuses(
+        "column sex of type pg_catalog.text cannot have bounds; accepted: bounds of numbers, dates, "
+        "timestamps and intervals (as seconds)");
     policy.tables[0].columns[1].bounds = NULL;
     policy.tables[0].columns[2].bounds = &day_bounds;
     refuses("its bounds are dates (\"2020-01-31\"); accepted: numbers");

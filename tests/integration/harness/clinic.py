@@ -32,7 +32,7 @@ POLICY = {
             "max_rows": 60,
             "columns": {
                 "id": {}, "patient_id": {}, "day": {"bounds": ["2020-01-01", "2026-12-31"]},
-                "arrived": {}, "cost": {"bounds": [0, 5000]},
+                "arrived": {"bounds": ["2020-01-01 00:00:00", "2027-01-01 00:00:00"]}, "cost": {"bounds": [0, 5000]},
                 "code": {"domain": [code for code, _ in CODES]},
                 "\"Ward No\"": {"domain": [1, 2, 3, 4]}, "minutes": {"bounds": [0, 600]},
                 "note": {}}},
