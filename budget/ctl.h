@@ -108,6 +108,10 @@ PGresult *ctl_control_run(struct ctl *ctl, const char *statement);
  * connecting first. */
 PGresult *ctl_console_run(struct ctl *ctl, const char *command, const char *name,
                           enum ctl_exit *exit_code);
+/* The journal's newest entry that pgveil has noted in the configuration's state directory; seq 0:
+ * none, or the ledger was named by --server. False with a message where the note is not readable.
+ */
+bool ctl_noted_head(const struct ctl *ctl, struct ledger_head *head);
 /* The configuration file's path: -c or the default. */
 const char *ctl_config_path(const struct ctl *ctl);
 
@@ -203,6 +207,7 @@ enum ctl_exit ctl_ledger_tail(struct ctl *ctl);
 enum ctl_exit ctl_ledger_show(struct ctl *ctl);
 enum ctl_exit ctl_ledger_export(struct ctl *ctl);
 enum ctl_exit ctl_ledger_verify(struct ctl *ctl);
+enum ctl_exit ctl_ledger_accept(struct ctl *ctl);
 enum ctl_exit ctl_policy_check(struct ctl *ctl);
 enum ctl_exit ctl_policy_show(struct ctl *ctl);
 enum ctl_exit ctl_policy_diff(struct ctl *ctl);

@@ -181,9 +181,18 @@ const struct ctl_command ctl_commands[] = {
      "As JSON, one entry a line, or with --csv as CSV.", 0, 0, 0, true, ctl_ledger_export},
     {"ledger verify", "", "check the journal's hash chain, prices and sums",
      "Finds entries that were changed, removed or added by hand, charges that cost less than their "
-     "noise demands, and accounts that do not show what the journal adds up to. With --head it also finds a ledger that lost entries since the head "
-     "was noted, as one restored from an older backup. Exit status 1 where anything was found.",
+     "noise demands, accounts that do not show what the journal adds up to, and a ledger that lost "
+     "entries, as one restored from an older backup: it must hold the entry that pgveil noted last "
+     "in its state directory, or the one of --head, noted elsewhere. Exit status 1 where anything "
+     "was found.",
      BIT(HEAD), 0, 0, true, ctl_ledger_verify},
+    {"ledger accept", "", "let pgveil use a ledger that was set back",
+     "pgveil does not start on a ledger that no longer holds the newest entry it has seen, and stops "
+     "where that happens while it runs: budgets that were spent would be there again. This is the "
+     "DBA's word that it may; the journal notes it. Charges that are missing can be made up for by "
+     "smaller grants before analysts are let in. Where several pgveil share a ledger, each machine "
+     "has its own note. The managed ledger runs without analysts with `pgveil --ledger`.",
+     BIT(YES) | BIT(DRY_RUN), 0, 0, true, ctl_ledger_accept},
     {"policy check", "[FILE]", "check a policy file, or those of all configured datasets",
      "Without FILE the policies that the configuration file names are checked. No server is asked: "
      "whether tables and columns exist is found out when pgveil starts.",

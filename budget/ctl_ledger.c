@@ -226,9 +226,17 @@ enum ctl_exit ctl_ledger_verify(struct ctl *ctl)
     uint64_t head_seq = 0;
     uint64_t last = 0;
     const char *head_hash = "";
+    struct ledger_head noted;
     if (!read_head(ctl->option[CTL_OPTION_HEAD], &head_seq, &head_hash)) {
         ctl_error("--head is the number of an entry, a colon and its hash of 64 digits");
         return CTL_USAGE;
+    }
+    if (!ctl->option[CTL_OPTION_HEAD]) {
+        if (!ctl_noted_head(ctl, &noted)) {
+            return CTL_REFUSED;
+        }
+        head_seq = noted.seq;
+        head_hash = noted.hash;
     }
     PGresult *findings = ctl_new_result(2, columns);
     bool ok = findings && check_all(ctl, head_seq, head_hash, &last, findings);

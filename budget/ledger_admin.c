@@ -194,6 +194,13 @@ void ledger_setting_set_call(struct ledger_call *call, const char *name, const c
     }
 }
 
+void ledger_accept_call(struct ledger_call *call, const struct ledger_head *noted)
+{
+    ledger_call_begin(call, "SELECT pgveil.accept($1::pg_catalog.int8, $2::pg_catalog.text)");
+    ledger_call_integer(call, noted->seq);
+    ledger_call_text(call, noted->hash);
+}
+
 void ledger_datasets_call(struct ledger_call *call)
 {
     ledger_call_begin(call, "SELECT * FROM pgveil.datasets()");

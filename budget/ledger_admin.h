@@ -53,6 +53,9 @@ void ledger_member_call(struct ledger_call *call, const char *group, const char 
 /* Table: group_name, analysts, capped_datasets. */
 void ledger_groups_call(struct ledger_call *call);
 
+/* The DBA's word about a ledger that does not hold the entry noted elsewhere. Result: ok. */
+void ledger_accept_call(struct ledger_call *call, const struct ledger_head *noted);
+
 /* holder is "analyst", "group" or "dataset" (then name is ""). Result: ok or unknown (no such
  * analyst), and whether the dataset's cap was set too ("t", "f"). */
 void ledger_grant_call(struct ledger_call *call, const char *holder, const char *name,

@@ -343,6 +343,17 @@ BEGIN
 END
 $function$;
 
+-- The DBA's word that a ledger which was set back is to be used. p_seq, p_hash: the entry that was noted
+-- outside and is not here.
+CREATE FUNCTION pgveil.accept(p_seq bigint, p_hash text) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    PERFORM pgveil.note('accept', '', '', '{}',
+        format('this journal does not hold entry %s:%s, noted elsewhere', p_seq, p_hash));
+    RETURN 'ok';
+END
+$function$;
+
 CREATE FUNCTION pgveil.datasets()
 RETURNS TABLE (dataset text, instance text, n_analysts text, charges text, cap text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$

@@ -387,10 +387,15 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     ORDER BY j.seq
 $function$;
 
--- The journal's newest entry: to be noted outside the ledger.
+-- The journal's newest entry: to be noted outside the ledger. A debit shows before it is on disk; the record
+-- written here makes this transaction's commit wait for all that it has seen.
 CREATE FUNCTION pgveil.newest() RETURNS TABLE (seq bigint, hash text)
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT h.seq, encode(h.hash, 'hex') FROM pgveil.head h
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    SELECT h.seq, encode(h.hash, 'hex') INTO seq, hash FROM pgveil.head h;
+    PERFORM pg_logical_emit_message(true, 'pgveil', '');
+    RETURN NEXT;
+END
 $function$;
 
 -- Whether the journal still holds the entry that was noted. Not so in an older or another ledger.

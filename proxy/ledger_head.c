@@ -1,67 +1,19 @@
 #include "proxy/ledger_head.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "budget/ledger_note.h"
 #include "proxy/log.h"
-
-static bool parse_note(const char *line, struct ledger_head *head)
-{
-    char *colon = NULL;
-    errno = 0;
-    head->seq = strtoull(line, &colon, 10);
-    if (errno != 0 || colon == line || *colon != ':')
-        return false;
-    size_t digits = strspn(colon + 1, "0123456789abcdef");
-    if (digits != sizeof head->hash - 1 || (colon[1 + digits] != '\n' && colon[1 + digits] != '\0'))
-        return false;
-    memcpy(head->hash, colon + 1, digits);
-    head->hash[digits] = '\0';
-    return true;
-}
-
-/* False where there is a file that is no note. *found: there is one. */
-static bool read_note(const char *path, struct ledger_head *head, bool *found, char error[512])
-{
-    char line[128] = "";
-    FILE *file = fopen(path, "re");
-    *found = file != NULL;
-    if (file == NULL && errno == ENOENT)
-        return true;
-    bool ok = file != NULL && fgets(line, sizeof line, file) != NULL && parse_note(line, head);
-    if (file != NULL)
-        fclose(file);
-    if (!ok)
-        snprintf(error, 512, "%.300s cannot be read: it should hold SEQ:HASH of the journal", path);
-    return ok;
-}
-
-/* Written beside and renamed: a killed write leaves the old note. */
-static bool write_note(const char *path, const struct ledger_head *head)
-{
-    char *fresh = NULL;
-    if (asprintf(&fresh, "%s.new", path) < 0)
-        return false;
-    bool ok = false;
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd >= 0) {
-        ok = dprintf(fd, "%" PRIu64 ":%s\n", head->seq, head->hash) > 0 && fsync(fd) == 0;
-        ok = close(fd) == 0 && ok && rename(fresh, path) == 0;
-    }
-    free(fresh);
-    return ok;
-}
 
 void ledger_note_update(struct ledger_note *note, const struct ledger_head *head)
 {
     if (head->seq <= note->head.seq)
         return;
-    if (write_note(note->path, head))
+    if (ledger_note_write(note->path, head))
         note->head = *head;
     else
         log_warning("cannot write %s: %s", note->path, strerror(errno));
@@ -72,8 +24,7 @@ static PGresult *ask(PGconn *connection, const struct ledger_call *call)
     return PQexecParams(connection, call->sql, call->n_params, NULL, call->values, NULL, NULL, 0);
 }
 
-static bool check_note(const struct ledger_note *note, const struct ledger_head *noted,
-                       PGconn *connection, char error[512])
+static bool check_note(const struct ledger_head *noted, PGconn *connection, char error[512])
 {
     struct ledger_call call;
     bool continues = false;
@@ -88,8 +39,9 @@ static bool check_note(const struct ledger_note *note, const struct ledger_head 
                  "the ledger no longer holds entry %" PRIu64
                  " of its journal: was it restored from "
                  "an older backup? What was spent since is forgotten there. Look at it with "
-                 "\"pgveilctl ledger verify\"; to go on all the same, remove %.200s",
-                 noted->seq, note->path);
+                 "\"pgveilctl ledger verify\" (the managed ledger runs alone with \"pgveil "
+                 "--ledger\"); to go on all the same: \"pgveilctl ledger accept\"",
+                 noted->seq);
     return answered && continues;
 }
 
@@ -98,13 +50,13 @@ bool ledger_note_open(struct ledger_note *note, const char *state_directory, PGc
 {
     struct ledger_head noted = {0}, now = {0};
     bool found;
-    if (asprintf(&note->path, "%s/ledger-head", state_directory) < 0) {
-        note->path = NULL;
+    note->path = ledger_note_path(state_directory);
+    if (note->path == NULL) {
         snprintf(error, 512, "out of memory");
         return false;
     }
-    if (!read_note(note->path, &noted, &found, error) ||
-        (found && noted.seq > 0 && !check_note(note, &noted, connection, error)))
+    if (!ledger_note_read(note->path, &noted, &found, error) ||
+        (found && noted.seq > 0 && !check_note(&noted, connection, error)))
         return false;
     struct ledger_call call;
     ledger_head_call(&call);

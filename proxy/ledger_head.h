@@ -4,7 +4,8 @@
 /*
  * The newest entry of the ledger's journal, noted in the state directory. A ledger that was set
  * back (restored from an older backup) no longer holds it and would give budget back silently:
- * pgveil refuses to start on it until the DBA removes the note.
+ * pgveil refuses to start on it, and stops where it happens while it runs, until the DBA accepts it
+ * (pgveilctl ledger accept).
  */
 #include <libpq-fe.h>
 #include <stdbool.h>

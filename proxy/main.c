@@ -91,7 +91,7 @@ struct program {
     struct server_managed managed;
     struct control *control;
     struct event *noise_timer, *note_timer, *terminate, *interrupt;
-    bool stopping;
+    bool stopping, failed;
 };
 
 static void on_noise_timer(evutil_socket_t fd, short what, void *context)
@@ -114,11 +114,42 @@ static void on_ledger_head(void *context, const PGresult *result)
         ledger_note_update(&program->server.note, &head);
 }
 
+static void stop(struct program *program)
+{
+    struct timeval farewell = {0, FAREWELL_MS * 1000L};
+    program->stopping = true;
+    if (program->server.listener)
+        listener_stop(program->server.listener);
+    if (program->control)
+        control_stop(program->control);
+    session_shutdown_all(&program->server);
+    event_base_loopexit(program->server.base, &farewell);
+}
+
+/* A ledger that was set back while pgveil runs gives budget back. */
+static void on_continues(void *context, const PGresult *result)
+{
+    struct program *program = context;
+    bool continues = true;
+    if (result == NULL || ledger_continues_result(result, &continues) != LEDGER_OK || continues ||
+        program->stopping)
+        return;
+    log_error("the ledger no longer holds the newest entry of its journal: it was set back while "
+              "pgveil runs on it");
+    program->failed = true;
+    stop(program);
+}
+
 static void on_note_timer(evutil_socket_t fd, short what, void *context)
 {
     struct program *program = context;
     struct ledger_call call;
     (void)fd, (void)what;
+    if (program->server.note.head.seq > 0) {
+        ledger_continues_call(&call, &program->server.note.head);
+        pg_client_send(server_ledger(&program->server), call.sql, call.n_params, NULL, call.values,
+                       LEDGER_LOGIN_MS, on_continues, program);
+    }
     ledger_head_call(&call);
     pg_client_send(server_ledger(&program->server), call.sql, call.n_params, NULL, call.values,
                    LEDGER_LOGIN_MS, on_ledger_head, program);
@@ -132,13 +163,8 @@ static void on_signal(evutil_socket_t signal_number, short what, void *context)
         event_base_loopbreak(program->server.base);
         return;
     }
-    program->stopping = true;
     log_info("stopping on signal %d", (int)signal_number);
-    listener_stop(program->server.listener);
-    control_stop(program->control);
-    session_shutdown_all(&program->server);
-    struct timeval farewell = {0, FAREWELL_MS * 1000L};
-    event_base_loopexit(program->server.base, &farewell);
+    stop(program);
 }
 
 static bool start_events(struct program *program)
@@ -167,7 +193,37 @@ static void free_events(struct program *program)
         event_free(program->interrupt);
 }
 
-static int run(struct config *config)
+static bool serve(struct program *program, char error[512])
+{
+    struct server *server = &program->server;
+    const struct config *config = server->config;
+    struct timeval soon = {0, 0}, often = {NOTE_SECONDS, 0};
+    if (!server_open(server, &program->managed, error))
+        return false;
+    server->listener = listener_new(server->base, config->listen_address, config->listen_port,
+                                    config->connections_max, on_accepted, server, error);
+    if (server->listener == NULL)
+        return false;
+    program->control = control_new(server, error);
+    if (program->control == NULL)
+        return false;
+    event_add(program->noise_timer, &soon);
+    event_add(program->note_timer, &often);
+    log_info("listening on %s:%u", config->listen_address,
+             (unsigned)listener_port(server->listener));
+    return true;
+}
+
+/* For the DBA: nobody is served. */
+static bool run_ledger(struct program *program, char error[512])
+{
+    if (!server_open_ledger(&program->server, &program->managed, error))
+        return false;
+    log_info("the ledger runs for pgveilctl; no analyst is served");
+    return true;
+}
+
+static int run(struct config *config, bool ledger_only)
 {
     char error[512] = "";
     struct program program = {.managed.lock = -1};
@@ -182,24 +238,12 @@ static int run(struct config *config)
         goto cleanup;
     }
     event_del(program.noise_timer); /* there is no noise yet */
-    if (!server_open(server, &program.managed, error))
+    if (ledger_only ? !run_ledger(&program, error) : !serve(&program, error))
         goto cleanup;
-    server->listener = listener_new(server->base, config->listen_address, config->listen_port,
-                                    config->connections_max, on_accepted, server, error);
-    if (server->listener == NULL)
-        goto cleanup;
-    program.control = control_new(server, error);
-    if (program.control == NULL)
-        goto cleanup;
-    struct timeval soon = {0, 0}, often = {NOTE_SECONDS, 0};
-    event_add(program.noise_timer, &soon);
-    event_add(program.note_timer, &often);
-    log_info("listening on %s:%u", config->listen_address,
-             (unsigned)listener_port(server->listener));
     event_base_dispatch(server->base);
-    status = EXIT_SUCCESS;
+    status = program.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 cleanup:
-    if (status != EXIT_SUCCESS)
+    if (error[0] != '\0')
         log_error("%s", error);
     free_events(&program);
     stream_drop_flushed();
@@ -217,23 +261,25 @@ cleanup:
  */
 
 static const char usage[] =
-    "Usage: pgveil [-c FILE] [--check]\n"
+    "Usage: pgveil [-c FILE] [--check | --ledger]\n"
     "Opens a PostgreSQL database to analysts under differential privacy.\n\n"
     "  -c, --config FILE  configuration (default /etc/pgveil/pgveil.json)\n"
     "      --check        read the configuration and say what is wrong with it\n"
+    "      --ledger       run the managed ledger alone, for pgveilctl; no analyst is served\n"
     "      --version      print the version\n"
     "      --help         this text\n";
 
 int main(int argc, char **argv)
 {
-    enum { OPTION_CHECK = 256, OPTION_VERSION, OPTION_HELP };
+    enum { OPTION_CHECK = 256, OPTION_LEDGER, OPTION_VERSION, OPTION_HELP };
     static const struct option options[] = {{"config", required_argument, NULL, 'c'},
                                             {"check", no_argument, NULL, OPTION_CHECK},
+                                            {"ledger", no_argument, NULL, OPTION_LEDGER},
                                             {"version", no_argument, NULL, OPTION_VERSION},
                                             {"help", no_argument, NULL, OPTION_HELP},
                                             {NULL, 0, NULL, 0}};
     const char *file = "/etc/pgveil/pgveil.json";
-    bool check = false;
+    bool check = false, ledger_only = false;
     for (int option; (option = getopt_long(argc, argv, "c:", options, NULL)) != -1;) {
         switch (option) {
         case 'c':
@@ -241,6 +287,9 @@ int main(int argc, char **argv)
             break;
         case OPTION_CHECK:
             check = true;
+            break;
+        case OPTION_LEDGER:
+            ledger_only = true;
             break;
         case OPTION_VERSION:
             puts("pgveil " PGVEIL_VERSION);
@@ -270,7 +319,7 @@ int main(int argc, char **argv)
         config_free(config);
         return EXIT_FAILURE;
     }
-    int status = check ? EXIT_SUCCESS : run(config);
+    int status = check ? EXIT_SUCCESS : run(config, ledger_only);
     config_free(config);
     return status;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "budget/ledger.h"
+#include "proxy/log.h"
 #include "proxy/managed.h"
 #include "proxy/scram_server.h"
 #include "proxy/server_open.h"
@@ -24,6 +25,8 @@ struct dataset *server_dataset(struct server *server, const char *name)
             return &server->datasets[i];
     return NULL;
 }
+
+enum { LEDGER_VERSION_MIN = 140000 };
 
 const struct dataset *server_find_dataset(const struct server *server, const char *name)
 {
@@ -48,6 +51,45 @@ static char *join(const char *a, const char *b)
     return asprintf(&text, "%s%s", a, b) < 0 ? NULL : text;
 }
 
+/* What a managed ledger is by its making. */
+static bool check_external_ledger(PGconn *connection, char error[512])
+{
+    const char *encoding = PQparameterStatus(connection, "server_encoding");
+    int version = PQserverVersion(connection);
+    PGresult *result = PQexec(
+        connection, "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.string_agg(name, ', ') "
+                    "FROM pg_catalog.pg_settings WHERE setting = 'off' AND name IN "
+                    "('fsync', 'full_page_writes', 'synchronous_commit')");
+    bool answered = PQresultStatus(result) == PGRES_TUPLES_OK;
+    bool standby = answered && PQgetvalue(result, 0, 0)[0] == 't';
+    if (version < LEDGER_VERSION_MIN)
+        snprintf(error, 512, "the ledger server is PostgreSQL %d; accepted: %d and later",
+                 version / 10000, LEDGER_VERSION_MIN / 10000);
+    else if (encoding == NULL || strcmp(encoding, "UTF8") != 0)
+        snprintf(error, 512, "the ledger's database has the encoding %s; accepted: UTF8",
+                 encoding == NULL ? "?" : encoding);
+    else if (!answered || standby)
+        snprintf(error, 512, "the ledger server %.300s",
+                 answered ? "is a standby, and charges are written" : PQerrorMessage(connection));
+    if (error[0] == '\0' && PQgetvalue(result, 0, 1)[0] != '\0')
+        log_warning("the ledger server runs without %s: charges could be lost in a crash",
+                    PQgetvalue(result, 0, 1));
+    PQclear(result);
+    return error[0] == '\0';
+}
+
+static bool apply_schema(PGconn *connection, char error[512])
+{
+    PGresult *result = PQexec(connection, ledger_schema_sql());
+    bool done =
+        PQresultStatus(result) == PGRES_COMMAND_OK || PQresultStatus(result) == PGRES_TUPLES_OK;
+    if (!done)
+        snprintf(error, 512, "the ledger's schema cannot be applied: %.300s",
+                 PQerrorMessage(connection));
+    PQclear(result);
+    return done;
+}
+
 /* Applies the schema, and asks for each dataset's secret, over a connection of its own. */
 static bool open_ledger(struct server *server, const char *conninfo, int64_t *seeds,
                         char error[512])
@@ -62,14 +104,12 @@ static bool open_ledger(struct server *server, const char *conninfo, int64_t *se
     }
     server_identity_read(connection, &server->ledger_identity);
     if (server->config->ledger_server != NULL &&
-        !server_identity_is_apart(&server->ledger_identity, "ledger server", server->config, error))
+        (!server_identity_is_apart(&server->ledger_identity, "ledger server", server->config,
+                                   error) ||
+         !check_external_ledger(connection, error)))
         goto cleanup;
-    result = PQexec(connection, ledger_schema_sql());
-    if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK) {
-        snprintf(error, 512, "the ledger's schema cannot be applied: %.300s",
-                 PQresultErrorMessage(result));
+    if (!apply_schema(connection, error))
         goto cleanup;
-    }
     for (size_t i = 0; i < server->config->n_datasets; i++) {
         struct ledger_call call;
         struct ledger_dataset dataset;
@@ -101,19 +141,22 @@ static void set_mock_secret(const int64_t *seeds, size_t count)
     explicit_bzero(secret, sizeof secret);
 }
 
-static bool open_managed(struct server *server, struct server_managed *managed, char error[512])
+static bool start_ledger(struct server *server, struct server_managed *managed, char error[512])
 {
     const struct config *config = server->config;
     managed->lock = managed_lock(config->state_directory, error);
     if (managed->lock < 0)
         return false;
-    if (config->ledger_server == NULL) {
-        managed->ledger =
-            managed_start(server->base, MANAGED_LEDGER, config->state_directory,
-                          config->postgres_bin, config->managed_memory_bytes, 32, error);
-        if (managed->ledger == NULL)
-            return false;
-    }
+    if (config->ledger_server != NULL)
+        return true;
+    managed->ledger = managed_start(server->base, MANAGED_LEDGER, config->state_directory,
+                                    config->postgres_bin, config->managed_memory_bytes, 32, error);
+    return managed->ledger != NULL;
+}
+
+static bool start_twins(struct server *server, struct server_managed *managed, char error[512])
+{
+    const struct config *config = server->config;
     if (config->twin_server != NULL)
         return true;
     managed->twins =
@@ -170,7 +213,8 @@ bool server_open(struct server *server, struct server_managed *managed, char err
     int64_t *seeds = calloc(config->n_datasets + 1, sizeof *seeds);
     const char *ledger;
     bool ok = false;
-    if (seeds == NULL || !open_managed(server, managed, error))
+    if (seeds == NULL || !start_ledger(server, managed, error) ||
+        !start_twins(server, managed, error))
         goto cleanup;
     ledger = server->ledger_conninfo =
         config->ledger_server ? strdup(config->ledger_server)
@@ -198,6 +242,27 @@ cleanup:
     if (seeds)
         explicit_bzero(seeds, config->n_datasets * sizeof *seeds);
     free(seeds);
+    return ok;
+}
+
+bool server_open_ledger(struct server *server, struct server_managed *managed, char error[512])
+{
+    PGconn *connection = NULL;
+    char *conninfo = NULL;
+    bool ok = false;
+    if (server->config->ledger_server != NULL) {
+        snprintf(error, 512,
+                 "the ledger server is an external one: pgveilctl reaches it without "
+                 "pgveil");
+        return false;
+    }
+    if (!start_ledger(server, managed, error))
+        return false;
+    conninfo = join(managed_conninfo(managed->ledger), " dbname=ledger");
+    connection = conninfo != NULL ? PQconnectdb(conninfo) : NULL;
+    ok = connection != NULL && apply_schema(connection, error);
+    PQfinish(connection);
+    free(conninfo);
     return ok;
 }
 

@@ -16,6 +16,8 @@ struct server_managed {
 /* server->base and server->config are set. False with text in error; server_close is to be called
  * all the same. */
 bool server_open(struct server *server, struct server_managed *managed, char error[512]);
+/* The managed ledger alone, for the DBA: with its schema, whatever was noted of it. */
+bool server_open_ledger(struct server *server, struct server_managed *managed, char error[512]);
 void server_close(struct server *server, struct server_managed *managed);
 
 #endif

@@ -101,17 +101,23 @@ class Pgveil:
 
     def start(self):
         """Starts, waits until it listens, and takes the port that it says."""
-        before = self.log.stat().st_size if self.log.exists() else 0
-        self.process = processes.start([self.program, "-c", self.file], self.log)
-
-        def listening():
-            if self.process.poll() is not None:
-                raise RuntimeError(f"pgveil ended: {self.log_text()[-3000:]}")
-            found = re.search(r"listening on \S*:(\d+)", self.log_text()[before:])
-            return int(found.group(1)) if found else None
-
-        self.port = processes.wait_until(listening, 60, "the start of pgveil")
+        self.port = int(self.launch(r"listening on \S*:(\d+)").group(1))
         return self
+
+    def start_ledger(self):
+        """The managed ledger alone."""
+        self.launch("the ledger runs for pgveilctl", "--ledger")
+
+    def launch(self, sign, *options):
+        before = self.log.stat().st_size if self.log.exists() else 0
+        self.process = processes.start([self.program, "-c", self.file, *options], self.log)
+
+        def ready():
+            if self.process.poll() is not None:
+                raise RuntimeError(f"pgveil ended: {self.log_text()[before:][-3000:]}")
+            return re.search(sign, self.log_text()[before:])
+
+        return processes.wait_until(ready, 60, "the start of pgveil")
 
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
@@ -144,6 +150,10 @@ class Pgveil:
             self.end()
         finally:
             processes.end_all_below(self.folder)
+
+    def ctl_result(self, *arguments):
+        """Whatever it ends with."""
+        return processes.run([self.tool, "-c", self.file, *arguments], stdin=subprocess.DEVNULL)
 
     def ctl(self, *arguments, password=None):
         more = ["--password-stdin"] if password else []
