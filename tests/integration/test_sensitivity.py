@@ -54,6 +54,18 @@ STATEMENTS["clinic"] += [
     "SELECT note, stddev(cost), avg(cost), variance(minutes) FROM visits GROUP BY note",
     "SELECT var_pop(weight), stddev(age), stddev_samp(least(greatest(weight, 0), 1e-9)) FROM patients",
     "SELECT code, var_samp(cost - 2500.25) FILTER (WHERE minutes > 30) FROM visits GROUP BY code",
+    "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY weight), max(age), min(weight) FROM patients",
+    "SELECT note, percentile_disc(ARRAY[0.1, 0.9]) WITHIN GROUP (ORDER BY cost), count(*) FROM visits"
+    " GROUP BY note",
+    "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY day), min(day), max(minutes) FILTER (WHERE"
+    " minutes > 30) FROM visits",
+    "SELECT code, max(least(greatest(arrived, timestamp '2020-01-01 00:00:00'),"
+    " timestamp '2026-01-01 00:00:00')) FROM visits GROUP BY code",
+    "SELECT code, note, percentile_cont(0.5) WITHIN GROUP (ORDER BY cost * 1.5 - minutes) FROM visits"
+    " GROUP BY code, note",
+    "SELECT p.city, max(v.cost) FROM patients p JOIN visits v ON v.patient_id = p.id GROUP BY p.city",
+    "SELECT c.chapter, percentile_disc(0.5) WITHIN GROUP (ORDER BY v.minutes) FROM visits v"
+    " JOIN icd_codes c ON c.code = v.code GROUP BY c.chapter",
     "SELECT \"Ward No\", sex, sum(minutes) FROM visits JOIN patients ON patient_id = patients.id"
     " GROUP BY 1, 2",
 ]
@@ -185,26 +197,50 @@ def check(release, before, after, what):
             assert total + totals[measure["completes"]] <= measure["groups"] * measure["delta"], what
 
 
+def check_histogram(histogram, before, after, what):
+    """A unit weighs the same in every group that it touches, and touches no more than it may."""
+    touched = 0
+    for key in before.keys() | after.keys():
+        old, new = before.get(key, {}), after.get(key, {})
+        changes = [old.get(number, 0) - new.get(number, 0) for number in old.keys() | new.keys()]
+        assert all(0 <= number < histogram["n_bins"] for number in old.keys() | new.keys()), what
+        moved = sum(abs(change) for change in changes)
+        assert moved in (0, histogram["weight"]), (what, key, changes)
+        touched += moved > 0
+    assert touched <= histogram["groups"], (what, touched)
+
+
+def parts(release, measurement):
+    """(measure, check) of all that is asked for a release: how to run its SQL, in its forms, and
+    how to compare what comes."""
+    if release["sql"]:
+        yield (release, measurement.vectors,
+               lambda before, after, what: check(release, before, after, what))
+    for histogram in release["histograms"]:
+        yield (histogram, measurement.weights,
+               lambda before, after, what, own=histogram: check_histogram(own, before, after, what))
+
+
 def check_statement(cursor, dataset, proper, sql, plan):
     for release in plan["releases"]:
-        if not release["measures"]:
-            continue
-        forms = [release["sql"]]
-        if proper and release["sql_proved"]:
-            forms.append(release["sql_proved"])
-        measurement = Measurement(cursor, release)
-        for form in forms:
-            before = measurement.vectors(form)
-            units = set()
+        for part, measure, compare in parts(release, Measurement(cursor, release)):
+            check_part(cursor, dataset, sql, measure, compare,
+                       [part["sql"]] + ([part["sql_proved"]] if proper and part["sql_proved"] else []))
+
+
+def check_part(cursor, dataset, sql, measure, compare, forms):
+    for form in forms:
+        before = measure(form)
+        units = set()
+        for table, column in UNITS[dataset]:
+            cursor.execute(f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL")
+            units |= {row[0] for row in cursor.fetchall()}
+        for unit in units:
+            cursor.execute("BEGIN")
             for table, column in UNITS[dataset]:
-                cursor.execute(f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL")
-                units |= {row[0] for row in cursor.fetchall()}
-            for unit in units:
-                cursor.execute("BEGIN")
-                for table, column in UNITS[dataset]:
-                    cursor.execute(f"DELETE FROM {table} WHERE {column} = %s", (unit,))
-                check(release, before, measurement.vectors(form), (sql, unit))
-                cursor.execute("ROLLBACK")
+                cursor.execute(f"DELETE FROM {table} WHERE {column} = %s", (unit,))
+            compare(before, measure(form), (sql, unit))
+            cursor.execute("ROLLBACK")
 
 
 # max_groups and max_rows_per_group of the tables with more than one row of a unit.
@@ -259,8 +295,8 @@ def test_the_order_of_rows_does_not_change_a_measurement(database):
     made = list(zip(STATEMENTS[dataset], plans(dataset, STATEMENTS[dataset])))
     with connection.cursor() as cursor:
         def run():
-            return [Measurement(cursor, release).vectors(release["sql"])
-                    for _, plan in made for release in plan["releases"] if release["measures"]]
+            return [measure(part["sql"]) for _, plan in made for release in plan["releases"]
+                    for part, measure, _ in parts(release, Measurement(cursor, release))]
         before = run()
         cursor.execute("BEGIN")
         for table in tables:

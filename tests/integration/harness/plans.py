@@ -25,6 +25,21 @@ class Measurement:
 
     def vectors(self, sql):
         """{keys: [exact integers]}; a group that is not there is all zeros."""
+        keys = self.release["n_keys"]
+        return {row[:keys]: [int(value) for value in row[keys:]] for row in self.rows(sql)}
+
+    def weights(self, sql):
+        """{keys: {bin: weight}} of a histogram's SQL; a bin that is not there weighs nothing."""
+        groups, last = {}, None
+        for *keys, number, weight in self.rows(sql):
+            bins = groups.setdefault(tuple(keys), {})
+            assert last in (tuple(keys), None) or not bins, "the bins of a group come together"
+            assert not bins or int(number) > max(bins), "in their order"
+            bins[int(number)] = int(weight)
+            last = tuple(keys)
+        return groups
+
+    def rows(self, sql):
         types = [f"{p['type']}::regtype" for p in self.release["params"]]
         name = "measurement"
         self.cursor.execute("DEALLOCATE ALL")
@@ -36,5 +51,4 @@ class Measurement:
             self.cursor.execute(f"EXECUTE {name} ({', '.join(['%s'] * len(values))})", values)
         else:
             self.cursor.execute(sql)
-        keys = self.release["n_keys"]
-        return {row[:keys]: [int(value) for value in row[keys:]] for row in self.cursor.fetchall()}
+        return self.cursor.fetchall()
