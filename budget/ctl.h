@@ -43,6 +43,7 @@ enum ctl_option_id {
     CTL_OPTION_UNIT,
     CTL_OPTION_ANALYST,
     CTL_OPTION_DATASET,
+    CTL_OPTION_DRAW,
     CTL_OPTION_COUNT
 };
 
@@ -208,6 +209,8 @@ enum ctl_exit ctl_ledger_show(struct ctl *ctl);
 enum ctl_exit ctl_ledger_export(struct ctl *ctl);
 enum ctl_exit ctl_ledger_verify(struct ctl *ctl);
 enum ctl_exit ctl_ledger_accept(struct ctl *ctl);
+enum ctl_exit ctl_answers_list(struct ctl *ctl);
+enum ctl_exit ctl_answers_forget(struct ctl *ctl);
 enum ctl_exit ctl_policy_check(struct ctl *ctl);
 enum ctl_exit ctl_policy_show(struct ctl *ctl);
 enum ctl_exit ctl_policy_diff(struct ctl *ctl);

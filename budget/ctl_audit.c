@@ -87,6 +87,9 @@ bool ctl_audit_price(const char *detail, struct dp_charge *charge)
     bool ok = json_is_array(releases);
     size_t index;
     json_t *release;
+    if (json_is_object(releases)) { /* an adoption */
+        ok = add_release(json_object_get(releases, "measures"), charge);
+    }
     json_array_foreach(releases, index, release)
     {
         ok = ok && add_release(release, charge);

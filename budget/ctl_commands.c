@@ -40,8 +40,9 @@ const struct ctl_option ctl_options[CTL_OPTION_COUNT + 1] = {
     [CTL_OPTION_YES] = {"yes", 'y', NULL, "do not ask for confirmation"},
     [CTL_OPTION_DRY_RUN] = {"dry-run", 0, NULL, "show what would change, and change nothing"},
     [CTL_OPTION_UNIT] = {"unit", 0, "TABLE", "the table whose rows are the privacy units"},
-    [CTL_OPTION_ANALYST] = {"analyst", 'a', "ANALYST", "in whose place to ask"},
+    [CTL_OPTION_ANALYST] = {"analyst", 'a', "ANALYST", "which analyst"},
     [CTL_OPTION_DATASET] = {"dataset", 'd', "DATASET", "which dataset"},
+    [CTL_OPTION_DRAW] = {"draw", 0, "NUMBER", "one draw, by its number in `answers list`"},
     [CTL_OPTION_COUNT] = {NULL, 0, NULL, NULL},
 };
 
@@ -193,6 +194,16 @@ const struct ctl_command ctl_commands[] = {
      "smaller grants before analysts are let in. Where several pgveil share a ledger, each machine "
      "has its own note. The managed ledger runs without analysts with `pgveil --ledger`.",
      BIT(YES) | BIT(DRY_RUN), 0, 0, true, ctl_ledger_accept},
+    {"answers list", "[DATASET]", "show the noisy answers that are kept for who paid for them",
+     "A draw is one release that was measured once. The analysts named have paid for it, and have it "
+     "again for nothing as long as the budget window in which they paid and the dataset's epoch "
+     "last. `entry` is its charge in the journal.",
+     BIT(ANALYST), 0, 1, true, ctl_answers_list},
+    {"answers forget", "DATASET", "forget kept answers, so that the same question is measured anew",
+     "All of the dataset, those of one analyst (who then pays again; what others have paid for too "
+     "stays theirs), or one draw. Nothing is given back, and the journal notes it. Where the data "
+     "was changed and must be seen before the epoch ends, this is the way.",
+     BIT(ANALYST) | BIT(DRAW) | BIT(YES) | BIT(DRY_RUN), 1, 1, true, ctl_answers_forget},
     {"policy check", "[FILE]", "check a policy file, or those of all configured datasets",
      "Without FILE the policies that the configuration file names are checked. No server is asked: "
      "whether tables and columns exist is found out when pgveil starts.",

@@ -35,6 +35,13 @@ static bool read_last(struct ctl *ctl, uint64_t *last)
     return ok;
 }
 
+/* Whether an entry says what was drawn, and what it cost. */
+static bool has_price(const PGresult *entries, int row)
+{
+    const char *kind = PQgetvalue(entries, row, ENTRY_KIND);
+    return strcmp(kind, "charge") == 0 || strcmp(kind, "adoption") == 0;
+}
+
 /* What fits a terminal; programs get every column. */
 static PGresult *abridged(const PGresult *entries)
 {
@@ -47,7 +54,7 @@ static PGresult *abridged(const PGresult *entries)
     PGresult *result = ctl_new_result(COLUMNS, columns);
     bool ok = result != NULL;
     for (int row = 0; ok && row < PQntuples(entries); row++) {
-        bool charge = strcmp(PQgetvalue(entries, row, ENTRY_KIND), "charge") == 0;
+        bool charge = has_price(entries, row);
         for (int column = 0; ok && column < COLUMNS; column++) {
             bool empty = charge && sources[column] == ENTRY_DETAIL;
             ok = ctl_set_value(result, row, column,
@@ -155,7 +162,7 @@ static bool check_price(const PGresult *entries, int row, PGresult *findings)
     uint64_t epsilon = 0;
     const char *seq = PQgetvalue(entries, row, ENTRY_SEQ);
     const char *epsilon_text = PQgetvalue(entries, row, ENTRY_EPSILON);
-    if (strcmp(PQgetvalue(entries, row, ENTRY_KIND), "charge") != 0) {
+    if (!has_price(entries, row)) {
         return true;
     }
     if (!ctl_audit_price(PQgetvalue(entries, row, ENTRY_DETAIL), &price) ||

@@ -80,7 +80,11 @@ static bool column_is_number(const PGresult *result, int column)
                                           "first_value",
                                           "n_private_tables",
                                           "n_public_tables",
-                                          "ledger_schema"};
+                                          "ledger_schema",
+                                          "draw",
+                                          "entry",
+                                          "n_answers",
+                                          "n_groups"};
     /* The console says it by the type. */
     if (PQftype(result, column) == INT8_TYPE) {
         return true;

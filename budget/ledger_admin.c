@@ -244,3 +244,25 @@ void ledger_check_state_call(struct ledger_call *call, uint64_t head_seq, const 
     ledger_call_integer(call, head_seq);
     ledger_call_text(call, head_hash);
 }
+
+void ledger_answers_list_call(struct ledger_call *call, const char *dataset, const char *analyst)
+{
+    ledger_call_begin(call,
+                      "SELECT * FROM pgveil.answers($1::pg_catalog.text, $2::pg_catalog.text)");
+    ledger_call_text(call, dataset);
+    ledger_call_text(call, analyst);
+}
+
+void ledger_answers_forget_call(struct ledger_call *call, const char *dataset, const char *analyst,
+                                const uint64_t *draw)
+{
+    ledger_call_begin(call, "SELECT * FROM pgveil.answers_forget($1::pg_catalog.text,"
+                            " $2::pg_catalog.text, $3::pg_catalog.int8)");
+    ledger_call_text(call, dataset);
+    ledger_call_text(call, analyst);
+    if (draw) {
+        ledger_call_integer(call, *draw);
+    } else {
+        ledger_call_text(call, NULL);
+    }
+}

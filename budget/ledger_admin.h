@@ -124,6 +124,13 @@ void ledger_entries_call(struct ledger_call *call, const char *name, const char 
 /* The seq of the entry that a seq or request id names; no row where there is none. */
 void ledger_entry_call(struct ledger_call *call, const char *key);
 
+/* Table: draw, dataset, analysts (who paid), charged_at, entry (of the journal), n_answers,
+ * n_groups, mu2_pico, delta, epsilon; NULL: of all datasets, of all analysts. */
+void ledger_answers_list_call(struct ledger_call *call, const char *dataset, const char *analyst);
+/* analyst NULL: of all; draw NULL: all. Result: ok or unknown (none is kept), and how many. */
+void ledger_answers_forget_call(struct ledger_call *call, const char *dataset, const char *analyst,
+                                const uint64_t *draw);
+
 /* Findings (seq, finding) about the entries from..to of the journal; no rows where all is well. */
 void ledger_check_journal_call(struct ledger_call *call, uint64_t from, uint64_t to);
 /* Findings about everything else; head_seq 0: no head was noted. */

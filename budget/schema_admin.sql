@@ -436,6 +436,43 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     ORDER BY c.seq
 $function$;
 
+-- What is wrong with the entries of kind adoption: each follows a charge of its request, names a charge of
+-- another analyst as the draw's, and leaves out no account that was not debited for the draw, and counts
+-- that, when the adoption was written. What a window has forgotten since is not looked at.
+CREATE FUNCTION pgveil.check_adoptions() RETURNS TABLE (seq bigint, finding text)
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
+    WITH adoption AS MATERIALIZED (
+        SELECT j.*, t.number[2]::bigint AS draw, t.number[3]::bigint AS drawn_by
+        FROM pgveil.journal j CROSS JOIN LATERAL (SELECT pgveil.taken(j.detail)) t(number)
+        WHERE j.kind = 'adoption'
+    ), paying AS (
+        SELECT a.seq, c.debited, c.seq AS charge, d.seq AS first, d.analyst AS other,
+               d.debited AS first_debited, d.at AS first_at
+        FROM adoption a
+        LEFT JOIN pgveil.journal c ON c.request = a.request AND c.kind = 'charge' AND c.seq < a.seq
+            AND (c.analyst, c.dataset) = (a.analyst, a.dataset)
+        LEFT JOIN pgveil.journal d ON d.seq = a.drawn_by AND d.kind = 'charge' AND d.seq < a.seq
+            AND d.dataset = a.dataset AND d.analyst <> a.analyst
+    )
+    SELECT p.seq, 'it follows no charge of its request' FROM paying p WHERE p.charge IS NULL
+    UNION ALL
+    SELECT p.seq, 'it takes over a draw that no other analyst was charged for' FROM paying p
+    WHERE p.first IS NULL
+    UNION ALL
+    SELECT a.seq, format('the account %s of %s %s on %s was not debited for it', b.id, b.holder,
+                         b.name, b.dataset)
+    FROM adoption a JOIN paying p ON p.seq = a.seq
+    CROSS JOIN LATERAL unnest(p.debited) u(id)
+    JOIN pgveil.account b ON b.id = u.id
+    CROSS JOIN LATERAL (SELECT ARRAY(SELECT n.of FROM pgveil.kin n WHERE n.account = b.id) AS "all") k
+    WHERE u.id <> ALL (a.debited)
+      AND (b.holder = 'analyst' OR pgveil.counts(b, a.seq, a.at)
+           AND NOT (coalesce(k."all" && p.first_debited AND pgveil.counts(b, p.first, p.first_at), false)
+                    OR EXISTS (SELECT 1 FROM adoption e
+                               WHERE e.draw = a.draw AND e.seq < a.seq AND k."all" && e.debited
+                                 AND pgveil.counts(b, e.seq, e.at))))
+$function$;
+
 -- What is wrong beside the entries: the head, the accounts' sums, resolutions of no charge, and (where
 -- a head noted earlier is given) whether the journal still holds it.
 CREATE FUNCTION pgveil.check_state(p_head_seq bigint, p_head_hash text)
@@ -466,6 +503,8 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     FROM pgveil.resolution s LEFT JOIN pgveil.journal j
         ON j.request = s.request AND j.kind = 'charge'
     WHERE j.request IS NULL
+    UNION ALL
+    SELECT f.seq::text, f.finding FROM pgveil.check_adoptions() f
     UNION ALL
     SELECT p_head_seq::text, CASE WHEN h.seq < p_head_seq
         THEN 'the journal ends before the head that was noted: this is an older ledger'

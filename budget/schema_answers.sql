@@ -11,8 +11,7 @@ CREATE TYPE pgveil.release AS (
     delta bigint,
     epsilon bigint,   -- NULL: not pure
     fingerprint text, -- NULL: its draw is nobody else's
-    measures text,    -- the integers of its noise, for the journal
-    draw bigint       -- of another analyst, which it takes over; NULL: it is measured
+    measures text     -- the integers of its noise, for the journal
 );
 
 -- The row that budget/ledger_answers.c reads; change both together.
@@ -37,11 +36,14 @@ CREATE TYPE pgveil.kept AS (
     noisy numeric[]
 );
 
--- The releases of a charge, from JSON.
+-- The releases of a charge, from JSON. Where one is not pure, none counts as pure: an account that need
+-- not be debited for that one has been, and is not pure either.
 CREATE FUNCTION pgveil.releases(p_releases json) RETURNS pgveil.release[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     v_release record;
+    v_one pgveil.release;
+    v_pure boolean := true;
     v_releases pgveil.release[] := '{}';
 BEGIN
     FOR v_release IN
@@ -55,7 +57,14 @@ BEGIN
         -- A Gaussian's mu2 is its zcdp; for pure DP there is a smaller bound.
         v_releases := v_releases || ROW(v_release.mu2,
             least(v_release.mu2, pgveil.zcdp_of_pure(v_release.epsilon)), v_release.delta,
-            v_release.epsilon, v_release.fingerprint, v_release.measures::text, NULL)::pgveil.release;
+            v_release.epsilon, v_release.fingerprint, v_release.measures::text)::pgveil.release;
+        v_pure := v_pure AND v_release.epsilon IS NOT NULL;
+    END LOOP;
+    FOR i IN 1 .. cardinality(v_releases) LOOP
+        EXIT WHEN v_pure;
+        v_one := v_releases[i];
+        v_one.epsilon := NULL;
+        v_releases[i] := v_one;
     END LOOP;
     RETURN v_releases;
 END
@@ -66,7 +75,7 @@ CREATE FUNCTION pgveil.sum_of(p_releases pgveil.release[], p_without integer[]) 
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     v_release pgveil.release;
-    v_sum pgveil.release := ROW(0, 0, 0, 0, NULL, '', NULL)::pgveil.release;
+    v_sum pgveil.release := ROW(0, 0, 0, 0, NULL, '')::pgveil.release;
 BEGIN
     FOR i IN 1 .. cardinality(p_releases) LOOP
         IF i = ANY (p_without) THEN
@@ -85,15 +94,74 @@ BEGIN
 END
 $function$;
 
--- Whether the account was debited for the draw, by whomever, and counts that still.
+-- What the detail of an adoption says: the release, from 0, the draw, and the charge that paid for the
+-- draw first. NULL where it says nothing of the kind.
+CREATE FUNCTION pgveil.taken(p_detail text) RETURNS text[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT regexp_match(p_detail, '^{"release":([0-9]{1,9}),"draw":([0-9]{1,18}),"of":([0-9]{1,18}),')
+$function$;
+
+-- The adoptions of a request: the place of each release, from 1, and the draw that it took over.
+CREATE FUNCTION pgveil.adoptions(p_request uuid)
+RETURNS TABLE (place integer, draw bigint, fingerprint text, mu2_pico bigint, zcdp_pico bigint)
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT (t.number[1])::integer + 1, (t.number[2])::bigint, j.fingerprint, j.mu2_pico,
+           j.zcdp_pico
+    FROM pgveil.journal j CROSS JOIN LATERAL (SELECT pgveil.taken(j.detail)) t(number)
+    WHERE j.request = p_request AND j.kind = 'adoption' ORDER BY j.seq
+$function$;
+
+-- Whether the account was debited for the draw, by whomever and on whatever dataset over the same database,
+-- and counts that still.
 CREATE FUNCTION pgveil.covers(p_account pgveil.account, p_draw pgveil.draw) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     RETURN EXISTS (
-        SELECT 1 FROM pgveil.journal j
-        WHERE (j.seq = p_draw.seq
-               OR j.seq IN (SELECT p.seq FROM pgveil.paid p WHERE p.draw = p_draw.id))
-          AND p_account.id = ANY (j.debited) AND pgveil.counts(p_account, j.seq, j.at));
+        SELECT 1
+        FROM (SELECT p_draw.seq UNION SELECT p.seq FROM pgveil.paid p WHERE p.draw = p_draw.id) s(seq)
+        JOIN pgveil.journal j ON j.seq = s.seq
+        WHERE j.debited && ARRAY(SELECT k.of FROM pgveil.kin k WHERE k.account = p_account.id)
+          AND pgveil.counts(p_account, j.seq, j.at));
+END
+$function$;
+
+-- The places of the draws that there are.
+CREATE FUNCTION pgveil.places(p_draws pgveil.draw[]) RETURNS integer[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_places integer[] := '{}';
+BEGIN
+    FOR i IN 1 .. cardinality(p_draws) LOOP
+        IF (p_draws[i]).id IS NOT NULL THEN
+            v_places := v_places || i;
+        END IF;
+    END LOOP;
+    RETURN v_places;
+END
+$function$;
+
+-- The places of those draws for which the account, one of p_accounts, need not be debited: it was, and so
+-- was its like on every other dataset over the same database (what debits the one counts on the other). An
+-- analyst's own account is always debited: the price must not tell what others have asked.
+CREATE FUNCTION pgveil.covered(p_account pgveil.account, p_accounts pgveil.account[],
+                               p_draws pgveil.draw[])
+RETURNS integer[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_covered integer[] := '{}';
+    v_place integer;
+BEGIN
+    IF p_account.holder = 'analyst' THEN
+        RETURN '{}';
+    END IF;
+    FOREACH v_place IN ARRAY pgveil.places(p_draws) LOOP
+        IF NOT EXISTS (SELECT 1 FROM unnest(p_accounts) a
+                       WHERE (a.holder, a.name) = (p_account.holder, p_account.name)
+                         AND NOT pgveil.covers(a, p_draws[v_place])) THEN
+            v_covered := v_covered || v_place;
+        END IF;
+    END LOOP;
+    RETURN v_covered;
 END
 $function$;
 
@@ -101,7 +169,7 @@ $function$;
 -- same law at the same price, in this epoch and in the present window of the dataset's account, not yet
 -- paid for by the analyst, and on no key list that the analyst has not paid for. NULL: there is none.
 CREATE FUNCTION pgveil.adoptable(p_release pgveil.release, p_analyst text, p_shared pgveil.account,
-                                 p_epoch text, p_at timestamptz, p_without bigint[])
+                                 p_since timestamptz, p_without pgveil.draw[])
 RETURNS pgveil.draw
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -109,19 +177,75 @@ DECLARE
 BEGIN
     SELECT d.* INTO v_draw FROM pgveil.draw d
     WHERE d.dataset = p_shared.dataset AND d.fingerprint = p_release.fingerprint
-      AND d.fingerprint <> '' AND d.id <> ALL (p_without)
-      AND d.mu2_pico = p_release.mu2 AND d.delta_atto = p_release.delta
+      AND d.fingerprint <> '' AND d.at >= p_since
+      AND (d.mu2_pico, d.delta_atto) = (p_release.mu2, p_release.delta)
       AND d.epsilon_nano IS NOT DISTINCT FROM p_release.epsilon
-      AND d.at >= pgveil.window_start(p_epoch, p_at)
-      AND pgveil.counts(p_shared, d.seq, d.at) AND pgveil.covers(p_shared, d)
+      AND NOT EXISTS (SELECT 1 FROM unnest(p_without) w WHERE w.id = d.id)
       AND NOT EXISTS (SELECT 1 FROM pgveil.paid p WHERE p.draw = d.id AND p.analyst = p_analyst)
       AND NOT EXISTS (
           SELECT 1 FROM pgveil.kept_answer k JOIN pgveil.kept_answer l ON l.id = k.keys_of
           WHERE k.draw = d.id AND l.draw <> d.id
             AND NOT EXISTS (SELECT 1 FROM pgveil.paid p
                             WHERE p.draw = l.draw AND p.analyst = p_analyst))
+      AND pgveil.covers(p_shared, d)
     ORDER BY d.id LIMIT 1;
     RETURN v_draw;
+END
+$function$;
+
+-- For each release the draw that it takes over, or NULL; no draw twice.
+CREATE FUNCTION pgveil.adoptable(p_releases pgveil.release[], p_analyst text, p_dataset text,
+                                 p_accounts pgveil.account[], p_epoch text, p_at timestamptz)
+RETURNS pgveil.draw[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_shared pgveil.account;
+    v_release pgveil.release;
+    v_draws pgveil.draw[] := '{}';
+    v_draw pgveil.draw;
+BEGIN
+    FOREACH v_shared IN ARRAY p_accounts LOOP
+        EXIT WHEN v_shared.holder = 'dataset' AND v_shared.dataset = p_dataset;
+    END LOOP;
+    FOREACH v_release IN ARRAY p_releases LOOP
+        v_draw := NULL;
+        IF v_release.fingerprint IS NOT NULL AND v_shared.holder = 'dataset'
+           AND v_shared.dataset = p_dataset THEN
+            v_draw := pgveil.adoptable(v_release, p_analyst, v_shared,
+                                       pgveil.window_start(p_epoch, p_at), v_draws);
+        END IF;
+        v_draws := v_draws || v_draw;
+    END LOOP;
+    RETURN v_draws;
+END
+$function$;
+
+-- Takes a draw over: the entry in the journal, and whom the draw belongs to from now on. p_accounts: those
+-- of the charge.
+CREATE FUNCTION pgveil.adopt(p_charge pgveil.journal, p_release pgveil.release, p_place integer,
+                             p_draw pgveil.draw, p_accounts pgveil.account[])
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_entry pgveil.journal := p_charge;
+    v_account pgveil.account;
+BEGIN
+    v_entry.kind := 'adoption';
+    v_entry.debited := '{}';
+    FOREACH v_account IN ARRAY p_accounts LOOP
+        IF cardinality(pgveil.covered(v_account, p_accounts, ARRAY[p_draw])) = 0 THEN
+            v_entry.debited := v_entry.debited || v_account.id;
+        END IF;
+    END LOOP;
+    v_entry.mu2_pico := p_release.mu2;
+    v_entry.zcdp_pico := p_release.zcdp;
+    v_entry.delta_atto := p_release.delta;
+    v_entry.epsilon_nano := p_release.epsilon;
+    v_entry.fingerprint := p_release.fingerprint;
+    v_entry.detail := format('{"release":%s,"draw":%s,"of":%s,"measures":%s}', p_place - 1,
+                             p_draw.id, p_draw.seq, p_release.measures);
+    INSERT INTO pgveil.paid (draw, analyst, seq, at)
+    VALUES (p_draw.id, p_charge.analyst, pgveil.append(v_entry), p_charge.at);
 END
 $function$;
 
@@ -199,15 +323,16 @@ BEGIN
 END
 $function$;
 
--- The draws that a charge took over, and after them the key lists that they are measured on. release is
+-- The draws that a charge of the analyst took over, and after them the key lists that they are measured on. release is
 -- the place in the charge; -1 for those key lists.
 CREATE FUNCTION pgveil.adopted(p_request uuid, p_analyst text) RETURNS SETOF pgveil.kept
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     WITH taken AS MATERIALIZED (
-        SELECT k.id, k.keys_of, (j.detail::json ->> 'release')::integer AS release
-        FROM pgveil.journal j
-        JOIN pgveil.kept_answer k ON k.draw = (j.detail::json ->> 'draw')::bigint
-        WHERE j.request = p_request AND j.kind = 'adoption' AND j.analyst = p_analyst
+        SELECT k.id, k.keys_of, a.place - 1 AS release
+        FROM pgveil.adoptions(p_request) a
+        JOIN pgveil.kept_answer k ON k.draw = a.draw
+        WHERE EXISTS (SELECT 1 FROM pgveil.journal j WHERE j.request = p_request
+                      AND j.kind = 'charge' AND j.analyst = p_analyst)
     ), wanted AS (
         SELECT t.id, t.release FROM taken t
         UNION ALL
@@ -296,6 +421,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     v_drawn pgveil.journal;
     v_releases pgveil.release[];
+    v_adopted integer[];
     v_sum pgveil.release;
     v_answers record;
     v_draw bigint;
@@ -309,9 +435,8 @@ BEGIN
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
     v_releases := pgveil.releases(p_releases);
-    v_sum := pgveil.sum_of(v_releases, ARRAY(
-        SELECT (j.detail::json ->> 'release')::integer + 1 FROM pgveil.journal j
-        WHERE j.request = p_request AND j.kind = 'adoption'));
+    v_adopted := ARRAY(SELECT a.place FROM pgveil.adoptions(p_request) a);
+    v_sum := pgveil.sum_of(v_releases, v_adopted);
     IF v_sum.measures <> v_drawn.detail OR v_sum.mu2 > v_drawn.mu2_pico
        OR v_sum.delta <> v_drawn.delta_atto OR v_sum.epsilon IS DISTINCT FROM v_drawn.epsilon_nano THEN
         RAISE EXCEPTION 'request % was charged with another content', p_request;
@@ -319,9 +444,8 @@ BEGIN
     FOR v_answers IN
         SELECT a.* FROM json_to_recordset(p_answers) AS a(release integer, answers json)
     LOOP
-        IF v_answers.release NOT BETWEEN 0 AND cardinality(v_releases) - 1 OR EXISTS (
-            SELECT 1 FROM pgveil.journal j WHERE j.request = p_request AND j.kind = 'adoption'
-            AND (j.detail::json ->> 'release')::integer = v_answers.release) THEN
+        IF v_answers.release NOT BETWEEN 0 AND cardinality(v_releases) - 1
+           OR v_answers.release + 1 = ANY (v_adopted) THEN
             RAISE EXCEPTION 'request % has not measured release %', p_request, v_answers.release;
         END IF;
         v_draw := pgveil.keep_release(v_drawn, v_answers.release, v_releases[v_answers.release + 1],
@@ -332,5 +456,57 @@ BEGIN
         PERFORM pgveil.forget_expired(p_dataset, p_epoch);
     END IF;
     RETURN CASE WHEN v_kept THEN 'kept' ELSE 'known' END;
+END
+$function$;
+
+-- ------------------------------------------------------------------------------------------------
+-- For the DBA
+
+-- The draws that are kept, newest first; NULL: of all datasets, of all analysts.
+CREATE FUNCTION pgveil.answers(p_dataset text, p_analyst text)
+RETURNS TABLE (draw text, dataset text, analysts text, charged_at text, entry text, n_answers text,
+    n_groups text, mu2_pico text, delta text, epsilon text)
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT d.id::text, d.dataset,
+           coalesce((SELECT string_agg(p.analyst, ', ' ORDER BY p.seq) FROM pgveil.paid p
+                     WHERE p.draw = d.id), ''),
+           pgveil.time_text(d.at), d.seq::text, k.answers::text, coalesce(k.groups, 0)::text,
+           d.mu2_pico::text, pgveil.decimal_text(d.delta_atto, 18),
+           coalesce(pgveil.decimal_text(d.epsilon_nano, 9), '')
+    FROM pgveil.draw d CROSS JOIN LATERAL (
+        SELECT count(*) AS answers,
+               max(coalesce(cardinality(a.noisy), cardinality(a.keys) / a.n_keys)) AS groups
+        FROM pgveil.kept_answer a WHERE a.draw = d.id) k
+    WHERE (p_dataset IS NULL OR d.dataset = p_dataset)
+      AND (p_analyst IS NULL OR EXISTS (SELECT 1 FROM pgveil.paid p
+                                        WHERE p.draw = d.id AND p.analyst = p_analyst))
+    ORDER BY d.id DESC
+$function$;
+
+-- Forgets the draws of a dataset: all, one, or those of an analyst (who then would pay again; what others
+-- have paid for too stays theirs). Nothing is given back.
+CREATE FUNCTION pgveil.answers_forget(p_dataset text, p_analyst text, p_draw bigint)
+RETURNS TABLE (outcome text, draws text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_draws bigint[];
+BEGIN
+    v_draws := ARRAY(
+        SELECT d.id FROM pgveil.draw d
+        WHERE d.dataset = p_dataset AND (p_draw IS NULL OR d.id = p_draw)
+          AND (p_analyst IS NULL OR EXISTS (SELECT 1 FROM pgveil.paid p
+                                            WHERE p.draw = d.id AND p.analyst = p_analyst))
+        ORDER BY d.id FOR UPDATE);
+    IF cardinality(v_draws) = 0 THEN
+        RETURN QUERY SELECT 'unknown', '0';
+        RETURN;
+    END IF;
+    DELETE FROM pgveil.paid p
+    WHERE p.draw = ANY (v_draws) AND (p_analyst IS NULL OR p.analyst = p_analyst);
+    DELETE FROM pgveil.draw d
+    WHERE d.id = ANY (v_draws) AND NOT EXISTS (SELECT 1 FROM pgveil.paid p WHERE p.draw = d.id);
+    PERFORM pgveil.note('forget', coalesce(p_analyst, ''), p_dataset, '{}',
+                        format('%s kept draws', cardinality(v_draws)));
+    RETURN QUERY SELECT 'ok', cardinality(v_draws)::text;
 END
 $function$;

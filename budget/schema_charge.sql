@@ -80,33 +80,31 @@ CREATE FUNCTION pgveil.charged_before(p_charge pgveil.journal, p_analyst text, p
 RETURNS pgveil.answer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
-    v_adoption pgveil.journal;
+    v_adoption record;
     v_adopted integer[] := '{}';
-    v_sum pgveil.release := pgveil.sum_of(p_releases, '{}');
+    v_draws bigint[] := array_fill(0::bigint, ARRAY[cardinality(p_releases)]);
+    v_all constant pgveil.release := pgveil.sum_of(p_releases, '{}');
+    v_drawn pgveil.release;
+    v_same boolean := true;
     v_mu2 bigint := p_charge.mu2_pico;
     v_zcdp bigint := p_charge.zcdp_pico;
-    v_draws bigint[] := array_fill(0::bigint, ARRAY[cardinality(p_releases)]);
     v_answer pgveil.answer;
-    v_place integer;
 BEGIN
-    FOR v_adoption IN
-        SELECT j.* FROM pgveil.journal j
-        WHERE j.request = p_charge.request AND j.kind = 'adoption' ORDER BY j.seq
-    LOOP
+    FOR v_adoption IN SELECT a.* FROM pgveil.adoptions(p_charge.request) a LOOP
         v_mu2 := v_mu2 + v_adoption.mu2_pico;
         v_zcdp := v_zcdp + v_adoption.zcdp_pico;
-        v_place := (v_adoption.detail::json ->> 'release')::integer + 1;
-        v_adopted := v_adopted || v_place;
-        v_draws[v_place] := (v_adoption.detail::json ->> 'draw')::bigint;
+        v_adopted := v_adopted || v_adoption.place;
+        v_draws[v_adoption.place] := v_adoption.draw;
+        v_same := v_same AND (p_releases[v_adoption.place]).fingerprint = v_adoption.fingerprint
+                  AND (p_releases[v_adoption.place]).mu2 = v_adoption.mu2_pico;
     END LOOP;
-    IF v_mu2 <> greatest(v_sum.mu2, pgveil.setting('minimum_mu2_pico', p_dataset))
-       AND v_mu2 <> v_sum.mu2 THEN
-        RAISE EXCEPTION 'request % was charged with another content', p_charge.request;
-    END IF;
-    v_sum := pgveil.sum_of(p_releases, v_adopted);
+    v_drawn := pgveil.sum_of(p_releases, v_adopted);
     IF (p_charge.analyst, p_charge.dataset, p_charge.delta_atto, p_charge.epsilon_nano,
         p_charge.fingerprint, p_charge.detail) IS DISTINCT FROM
-       (p_analyst, p_dataset, v_sum.delta, v_sum.epsilon, p_fingerprint, v_sum.measures) THEN
+       (p_analyst, p_dataset, v_drawn.delta, v_drawn.epsilon, p_fingerprint, v_drawn.measures)
+       OR v_same IS NOT TRUE
+       OR v_mu2 <> v_all.mu2
+          AND v_mu2 <> greatest(v_all.mu2, pgveil.setting('minimum_mu2_pico', p_dataset)) THEN
         RAISE EXCEPTION 'request % was charged with another content', p_charge.request;
     END IF;
     v_answer := pgveil.answer_of('ok', NULL, p_analyst, p_dataset, v_mu2, v_zcdp);
@@ -115,45 +113,15 @@ BEGIN
 END
 $function$;
 
--- Debits the accounts of the analyst, of the analyst's groups and of the dataset, and those of the other
--- datasets over the same database, or none of them. The
--- same request debits once; the same request with another content is an error. Not durable by itself:
--- see pgveil.charge.
---
--- A release whose very draw was kept for another analyst takes that draw over. The analyst pays for it as
--- for a draw of his own; an account that several analysts share, and that has been debited for the draw,
--- is not debited again. In the journal: one entry of kind charge for what was debited everywhere, and
--- one of kind adoption for each release that was taken over.
-CREATE FUNCTION pgveil.debit(p_request uuid, p_analyst text, p_dataset text, p_epoch text,
-    p_fingerprint text, p_releases json)
-RETURNS pgveil.answer
+-- The accounts that a charge debits, locked, by id: those of the analyst, of the analyst's groups and of
+-- the dataset, and their like on the other datasets over the same database.
+CREATE FUNCTION pgveil.locked_accounts(p_analyst text, p_dataset text) RETURNS pgveil.account[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
-    v_accounts pgveil.account[] := '{}';
     v_account pgveil.account;
-    v_shared pgveil.account;
-    v_entry pgveil.journal;
-    v_releases pgveil.release[] := pgveil.releases(p_releases);
-    v_release pgveil.release;
-    v_draw pgveil.draw;
-    v_draws pgveil.draw[] := '{}';
-    v_adopted integer[] := '{}';     -- places of the releases whose draws are taken over
-    v_adoptions pgveil.journal[] := '{}';
-    v_all pgveil.release := pgveil.sum_of(v_releases, '{}');
-    v_due pgveil.release;
-    v_dues pgveil.release[] := '{}'; -- of each account
-    v_covered integer[];
-    v_minimum constant bigint := pgveil.setting('minimum_mu2_pico', p_dataset);
+    v_accounts pgveil.account[] := '{}';
     v_datasets constant text[] := pgveil.siblings(p_dataset);
-    v_price_mu2 bigint;
-    v_price_zcdp bigint;
-    v_seq bigint;
-    v_answer pgveil.answer;
-    v_own boolean := false;
 BEGIN
-    IF p_request IS NULL OR v_minimum IS NULL OR cardinality(v_releases) = 0 THEN
-        RAISE EXCEPTION 'a charge has a request id and releases';
-    END IF;
     FOR v_account IN
         SELECT a.* FROM pgveil.account a
         WHERE a.dataset = ANY (v_datasets)
@@ -165,112 +133,126 @@ BEGIN
         ORDER BY a.id FOR UPDATE OF a
     LOOP
         v_accounts := v_accounts || v_account;
-        v_own := v_own OR v_account.holder = 'analyst' AND v_account.dataset = p_dataset;
     END LOOP;
+    RETURN v_accounts;
+END
+$function$;
 
+-- Writes what the account owes now: in its new window, where one has begun.
+CREATE FUNCTION pgveil.spend(p_account pgveil.account, p_due pgveil.release) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    UPDATE pgveil.account a SET
+        window_starts = p_account.window_starts,
+        window_ends = p_account.window_ends,
+        mu2_spent_pico = p_account.mu2_spent_pico + p_due.mu2,
+        zcdp_spent_pico = p_account.zcdp_spent_pico + p_due.zcdp,
+        delta_spent_atto = p_account.delta_spent_atto + p_due.delta,
+        epsilon_spent_nano = p_account.epsilon_spent_nano + coalesce(p_due.epsilon, 0),
+        all_pure = p_account.all_pure AND p_due.epsilon IS NOT NULL
+    WHERE a.id = p_account.id;
+END
+$function$;
+
+-- Debits the accounts of the analyst, of the analyst's groups and of the dataset, and those of the other
+-- datasets over the same database, or none of them. The same request debits once; the same request with another content is an error. Not durable by itself:
+-- see pgveil.charge.
+--
+-- A release whose very draw was kept for another analyst takes that draw over. The analyst pays for it as
+-- for a draw of his own; an account that several analysts share, and that has been debited for the draw,
+-- is not debited again. In the journal: one entry of kind charge for what was debited everywhere (the
+-- minimum too), and one of kind adoption for each release that was taken over.
+CREATE FUNCTION pgveil.debit(p_request uuid, p_analyst text, p_dataset text, p_epoch text,
+    p_fingerprint text, p_releases json)
+RETURNS pgveil.answer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_releases constant pgveil.release[] := pgveil.releases(p_releases);
+    v_all constant pgveil.release := pgveil.sum_of(v_releases, '{}');
+    v_minimum constant bigint := pgveil.setting('minimum_mu2_pico', p_dataset);
+    v_price pgveil.release := v_all; -- of the whole charge
+    v_accounts pgveil.account[];
+    v_account pgveil.account;
+    v_entry pgveil.journal;
+    v_draws pgveil.draw[];           -- that each release takes over
+    v_adopted integer[];
+    v_due pgveil.release;
+    v_dues pgveil.release[] := '{}'; -- of each account
+    v_answer pgveil.answer;
+BEGIN
+    IF p_request IS NULL OR v_minimum IS NULL OR cardinality(v_releases) = 0 THEN
+        RAISE EXCEPTION 'a charge has a request id and releases';
+    END IF;
+    v_price.mu2 := greatest(v_all.mu2, v_minimum);
+    v_price.zcdp := greatest(v_all.zcdp, v_minimum);
+    v_accounts := pgveil.locked_accounts(p_analyst, p_dataset);
     SELECT j.* INTO v_entry FROM pgveil.journal j
     WHERE j.request = p_request AND j.kind = 'charge';
     IF FOUND THEN
         RETURN pgveil.charged_before(v_entry, p_analyst, p_dataset, p_fingerprint, v_releases);
     END IF;
-
-    IF NOT v_own THEN
+    IF NOT EXISTS (SELECT 1 FROM unnest(v_accounts) a WHERE a.holder = 'analyst' AND a.dataset = p_dataset) THEN
         RETURN pgveil.answer_of('no_account', NULL, p_analyst, p_dataset, 0, 0);
     END IF;
     IF NOT EXISTS (SELECT 1 FROM pgveil.analyst n WHERE n.name = p_analyst AND n.enabled) THEN
         RETURN pgveil.answer_of('frozen', 'analyst', p_analyst, p_dataset, 0, 0);
     END IF;
-    v_price_mu2 := greatest(v_all.mu2, v_minimum);
-    v_price_zcdp := greatest(v_all.zcdp, v_minimum);
-    v_entry.kind := 'charge';
-    v_entry.request := p_request;
-    v_entry.analyst := p_analyst;
-    v_entry.dataset := p_dataset;
-    v_entry.fingerprint := p_fingerprint;
-    v_entry.debited := '{}';
     -- Locked from here on, so that the time of the windows is the time in the journal.
     PERFORM 1 FROM pgveil.head h FOR UPDATE;
     v_entry.at := pgveil.ledger_time();
+    v_entry.debited := '{}';
     FOR i IN 1 .. cardinality(v_accounts) LOOP
         v_account := pgveil.rolled(v_accounts[i], v_entry.at);
+        v_accounts[i] := v_account;
         IF v_account.frozen IS NOT NULL AND v_account.dataset = p_dataset THEN
             RETURN pgveil.answer_of('frozen', v_account.holder, p_analyst, p_dataset, 0, 0);
         END IF;
-        v_accounts[i] := v_account;
-        v_entry.debited := v_entry.debited || v_account.id;
-        IF v_account.holder = 'dataset' AND v_account.dataset = p_dataset THEN
-            v_shared := v_account;
-        END IF;
     END LOOP;
 
-    FOR i IN 1 .. cardinality(v_releases) LOOP
-        v_release := v_releases[i];
-        CONTINUE WHEN v_release.fingerprint IS NULL OR v_shared.id IS NULL;
-        v_draw := pgveil.adoptable(v_release, p_analyst, v_shared, p_epoch, v_entry.at,
-                                   ARRAY(SELECT d.id FROM unnest(v_draws) d));
-        CONTINUE WHEN v_draw.id IS NULL;
-        v_release.draw := v_draw.id;
-        v_releases[i] := v_release;
-        v_draws := v_draws || v_draw;
-        v_adopted := v_adopted || i;
-        v_adoptions := v_adoptions || ROW(NULL, v_entry.at, 'adoption', p_request, p_analyst,
-            p_dataset, '{}', v_release.mu2, v_release.zcdp, v_release.delta, v_release.epsilon,
-            v_release.fingerprint,
-            format('{"release":%s,"draw":%s,"of":%s,"measures":%s}', i - 1, v_draw.id, v_draw.seq,
-                   v_release.measures), NULL, NULL)::pgveil.journal;
-    END LOOP;
-
+    v_draws := pgveil.adoptable(v_releases, p_analyst, p_dataset, v_accounts, p_epoch,
+                                v_entry.at);
     FOR i IN 1 .. cardinality(v_accounts) LOOP
         v_account := v_accounts[i];
-        v_covered := '{}';
-        FOR k IN 1 .. cardinality(v_adopted) LOOP
-            IF v_account.holder <> 'analyst' AND pgveil.covers(v_account, v_draws[k]) THEN
-                v_covered := v_covered || v_adopted[k];
-            ELSE
-                v_adoptions[k].debited := v_adoptions[k].debited || v_account.id;
-            END IF;
-        END LOOP;
-        v_due := pgveil.sum_of(v_releases, v_covered);
-        v_due.mu2 := v_due.mu2 + (v_price_mu2 - v_all.mu2);
-        v_due.zcdp := v_due.zcdp + (v_price_zcdp - v_all.zcdp);
+        v_due := pgveil.sum_of(v_releases, pgveil.covered(v_account, v_accounts, v_draws));
+        v_due.mu2 := v_due.mu2 + (v_price.mu2 - v_all.mu2);
+        v_due.zcdp := v_due.zcdp + (v_price.zcdp - v_all.zcdp);
         v_dues := v_dues || v_due;
         IF (v_account.granted OR v_account.dataset = p_dataset)
            AND NOT pgveil.admits(v_account, v_due.mu2, v_due.zcdp, v_due.delta, v_due.epsilon) THEN
             RETURN pgveil.answer_of('exceeded', CASE WHEN v_account.dataset = p_dataset
                                                 THEN v_account.holder ELSE 'database' END,
-                                    p_analyst, p_dataset, v_price_mu2, v_price_zcdp);
+                                    p_analyst, p_dataset, v_price.mu2, v_price.zcdp);
         END IF;
     END LOOP;
     FOR i IN 1 .. cardinality(v_accounts) LOOP
+        PERFORM pgveil.spend(v_accounts[i], v_dues[i]);
         v_account := v_accounts[i];
-        v_due := v_dues[i];
-        UPDATE pgveil.account a SET
-            window_starts = v_account.window_starts,
-            window_ends = v_account.window_ends,
-            mu2_spent_pico = v_account.mu2_spent_pico + v_due.mu2,
-            zcdp_spent_pico = v_account.zcdp_spent_pico + v_due.zcdp,
-            delta_spent_atto = v_account.delta_spent_atto + v_due.delta,
-            epsilon_spent_nano = v_account.epsilon_spent_nano + coalesce(v_due.epsilon, 0),
-            all_pure = v_account.all_pure AND v_due.epsilon IS NOT NULL
-        WHERE a.id = v_account.id;
+        v_entry.debited := v_entry.debited || v_account.id;
     END LOOP;
+
+    v_adopted := pgveil.places(v_draws);
     v_due := pgveil.sum_of(v_releases, v_adopted);
-    v_entry.mu2_pico := v_due.mu2 + (v_price_mu2 - v_all.mu2);
-    v_entry.zcdp_pico := v_due.zcdp + (v_price_zcdp - v_all.zcdp);
+    v_entry.kind := 'charge';
+    v_entry.request := p_request;
+    v_entry.analyst := p_analyst;
+    v_entry.dataset := p_dataset;
+    v_entry.mu2_pico := v_due.mu2 + (v_price.mu2 - v_all.mu2);
+    v_entry.zcdp_pico := v_due.zcdp + (v_price.zcdp - v_all.zcdp);
     v_entry.delta_atto := v_due.delta;
     v_entry.epsilon_nano := v_due.epsilon;
+    v_entry.fingerprint := p_fingerprint;
     v_entry.detail := v_due.measures;
     PERFORM pgveil.append(v_entry);
-    FOR k IN 1 .. cardinality(v_adopted) LOOP
-        v_seq := pgveil.append(v_adoptions[k]);
-        v_draw := v_draws[k];
-        INSERT INTO pgveil.paid (draw, analyst, seq, at)
-        VALUES (v_draw.id, p_analyst, v_seq, v_entry.at);
+    FOR i IN 1 .. cardinality(v_adopted) LOOP
+        PERFORM pgveil.adopt(v_entry, v_releases[v_adopted[i]], v_adopted[i],
+                             v_draws[v_adopted[i]], v_accounts);
     END LOOP;
-    v_answer := pgveil.answer_of('ok', NULL, p_analyst, p_dataset, v_price_mu2, v_price_zcdp);
-    v_answer.adopted := (SELECT string_agg(coalesce(r.draw, 0)::text, ' ' ORDER BY r.place)
-                         FROM unnest(v_releases) WITH ORDINALITY
-                             r(mu2, zcdp, delta, epsilon, fingerprint, measures, draw, place));
+    v_answer := pgveil.answer_of('ok', NULL, p_analyst, p_dataset, v_price.mu2, v_price.zcdp);
+    IF cardinality(v_adopted) > 0 THEN
+        v_answer.adopted := (SELECT string_agg(coalesce(d.id, 0)::text, ' ' ORDER BY n)
+                             FROM generate_subscripts(v_draws, 1) n
+                             CROSS JOIN LATERAL (SELECT (v_draws[n]).id) d);
+    END IF;
     RETURN v_answer;
 END
 $function$;

@@ -155,6 +155,13 @@ def release(mu2=1000, delta=0, epsilon=None, fingerprint=None, measures="[]"):
     return json.dumps(prices)[:-1] + f', "measures":{measures}}}'
 
 
+def kept_answer(identity, noisy=(7,), measure=0, m=2**46, mu2=1000, **more):
+    """One answer of a release, as budget/ledger_json.c writes it."""
+    return {"measure": measure, "identity": identity, "mechanism": "gaussian", "scale10": 0,
+            "exp2": 0, "sensitivity": 1, "groups": 1, "m": m, "mu2": mu2, "delta": 0, "n_keys": 0,
+            "noisy": None if noisy is None else list(noisy), **more}
+
+
 class Ledger:
     """One ledger database: SQL as the proxy sends it, and pgveilctl."""
 
@@ -224,6 +231,35 @@ class Ledger:
         with (self.connection or self.reconnect()).cursor() as cursor:
             cursor.execute("SELECT * FROM pgveil.accounts(%s, %s)", (analyst, dataset))
             return dict(zip([c.name for c in cursor.description], cursor.fetchone()))
+
+    def records(self, sql, *parameters):
+        """The rows as dictionaries."""
+        with (self.connection or self.reconnect()).cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return [dict(zip([c.name for c in cursor.description], row))
+                    for row in cursor.fetchall()]
+
+    def keep(self, request, releases, answers, analyst="ana", dataset="census", epoch="day"):
+        """answers: by release, a list each."""
+        drawn = [{"release": number, "answers": of} for number, of in answers.items()]
+        return self.one("SELECT pgveil.keep(%s, %s, %s, %s, %s, %s)", request, analyst, dataset,
+                        epoch, "[" + ",".join(releases) + "]", json.dumps(drawn))
+
+    def kept(self, *identities, analyst="ana", dataset="census", epoch="day", most=16):
+        return self.records("SELECT * FROM pgveil.kept(%s, %s, %s, %s, %s)", analyst, dataset, epoch,
+                            list(identities), most)
+
+    def adopted(self, request, analyst="ana"):
+        return self.records("SELECT * FROM pgveil.adopted(%s, %s)", request, analyst)
+
+    def age(self, interval):
+        """Everything as if it had happened so much earlier. Breaks the chain of hashes."""
+        self.rows("SET session_replication_role = replica")
+        for table, columns in (("journal", ["at"]), ("head", ["at"]), ("draw", ["at"]),
+                               ("paid", ["at"]), ("account", ["window_starts", "window_ends"])):
+            changes = ", ".join(f"{column} = {column} - %s::interval" for column in columns)
+            self.rows(f"UPDATE pgveil.{table} SET {changes}", *[interval] * len(columns))
+        self.rows("RESET session_replication_role")
 
     def spend(self, analyst="ana", dataset="census"):
         return self.account(analyst, dataset)["spent_pico"]
