@@ -22,6 +22,7 @@ static const char *const allowed[] = {
     "dp.max_error",
     "dp.mechanism",
     "dp.notices",
+    "dp.reuse",
     "enable_*",
     "escape_string_warning",
     "extra_float_digits",

@@ -68,13 +68,10 @@ static void add_canonical(struct text *sql, uint32_t type, const char *value)
 }
 
 static const char *const setting_names[FLIGHT_SETTINGS] = {
-    [FLIGHT_EPSILON] = "dp.epsilon",
-    [FLIGHT_DELTA] = "dp.delta",
-    [FLIGHT_MECHANISM] = "dp.mechanism",
-    [FLIGHT_NOTICES] = "dp.notices",
-    [FLIGHT_MAX_ERROR] = "dp.max_error",
-    [FLIGHT_CONFIDENCE] = "dp.confidence",
-    [FLIGHT_MIN_MESSAGES] = "client_min_messages",
+    [FLIGHT_EPSILON] = "dp.epsilon",       [FLIGHT_DELTA] = "dp.delta",
+    [FLIGHT_MECHANISM] = "dp.mechanism",   [FLIGHT_NOTICES] = "dp.notices",
+    [FLIGHT_REUSE] = "dp.reuse",           [FLIGHT_MAX_ERROR] = "dp.max_error",
+    [FLIGHT_CONFIDENCE] = "dp.confidence", [FLIGHT_MIN_MESSAGES] = "client_min_messages",
     [FLIGHT_TIME_ZONE] = "TimeZone",
 };
 

@@ -44,6 +44,7 @@ struct measurement {
     struct event *deadline;
     char time_zone[TIME_ZONE_MAX];
     enum step step;
+    const bool *skipped;
     bool nothing_to_do;
     bool doomed;           /* fails in the next turn of the loop */
     bool begun_again;      /* the connection was lost at the first BEGIN */
@@ -171,7 +172,8 @@ static void send_release(struct measurement *measurement)
     const struct plan *plan = measurement->plan;
     for (; measurement->relation < plan->n_relations; measurement->relation++) {
         const struct plan_relation *relation = &plan->relations[measurement->relation];
-        if (is_measured(relation))
+        if (is_measured(relation) &&
+            (measurement->skipped == NULL || !measurement->skipped[measurement->relation]))
             break;
         if (relation->kind == RELATION_RELEASE)
             measurement->release++;
@@ -472,8 +474,9 @@ struct measurement *measure_start(struct measure_pool *pool, const struct plan *
     return measure_reserve(pool, plan, time_zone, NULL, row, done, context);
 }
 
-void measure_go(struct measurement *measurement)
+void measure_go(struct measurement *measurement, const bool *skipped)
 {
+    measurement->skipped = skipped;
     assert(measurement->step == STEP_OPEN);
     if (pg_client_session(measurement->slot->client) != measurement->session) {
         /* Lost in between: on another connection there is no transaction and nothing is pinned. */

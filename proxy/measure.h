@@ -48,7 +48,8 @@ typedef void measure_ready(void *context);
 struct measurement *measure_reserve(struct measure_pool *pool, const struct plan *plan,
                                     const char *time_zone, measure_ready *ready, measure_row *row,
                                     measure_done *done, void *context);
-void measure_go(struct measurement *measurement);
+/* skipped (NULL: none): relations of the plan that are not asked after all; borrowed until done. */
+void measure_go(struct measurement *measurement, const bool *skipped);
 /* The client went away or cancelled: done is not called; the server is told to stop. */
 void measure_abandon(struct measurement *measurement);
 

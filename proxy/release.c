@@ -125,6 +125,7 @@ struct release_output {
     char **keys;             /* n_rows * n_keys, owned */
     __int128 *noisy;         /* n_rows * n_measures; what is drawn now */
     const __int128 *const *kept;
+    bool given;      /* its draws were made before */
     __int128 *exact; /* of every group of a domain, or of the one row; NULL: private keys */
     size_t n_exact;
     size_t *order;                      /* the domain's groups by key */
@@ -221,6 +222,18 @@ static void make_room(struct release_output *output)
     output->noisy = noisy;
 }
 
+/* Completes the group that is being added. */
+static void copy_keys(struct release_output *output, const char *const *keys)
+{
+    size_t n_keys = output->release->n_keys;
+    for (size_t i = 0; i < n_keys; i++) {
+        char *key = keys[i] ? strdup(keys[i]) : NULL;
+        assert(key != NULL || keys[i] == NULL);
+        output->keys[output->n_rows * n_keys + i] = key;
+    }
+    output->n_rows++;
+}
+
 /* Noise for every measure that is drawn, from the first one on; exact has one integer for each. */
 static bool draw(struct release_output *output, const __int128 *exact, size_t first)
 {
@@ -274,12 +287,7 @@ static bool add_private_group(struct release_output *output, const char *const *
     output->noisy[output->n_rows * release->n_measures] = units;
     if (!draw(output, values, 1))
         return false;
-    for (size_t i = 0; i < release->n_keys; i++) {
-        char *key = keys[i] ? strdup(keys[i]) : NULL;
-        assert(key != NULL || keys[i] == NULL);
-        output->keys[output->n_rows * release->n_keys + i] = key;
-    }
-    output->n_rows++;
+    copy_keys(output, keys);
     return true;
 }
 
@@ -348,13 +356,7 @@ static bool draw_public_rows(struct release_output *output)
         make_room(output);
         if (!draw(output, output->exact + group * release->n_drawn, 0))
             return false;
-        for (size_t i = 0; i < release->n_keys; i++) {
-            const char *key = release->domain[group * release->n_keys + i];
-            char *copy = key ? strdup(key) : NULL;
-            assert(copy != NULL || key == NULL);
-            output->keys[output->n_rows * release->n_keys + i] = copy;
-        }
-        output->n_rows++;
+        copy_keys(output, release->domain + group * release->n_keys);
     }
     return true;
 }
@@ -379,6 +381,24 @@ static __int128 value_of(const struct release_output *output, size_t row, size_t
         values[n++] = drawn;
     }
     return dp_combine_draws(m, values, n);
+}
+
+bool release_give(struct release_output *output, size_t n_groups, const char *const *keys,
+                  const __int128 *const *noisy)
+{
+    const struct release *release = output->release;
+    bool chosen = has_private_keys(release);
+    assert(output->n_rows == 0 && !output->given);
+    if (chosen ? keys == NULL || n_groups > output->rows_max : n_groups != output->n_exact)
+        return false;
+    for (size_t row = 0; row < n_groups; row++) {
+        make_room(output);
+        for (size_t i = 0; i < release->n_measures; i++)
+            output->noisy[row * release->n_measures + i] = noisy[i] != NULL ? noisy[i][row] : 0;
+        copy_keys(output, (chosen ? keys : release->domain) + row * release->n_keys);
+    }
+    output->given = true;
+    return true;
 }
 
 static void append_values(struct array_params *params, const struct release_output *output,
@@ -419,7 +439,7 @@ static void append_edges(struct array_params *params, const struct release_outpu
 bool release_finish(struct release_output *output, bool empty, struct array_params *params)
 {
     const struct release *release = output->release;
-    if (!empty && !has_private_keys(release) && !draw_public_rows(output))
+    if (!empty && !output->given && !has_private_keys(release) && !draw_public_rows(output))
         return false;
     for (size_t i = 0; i < release->n_keys; i++)
         append_strings(params, OID_BYTEA_ARRAY, OID_BYTEA, output->n_rows,

@@ -43,6 +43,11 @@ bool release_add(struct release_output *output, const char *const *keys, const _
  * without entropy. */
 bool release_add_bin(struct release_output *output, size_t index, const char *const *keys,
                      const __int128 *values);
+/* Draws that were made before, in the place of exact rows: another analyst's of the same release.
+ * keys: of private keys that the release would choose, n_keys texts a group; noisy: for each
+ * measure that would be drawn its values, else NULL. All is copied. False where they do not fit. */
+bool release_give(struct release_output *output, size_t n_groups, const char *const *keys,
+                  const __int128 *const *noisy);
 /* Draws what is left to draw (a domain's groups, the row of a release without keys) and appends the
  * arrays; with empty, arrays without rows (a probe). False without entropy. */
 bool release_finish(struct release_output *output, bool empty, struct array_params *params);

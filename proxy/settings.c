@@ -153,15 +153,31 @@ bool settings_read(const struct flight *flight, const struct config *config,
            read_confidence(flight->settings[FLIGHT_CONFIDENCE], settings, refusal);
 }
 
+static bool is_one_of(const char *text, const char *const *words)
+{
+    for (; *words != NULL; words++)
+        if (strcasecmp(text, *words) == 0)
+            return true;
+    return false;
+}
+
+static const char *const words_off[] = {"off", "false", "no", "0", NULL};
+static const char *const words_on[] = {"on", "true", "yes", "1", "", NULL};
+
+bool settings_read_reuse(const struct flight *flight, bool *reuse, struct refusal *refusal)
+{
+    const char *text = flight->settings[FLIGHT_REUSE];
+    memset(refusal, 0, sizeof *refusal);
+    *reuse = is_one_of(text, words_on);
+    return *reuse || is_one_of(text, words_off) ||
+           refuse_value(refusal, "dp.reuse", text,
+                        "on, or '', to be given again what was paid for; off to have it measured, "
+                        "and charged, anew.");
+}
+
 bool settings_want_notice(const struct flight *flight)
 {
-    static const char *const off[] = {"off", "false", "no", "0"};
-    static const char *const above[] = {"warning", "error", "fatal", "panic"};
-    for (size_t i = 0; i < sizeof off / sizeof *off; i++)
-        if (strcasecmp(flight->settings[FLIGHT_NOTICES], off[i]) == 0)
-            return false;
-    for (size_t i = 0; i < sizeof above / sizeof *above; i++)
-        if (strcasecmp(flight->settings[FLIGHT_MIN_MESSAGES], above[i]) == 0)
-            return false;
-    return true;
+    static const char *const above[] = {"warning", "error", "fatal", "panic", NULL};
+    return !is_one_of(flight->settings[FLIGHT_NOTICES], words_off) &&
+           !is_one_of(flight->settings[FLIGHT_MIN_MESSAGES], above);
 }

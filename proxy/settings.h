@@ -14,6 +14,8 @@
 bool settings_read(const struct flight *flight, const struct config *config,
                    const struct config_dataset *dataset, const struct ledger_account *account,
                    struct plan_settings *settings, struct refusal *refusal);
+/* May answers that were paid for be given again? False with a refusal. */
+bool settings_read_reuse(const struct flight *flight, bool *reuse, struct refusal *refusal);
 /* Does the analyst want to read what a statement cost? */
 bool settings_want_notice(const struct flight *flight);
 

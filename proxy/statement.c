@@ -31,6 +31,7 @@ void statement_free(struct statement_run *run)
         release_free(run->outputs[i]);
     free(run->arrays);
     free(run->outputs);
+    reuse_clear(&run->reuse);
     prepared_release(run->request.prepared);
     arena_free(run->arena);
     free(run);
@@ -91,6 +92,7 @@ void statement_cancel(struct session *session, const char *message)
     case STAGE_FLIGHT: /* answers at once, then stops */
     case STAGE_LEDGER:
     case STAGE_CHARGE:
+    case STAGE_KEEP:
     case STAGE_BIND:
         return;
     case STAGE_RESERVE:
@@ -286,13 +288,47 @@ static void fly_constants(struct statement_run *run, const struct sql_constant *
         on_constants_row);
 }
 
+static void on_kept(struct statement_run *run, const PGresult *result)
+{
+    if (result == NULL || !reuse_read(&run->reuse, run->arena, result)) {
+        run_fail_ledger(run);
+        return;
+    }
+    run->looked_up = true;
+    if (run_stops(run))
+        return;
+    if (run->reuse.n > 0)
+        plan_statement(run);
+    else
+        follow_plan(run);
+}
+
+/* What of the plan's measures the analyst has paid for. The plan is made a second time with that.
+ */
+static bool look_up(struct statement_run *run)
+{
+    const struct session *session = run->session;
+    const char *const *identities;
+    size_t n = reuse_identities(run->arena, run->plan, &identities);
+    if (!run->reuses || run->looked_up || run->plan->probe || n == 0)
+        return false;
+    struct ledger_call call;
+    run->stage = STAGE_LEDGER;
+    ledger_kept_call(&call, session->startup->user, session->startup->database,
+                     policy_epoch_name(session->edition->policy->epoch), identities, n);
+    run_ask_ledger(run, &call, on_kept);
+    ledger_call_free(&call);
+    return true;
+}
+
 static void plan_statement(struct statement_run *run)
 {
     struct session *session = run->session;
     const struct prepared *prepared = run->request.prepared;
     struct refusal refusal = {0};
     if (!settings_read(&run->flight, session->server->config, session->dataset->config,
-                       &session->account, &run->settings, &refusal)) {
+                       &session->account, &run->settings, &refusal) ||
+        !settings_read_reuse(&run->flight, &run->reuses, &refusal)) {
         run_fail(run, &refusal);
         return;
     }
@@ -302,13 +338,17 @@ static void plan_statement(struct statement_run *run)
                                    .n_params = prepared->n_params,
                                    .params = run->flight.params,
                                    .n_constants = run->n_constants,
-                                   .constants = run->constants};
+                                   .constants = run->constants,
+                                   .n_kept = run->reuse.n,
+                                   .kept = run->reuse.kept};
+    run->reuses = run->reuses && session->edition->policy->reuse;
     const struct sql_constant *wanted = NULL;
     size_t n_wanted = 0;
     switch (parser_plan(prepared->parsed, run->request.index, &request, &run->plan, &refusal,
                         &wanted, &n_wanted)) {
     case PLAN_READY:
-        follow_plan(run);
+        if (!look_up(run))
+            follow_plan(run);
         break;
     case PLAN_NOT_PRIVATE:
         run_end(session, STATEMENT_NOT_PRIVATE);

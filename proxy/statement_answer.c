@@ -10,15 +10,29 @@
 #include "proxy/settings.h"
 #include "proxy/statement_internal.h"
 
+/* Is there a release all of which was paid for before? */
+static bool gives_again(const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->n_relations; i++)
+        if (plan->relations[i].kind == RELATION_RELEASE &&
+            plan->relations[i].release->n_measures > 0 &&
+            !release_is_measured(plan->relations[i].release))
+            return true;
+    return false;
+}
+
 static void notice(struct statement_run *run)
 {
-    if (run->plan->charge.mu2_pico == 0 || run->plan->shape == PLAN_EXPLAIN || run->plan->probe ||
+    const struct plan *plan = run->plan;
+    bool free = plan->charge.mu2_pico == 0;
+    if ((free && !gives_again(plan)) || plan->shape == PLAN_EXPLAIN || plan->probe ||
         !settings_want_notice(&run->flight))
         return;
     struct wire_report report = {
         .severity = "NOTICE",
         .sqlstate = "00000",
-        .message = budget_notice(run->arena, &run->plan->charge, &run->session->account)};
+        .message = free ? "this answer was paid for before: it cost nothing"
+                        : budget_notice(run->arena, &plan->charge, &run->session->account)};
     wire_report(session_to_client(run->session), &report);
 }
 

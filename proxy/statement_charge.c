@@ -1,6 +1,6 @@
 /*
- * What costs: a connection is reserved, the ledger debited, the releases measured. In that order,
- * so that what can fail without touching data fails before the charge.
+ * What costs: a connection is reserved, the ledger debited, the releases measured, what was drawn
+ * kept. In that order, so that what can fail without touching data fails before the charge.
  */
 #include <assert.h>
 #include <openssl/rand.h>
@@ -58,6 +58,70 @@ static bool finish_outputs(struct statement_run *run)
     return true;
 }
 
+static bool is_charged(const struct plan_relation *relation)
+{
+    return relation->kind == RELATION_RELEASE && release_is_measured(relation->release);
+}
+
+/* Those that are measured. */
+static struct ledger_release *charged_releases(struct statement_run *run, size_t *n)
+{
+    const struct plan *plan = run->plan;
+    struct ledger_release *releases = arena_alloc(run->arena, plan->n_relations * sizeof *releases);
+    for (size_t i = 0; i < plan->n_relations; i++) {
+        const struct release *release = plan->relations[i].release;
+        if (is_charged(&plan->relations[i]))
+            releases[(*n)++] = (struct ledger_release){
+                .charge = release->charge,
+                .measures = release->mechanism_json,
+                .fingerprint =
+                    run->reuses && reuse_is_shared(release) ? release->fingerprint : NULL};
+    }
+    return releases;
+}
+
+static void on_kept(struct statement_run *run, const PGresult *result)
+{
+    if (result == NULL || ledger_keep_result(result) != LEDGER_OK)
+        log_warning("the ledger did not keep an answer; asked again it costs again");
+    if (!run_stops(run))
+        run_wait_quantum(run);
+}
+
+/* Notes what was drawn, for who paid for it. The answer is given whether or not that succeeds. */
+static void keep(struct statement_run *run)
+{
+    const struct session *session = run->session;
+    const struct ledger_answer *answers;
+    size_t n = 0, n_releases = 0;
+    if (session->edition->policy->reuse)
+        n = reuse_collect(run->arena, run->plan, run->skipped, run->outputs, &answers);
+    if (n == 0) {
+        if (!run_stops(run))
+            run_wait_quantum(run);
+        return;
+    }
+    struct ledger_call call;
+    const struct ledger_release *releases = charged_releases(run, &n_releases);
+    run->stage = STAGE_KEEP;
+    ledger_keep_call(&call, run->request_id, session->startup->user, session->startup->database,
+                     policy_epoch_name(session->edition->policy->epoch), releases, n_releases,
+                     answers, n);
+    run_ask_ledger(run, &call, on_kept);
+    ledger_call_free(&call);
+}
+
+/* All draws are there. */
+static void finish(struct statement_run *run)
+{
+    if (!finish_outputs(run)) {
+        fail_measurement(run);
+        return;
+    }
+    resolve(run, true);
+    keep(run);
+}
+
 static void on_measured(void *context, bool failed)
 {
     struct statement_run *run = context;
@@ -69,13 +133,74 @@ static void on_measured(void *context, bool failed)
                       "Nothing was charged. Try again in a moment.");
         return;
     }
-    if (failed || !finish_outputs(run)) {
+    if (failed)
+        fail_measurement(run);
+    else
+        finish(run);
+}
+
+static size_t count_charged(const struct statement_run *run)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < run->plan->n_relations; i++)
+        n += is_charged(&run->plan->relations[i]);
+    return n;
+}
+
+/* Everything that is charged and not taken over. */
+static void measure(struct statement_run *run)
+{
+    bool all = true;
+    for (size_t i = 0; i < run->plan->n_relations; i++)
+        all = all && (!is_charged(&run->plan->relations[i]) || run->skipped[i]);
+    if (!all && run->measurement == NULL) { /* lost while the debit was under way */
+        fail_measurement(run);
+    } else if (!run_stops(run)) {
+        run->stage = STAGE_MEASURE;
+        if (all) {
+            run_release_connection(run);
+            finish(run);
+        } else {
+            measure_go(run->measurement, run->skipped);
+        }
+    }
+}
+
+static void ask_adopted(struct statement_run *run);
+
+static void on_adopted(struct statement_run *run, const PGresult *result)
+{
+    struct ledger_answers answers;
+    if (result == NULL && ++run->tries < LEDGER_TRIES) {
+        ask_adopted(run);
+        return;
+    }
+    if (result == NULL || ledger_answers_result(result, &answers) != LEDGER_OK) {
         fail_measurement(run);
         return;
     }
-    resolve(run, true);
-    if (!run_stops(run))
-        run_wait_quantum(run);
+    bool done = reuse_adopt(run->plan, &answers, run->adopted, run->outputs, run->skipped);
+    ledger_answers_free(&answers);
+    if (done)
+        measure(run);
+    else
+        fail_measurement(run);
+}
+
+static bool takes_over(const struct statement_run *run)
+{
+    bool any = false;
+    for (size_t i = 0; i < count_charged(run); i++)
+        any = any || run->adopted[i] != 0;
+    return any;
+}
+
+static void ask_adopted(struct statement_run *run)
+{
+    struct ledger_call call;
+    ledger_adopted_call(&call, run->request_id, run->session->startup->user);
+    run_ask_ledger(run, &call, on_adopted);
+    ledger_call_free(&call);
 }
 
 static void charge(struct statement_run *run);
@@ -84,16 +209,15 @@ static void on_charged(struct statement_run *run, const PGresult *result)
 {
     struct session *session = run->session;
     enum ledger_outcome outcome =
-        result ? ledger_charge_result(result, &session->account, NULL, 0) : LEDGER_FAILED;
+        result ? ledger_charge_result(result, &session->account, run->adopted, count_charged(run))
+               : LEDGER_FAILED;
     struct refusal refusal;
     switch (outcome) {
     case LEDGER_OK:
-        if (run->measurement == NULL) { /* the connection was lost while the debit was under way */
-            fail_measurement(run);
-        } else if (!run_stops(run)) {
-            run->stage = STAGE_MEASURE;
-            measure_go(run->measurement);
-        }
+        if (takes_over(run))
+            ask_adopted(run);
+        else
+            measure(run);
         return;
     case LEDGER_EXCEEDED:
     case LEDGER_NO_ACCOUNT:
@@ -110,20 +234,6 @@ static void on_charged(struct statement_run *run, const PGresult *result)
     }
 }
 
-/* Those that are measured. */
-static struct ledger_release *charged_releases(struct statement_run *run, size_t *n)
-{
-    const struct plan *plan = run->plan;
-    struct ledger_release *releases = arena_alloc(run->arena, plan->n_relations * sizeof *releases);
-    for (size_t i = 0; i < plan->n_relations; i++) {
-        const struct release *release = plan->relations[i].release;
-        if (plan->relations[i].kind == RELATION_RELEASE && release_is_measured(release))
-            releases[(*n)++] = (struct ledger_release){.charge = release->charge,
-                                                       .measures = release->mechanism_json};
-    }
-    return releases;
-}
-
 static void charge(struct statement_run *run)
 {
     struct session *session = run->session;
@@ -131,7 +241,7 @@ static void charge(struct statement_run *run)
     assert(!session->explains_only);
     run->stage = STAGE_CHARGE;
     size_t n_releases = 0;
-    struct ledger_release *releases = charged_releases(run, &n_releases);
+    const struct ledger_release *releases = charged_releases(run, &n_releases);
     ledger_charge_call(&call, run->request_id, session->startup->user, session->startup->database,
                        policy_epoch_name(session->edition->policy->epoch), run->plan->fingerprint,
                        releases, n_releases);
@@ -157,20 +267,11 @@ static bool new_request_id(char id[37])
     return true;
 }
 
-static bool measures_anything(const struct plan *plan)
-{
-    for (size_t i = 0; i < plan->n_relations; i++)
-        if (plan->relations[i].kind == RELATION_RELEASE &&
-            release_is_measured(plan->relations[i].release))
-            return true;
-    return false;
-}
-
 void run_charge_or_answer(struct statement_run *run)
 {
     struct session *session = run->session;
     const struct config *config = session->server->config;
-    if (run->plan->probe || !measures_anything(run->plan)) {
+    if (run->plan->probe || count_charged(run) == 0) {
         if (finish_outputs(run))
             run_bind_final(run);
         else
@@ -186,6 +287,8 @@ void run_charge_or_answer(struct statement_run *run)
         run_fail_with(run, "58000", "there is no entropy for an answer", "");
     } else {
         run->stage = STAGE_RESERVE;
+        run->adopted = arena_alloc(run->arena, (run->plan->n_relations + 1) * sizeof *run->adopted);
+        run->skipped = arena_alloc(run->arena, (run->plan->n_relations + 1) * sizeof *run->skipped);
         run->measurement = measure_reserve(session->dataset->pool, run->plan,
                                            run->flight.settings[FLIGHT_TIME_ZONE], on_ready, on_row,
                                            on_measured, run);

@@ -14,6 +14,7 @@
 #include "proxy/final.h"
 #include "proxy/flight.h"
 #include "proxy/release.h"
+#include "proxy/reuse.h"
 #include "proxy/session_internal.h"
 
 enum { STATEMENT_LEDGER_TIMEOUT_MS = 10000 };
@@ -24,6 +25,7 @@ enum stage {
     STAGE_RESERVE, /* waiting for a connection to the protected server; nothing spent */
     STAGE_CHARGE,  /* the debit is under way: it may or may not have happened */
     STAGE_MEASURE, /* charged */
+    STAGE_KEEP,    /* measured; the ledger is noting the answers */
     STAGE_WAIT,    /* measured; the answer waits for its time quantum */
     STAGE_BIND     /* the final statement is on its way to the twin */
 };
@@ -40,7 +42,12 @@ struct statement_run {
     struct sql_constant *constants;
     struct plan_settings settings;
     const struct plan *plan;
-    size_t n_arrays; /* one set per relation of the plan; EXPLAIN: one */
+    bool reuses;    /* answers are looked up and kept */
+    bool looked_up; /* the plan knows what is kept */
+    struct reuse reuse;
+    uint64_t *adopted; /* per charged release: another's draw that it takes over, or 0 */
+    bool *skipped;     /* per relation of the plan: taken over, not measured */
+    size_t n_arrays;   /* one set per relation of the plan; EXPLAIN: one */
     struct array_params *arrays;
     struct release_output **outputs; /* one per relation, NULL but for releases */
     size_t fed; /* relations that the ledger feeds: those before this one are done */

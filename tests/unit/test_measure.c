@@ -323,7 +323,7 @@ Test(measure, a_reservation_asks_nothing_before_it_is_told_to_go)
     cr_assert_eq(ready_calls, 1);
     cr_assert_eq(trial.calls, 0);
     pg_server_run(&server, "postgres", "INSERT INTO t VALUES (101, 1)");
-    measure_go(reserved);
+    measure_go(reserved, NULL);
     wait_for(&trial);
     cr_assert_str_eq(trial.text, "11 |", "the snapshot is taken by the first question");
 }
@@ -376,7 +376,7 @@ Test(measure, a_connection_lost_after_the_reservation_is_not_replaced_silently)
             event_base_loop(base, EVLOOP_NONBLOCK);
             usleep(100);
         }
-        measure_go(reserved);
+        measure_go(reserved, NULL);
         cr_assert_eq(trial.calls, 0, "not from inside measure_go");
         wait_for(&trial);
         cr_assert(trial.failed);
