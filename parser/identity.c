@@ -19,16 +19,39 @@
 #include "parser/compile_internal.h"
 #include "parser/digest.h"
 
-static void write_param(const struct level *level, size_t number, struct text *out)
+/* A whole number is the same one in every width; what its width decides is written beside it. */
+static bool is_integer(uint32_t type)
 {
+    return type == TYPE_INT2 || type == TYPE_INT4 || type == TYPE_INT8;
+}
+
+static const char *skip_width(const char *sql)
+{
+    static const char *const casts[] = {"::pg_catalog.int2", "::pg_catalog.int4",
+                                        "::pg_catalog.int8"};
+    for (size_t i = 0; i < sizeof casts / sizeof *casts; i++) {
+        size_t length = strlen(casts[i]);
+        if (strncmp(sql, casts[i], length) == 0 && sql[length] != '[')
+            return sql + length;
+    }
+    return sql;
+}
+
+/* Writes parameter $n in its type and value; what stands behind it in the SQL. */
+static const char *write_param(const struct level *level, const char *sql, struct text *out)
+{
+    char *end;
+    size_t number = strtoul(sql + 1, &end, 10);
     if (number == 0 || number > level->scope.n_params) {
         text_add(out, "{seed}"); /* the dataset's secret, the same for all its statements */
-        return;
+        return end;
     }
     const struct sql_value *param = &level->scope.params[number - 1];
-    text_printf(out, "{%u ", param->type);
+    bool integer = is_integer(param->type);
+    text_printf(out, "{%u ", integer ? TYPE_INT8 : param->type);
     digest_add(out, param->text);
     text_add(out, "}");
+    return integer ? skip_width(end) : end;
 }
 
 /* The SQL with each $n, but for those inside of quotes, replaced by its type and value: numbers
@@ -40,11 +63,9 @@ static const char *with_params(const struct level *level, const char *sql)
     char quote = '\0';
     for (const char *at = sql; *at != '\0'; at++) {
         if (quote == '\0' && *at == '$') {
-            char *end;
             text_printf(&out, "%.*s", (int)(at - from), from);
-            write_param(level, strtoul(at + 1, &end, 10), &out);
-            from = end;
-            at = end - 1;
+            from = write_param(level, at, &out);
+            at = from - 1;
         } else if (quote == *at) {
             quote = '\0';
         } else if (quote == '\0' && (*at == '\'' || *at == '"')) {

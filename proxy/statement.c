@@ -263,8 +263,8 @@ static void follow_plan(struct statement_run *run)
     for (size_t i = 0; !is_explain && i < run->n_arrays; i++)
         if (run->plan->relations[i].kind == RELATION_RELEASE)
             run->outputs[i] =
-                release_begin(run->session->server->noise, run->plan->relations[i].release, NULL,
-                              run->session->server->config->answer_rows_max);
+                release_begin(run->session->server->noise, run->plan->relations[i].release,
+                              run->reuse.values, run->session->server->config->answer_rows_max);
     if (is_explain)
         run_explain(run);
     else

@@ -191,6 +191,9 @@ Test(identity, parameters_count_by_their_values)
     struct identities swapped = identities_in(catalog, sql, NULL, params[1], 2);
     struct identities null = identities_in(catalog, sql, NULL, params[2], 2);
     cr_expect_str_eq(first.of[0], constants.of[0], "it does not matter how a value came");
+    const struct sql_value small[] = {{TYPE_INT2, "5"}, {TYPE_INT8, "9"}};
+    struct identities widths = identities_in(catalog, sql, NULL, small, 2);
+    cr_expect_str_eq(first.of[0], widths.of[0], "nor how wide its type is");
     cr_expect_str_neq(first.of[0], swapped.of[0]);
     cr_expect_str_neq(first.of[0], null.of[0]);
 }
