@@ -171,6 +171,11 @@ static void choose_any(const struct level *level, const struct kept_answer *list
     const struct level_measure *measure = &level->measures[index];
     struct choice pair[2];
     bool complement = measure->kind == MEASURE_COMPLEMENT;
+    const struct level_measure *sum = complement ? &level->measures[measure->partner] : measure;
+    if (sum->bought) { /* the price is fixed before it is known what is measured */
+        *choice = (struct choice){.together = measure->wanted, .draw = measure->wanted};
+        return;
+    }
     if (!measure->rotated) {
         choose(level, list, measure, choice);
         return;
