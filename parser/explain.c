@@ -330,7 +330,7 @@ static void explain_automatic(struct lines *lines, const struct compile *c,
 static void explain_level(struct lines *lines, const struct level *level, size_t number)
 {
     const struct release *release = level->release;
-    if (!release_is_measured(release)) {
+    if (release->n_measures == 0 && release->n_histograms == 0) {
         add_line(lines, "Release %zu: the declared keys, nothing is measured", number);
         explain_keys(lines, level);
         return;
