@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mechanisms/noise.h"
 #include "mechanisms/sampler.h"
 #include "tests/support/mechanism_checks.h"
 
@@ -37,6 +38,54 @@ Test(laws, draws_follow_their_laws)
 Test(laws, what_is_released_costs_no_more_than_is_charged)
 {
     all_pass(privacy_checks);
+}
+
+/* What the servers draw: from the pool, with the system's entropy. */
+static bool from_pool(enum dp_mechanism mechanism, uint64_t m, int64_t *noise)
+{
+    static struct dp_noise *pool;
+    static unsigned used; /* since the pool was filled */
+    if (pool == NULL) {
+        pool = dp_noise_new();
+    }
+    const struct dp_calibration calibration = {.mechanism = mechanism, .m = m};
+    __int128 noisy;
+    if (pool == NULL || !dp_noise_add(pool, &calibration, 1000000, &noisy)) {
+        return false;
+    }
+    for (used++; used > 3000 && dp_noise_wants_refill(pool);) {
+        if (!dp_noise_refill(pool)) {
+            return false;
+        }
+    }
+    used = used > 3000 ? 0 : used;
+    *noise = (int64_t)(noisy - 1000000);
+    return true;
+}
+
+static bool pool_laplace(const struct dp_rng *rng, uint64_t m, int64_t *noise)
+{
+    (void)rng;
+    return from_pool(DP_LAPLACE, m, noise);
+}
+
+static bool pool_gaussian(const struct dp_rng *rng, uint64_t m, int64_t *noise)
+{
+    (void)rng;
+    return from_pool(DP_GAUSSIAN, m, noise);
+}
+
+Test(laws, the_pool_gives_the_same_laws)
+{
+    struct implementation pooled = product;
+    pooled.laplace = pool_laplace;
+    pooled.gaussian = pool_gaussian;
+    pooled.draws = 300000;
+    static const char *const names[] = {"laplace_cells", "gaussian_cells", "tail_counts", "moments",
+                                        "low_bits_and_sign"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        cr_expect(find(names[i])(&pooled), "%s", names[i]);
+    }
 }
 
 /* Planted faults. */

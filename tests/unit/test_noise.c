@@ -188,3 +188,58 @@ Test(noise, a_calibration_that_nobody_made_gives_no_answer, .signal = SIGABRT)
     __int128 noisy;
     (void)dp_noise_add(noise, &nothing, 1000, &noisy);
 }
+
+/* Words of the pool's memory that hold a sample. */
+static size_t samples_left(const struct dp_noise *noise)
+{
+    enum { WORDS = 2 * 65536 };
+    const volatile uint64_t *word = (const volatile uint64_t *)(const void *)noise;
+    size_t n = 0;
+    for (size_t i = 0; i < WORDS; i++) {
+        n += word[i] >> 32 != 0;
+    }
+    return n;
+}
+
+Test(noise, a_sample_that_was_used_is_gone_from_memory)
+{
+    enum { DRAWS = 1000 };
+    struct dp_noise *noise = dp_noise_new();
+    cr_assert_not_null(noise);
+    size_t before = samples_left(noise);
+    for (int i = 0; i < DRAWS; i++) {
+        __int128 noisy;
+        cr_assert(dp_noise_add(noise, &gaussian, 0, &noisy));
+    }
+    cr_expect_eq(samples_left(noise), before - DRAWS);
+    dp_noise_free(noise);
+}
+
+Test(noise, coins_are_thrown_with_the_number_of_units_given)
+{
+    uint64_t keep[] = {0, 0, 0, UINT64_MAX};
+    const struct dp_keep_table table = {.keep = keep, .n_entries = 4, .offset = 0};
+    struct dp_noise *noise = dp_noise_new();
+    cr_assert_not_null(noise);
+    for (uint64_t units = 0; units < 6; units++) {
+        bool kept;
+        cr_assert(dp_noise_keep(noise, &table, units, &kept));
+        cr_expect_eq(kept, units >= 3, "%lu units", (unsigned long)units); /* wrong with 2^-64 */
+    }
+    dp_noise_free(noise);
+}
+
+Test(noise, quantiles_are_drawn_from_the_histogram_given)
+{
+    const uint64_t weights[4] = {100, 100, 1000, 100};
+    const struct dp_rank ranks[2] = {{1, 2, 0}, {19, 20, 0}};
+    struct dp_quantile_plan plan;
+    uint32_t bins[2];
+    struct dp_noise *noise = dp_noise_new();
+    cr_assert_not_null(noise);
+    cr_assert(dp_plan_quantiles_pure(2, 1, 1, 10000000000, &plan));
+    cr_assert(dp_noise_quantiles(noise, &plan, weights, 4, ranks, bins));
+    /* the next bins are 35 units off at best, at a rate of 2.6: e^-90 */
+    cr_expect(bins[0] == 2 && bins[1] == 3, "%u, %u", bins[0], bins[1]);
+    dp_noise_free(noise);
+}

@@ -225,6 +225,22 @@ Test(sampler, the_refined_path_decides_exactly)
     }
 }
 
+/* Words that make the Gaussian's proposal the negative zero, and would accept it. */
+Test(sampler, no_gaussian_draw_is_a_negative_zero)
+{
+    const uint64_t words[] = {1,                 /* fraction 0, negative */
+                              0,                 /* which is accepted */
+                              (uint64_t)1 << 63, /* no whole part */
+                              UINT64_MAX};       /* e^(-1/2) says yes */
+    struct tape tape;
+    struct dp_base base;
+    struct dp_rng rng = tape_words(&tape, words, 3);
+    cr_assert(dp_sample_base_laplace(&rng, &base));
+    cr_assert(base.negative && base.magnitude == 0, "the words do what they are meant to");
+    rng = tape_words(&tape, words, 4);
+    cr_expect_not(dp_sample_base_gaussian(&rng, &base), "a new proposal, for which words lack");
+}
+
 Test(sampler, uniform_draws_are_rejected_and_not_reduced)
 {
     uint64_t words[] = {0, 7, 0, 6, 0, 5, 0, 4};

@@ -111,4 +111,6 @@ Test(sharing, auto_takes_what_admits_more_of_the_same)
     account.all_pure = true;
     account.mu2_spent_pico = account.mu2_cap_pico;
     cr_expect_eq(dp_choose_mechanism(&account, 10000000, 1), DP_LAPLACE, "no mu^2 left");
+    account.epsilon_spent = 995000000;
+    cr_expect_eq(dp_choose_mechanism(&account, 10000000, 1), DP_GAUSSIAN, "nor enough epsilon");
 }
