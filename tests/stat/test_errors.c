@@ -76,10 +76,12 @@ static void error_is(uint32_t numerator, uint32_t denominator, double least, dou
     cr_expect(scaled > least && scaled < most, "95 %% of errors below %.2f / mu", scaled);
 }
 
-Test(errors, one_quantile_is_off_by_two_to_four_ranks_over_mu)
+Test(errors, one_quantile_is_off_by_no_more_than_two_or_four_ranks_over_mu)
 {
-    error_is(1, 2, 1.5, 2.2);
-    error_is(9, 10, 2.9, 3.8);
+    /* 1.88 and 3.38 where bins are fine; here the median's bin has ten units, the noise's scale
+     * being six */
+    error_is(1, 2, 0.8, 1.9);
+    error_is(9, 10, 2.8, 3.8);
 }
 
 Test(errors, ninety_nine_percentiles_cost_seven_levels)
@@ -104,8 +106,8 @@ Test(errors, ninety_nine_percentiles_cost_seven_levels)
             errors[run * N + i] = rank_error(weights, bins[i], (double)(i + 1) / 100);
         }
     }
-    /* 1.88 sqrt(7) / mu = 5 / mu for a level of its own; what is taken over from earlier draws makes
-     * it 8 / mu, less here where a bin has a few units */
+    /* 1.88 sqrt(7) / mu = 5 / mu for a level of its own; what is taken over from earlier draws
+     * makes it 8 / mu, less here where a bin has a few units */
     double scaled = quantile_of(errors, (size_t)N * RUNS, 0.95) * mu;
     cr_expect(scaled < 7.5, "95 %% of errors below %.2f / mu", scaled);
     cr_expect(scaled > 3.5, "%.2f / mu is less than the law allows", scaled);

@@ -276,13 +276,14 @@ static bool audit_keys(const struct implementation *i)
     return probability <= 0.01 && probability > 0.008;
 }
 
-/* Two histograms that differ by one unit at the end, which all but rules out the first bin. */
+/* Two histograms that differ by one unit near the end, which draws the median away from the last
+ * bin: by e^1.69 of the e^2 that are paid for. */
 static bool audit_quantile(const struct implementation *i)
 {
-    const uint64_t histograms[2][8] = {{1, 0, 0, 0, 0, 0, 0, 0}, {1, 0, 0, 0, 0, 0, 0, 1}};
+    const uint64_t histograms[2][8] = {{1, 0, 0, 0, 0, 0, 0, 0}, {1, 0, 0, 0, 0, 0, 1, 0}};
     const struct dp_rank median = {.numerator = 1, .denominator = 2};
     struct dp_quantile_plan plan;
-    uint64_t first[2] = {0};
+    uint64_t last[2] = {0};
     if (!dp_plan_quantiles_pure(1, 1, 1, 2000000000, &plan)) {
         return false;
     }
@@ -294,14 +295,14 @@ static bool audit_quantile(const struct implementation *i)
             if (!i->quantiles(&rng, &plan, histograms[h], 8, &median, &bin)) {
                 return false;
             }
-            first[h] += bin == 0;
+            last[h] += bin == 7;
         }
     }
-    double epsilon = log(binomial_lower(first[0], AUDIT_RUNS, ALPHA / 2) /
-                         binomial_upper(first[1], AUDIT_RUNS, ALPHA / 2));
+    double epsilon = log(binomial_lower(last[0], AUDIT_RUNS, ALPHA / 2) /
+                         binomial_upper(last[1], AUDIT_RUNS, ALPHA / 2));
     double charged = (double)plan.charge.epsilon * 1e-9;
     printf("  epsilon is above %.4f, charged %.4f\n", epsilon, charged);
-    return epsilon <= charged && epsilon > 0.85 * charged;
+    return epsilon <= charged && epsilon > 0.75 * charged;
 }
 
 const struct check privacy_checks[] = {

@@ -43,11 +43,11 @@ Test(rng, fresh_entropy_is_mixed_in_every_mebibyte)
     enum { MEBIBYTE = 1 << 20 };
     uint64_t word;
     cr_assert(draw(&word));
-    cr_assert_eq(n_seeds, 1);
+    n_seeds = 0;
     for (size_t bytes = 0; bytes < (size_t)4 * MEBIBYTE; bytes += sizeof(word)) {
         cr_assert(draw(&word));
     }
-    cr_expect(n_seeds >= 5 && n_seeds <= 6, "%u seeds in four mebibytes", n_seeds);
+    cr_expect(n_seeds >= 4 && n_seeds <= 5, "%u seeds in four mebibytes", n_seeds);
 }
 
 Test(rng, without_entropy_there_is_no_word_and_no_noise)
