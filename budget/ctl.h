@@ -44,6 +44,8 @@ enum ctl_option_id {
     CTL_OPTION_ANALYST,
     CTL_OPTION_DATASET,
     CTL_OPTION_DRAW,
+    CTL_OPTION_VERSION,
+    CTL_OPTION_LOOK,
     CTL_OPTION_COUNT
 };
 
@@ -157,6 +159,9 @@ void ctl_progress(const char *what, uint64_t done, uint64_t total);
 /* Waits for the answer to a statement that was sent, and shows after a second that it is still
  * waited for. NULL: the connection is lost. */
 PGresult *ctl_await(PGconn *connection, const char *what);
+
+/* The argument at this place, or the option's value; NULL where neither is given. */
+const char *ctl_argument(const struct ctl *ctl, int place, enum ctl_option_id option);
 
 /* A result made here rather than by a server: text columns, rows added with PQsetvalue. NULL
  * without memory. */

@@ -73,8 +73,13 @@ enum ctl_exit ctl_analyst_remove(struct ctl *ctl)
     if (!ctl_confirm(ctl, &exit_code, "Remove analyst %s and all grants?", ctl->arguments[0])) {
         return exit_code;
     }
+    if (!ctl_begin_change(ctl)) {
+        return CTL_REFUSED;
+    }
     ledger_analyst_remove_call(&call, ctl->arguments[0]);
-    return change_analyst(ctl, &call, "removed; what was spent is remembered");
+    exit_code = change_analyst(ctl, &call, "removed; what was spent is remembered");
+    ctl_finish_change(ctl);
+    return exit_code;
 }
 
 enum ctl_exit ctl_analyst_list(struct ctl *ctl)
@@ -109,8 +114,14 @@ static enum ctl_exit change_member(struct ctl *ctl, bool joins)
     }
     snprintf(what, sizeof(what), "%s%.80s%s%.80s", joins ? "analyst " : "member ",
              ctl->arguments[1], joins ? "" : " of group ", joins ? "" : ctl->arguments[0]);
+    if (!ctl_begin_change(ctl)) {
+        return CTL_REFUSED;
+    }
     ledger_member_call(&call, ctl->arguments[0], ctl->arguments[1], joins);
-    return ctl_change(ctl, &call, what, joins ? "is in the group" : "is out of it");
+    enum ctl_exit exit_code =
+        ctl_change(ctl, &call, what, joins ? "is in the group" : "is out of it");
+    ctl_finish_change(ctl);
+    return exit_code;
 }
 
 enum ctl_exit ctl_group_join(struct ctl *ctl)

@@ -71,11 +71,83 @@ static int find_row(const PGresult *budgets, const struct holder *holder)
     return -1;
 }
 
-static enum ctl_exit show_budget(struct ctl *ctl, const struct holder *holder)
+static bool any_cell(const PGresult *budgets, int column, const char *but)
+{
+    for (int row = 0; row < PQntuples(budgets); row++) {
+        if (strcmp(PQgetvalue(budgets, row, column), but) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A share of one as people read it. */
+static void percent(const char *share, char text[16])
+{
+    snprintf(text, 16, "%.4g %%", 100.0 * strtod(share, NULL));
+}
+
+/* What fits a terminal; programs get every column. A window's end and unresolved charges are shown
+ * where there are any. */
+static PGresult *abridged(const PGresult *budgets)
+{
+    static const struct {
+        const char *name;
+        int source;
+        const char *boring; /* not shown where every cell is this */
+    } columns[] = {{"holder", BUDGET_HOLDER, NULL},   {"name", BUDGET_NAME, NULL},
+                   {"dataset", BUDGET_DATASET, NULL}, {"epsilon", BUDGET_EPSILON, NULL},
+                   {"delta", BUDGET_DELTA, NULL},     {"mode", BUDGET_MODE, NULL},
+                   {"window", BUDGET_WINDOW, NULL},   {"window_ends", BUDGET_WINDOW_ENDS, ""},
+                   {"spent", BUDGET_SPENT, NULL},     {"remaining", BUDGET_REMAINING, NULL},
+                   {"charges", BUDGET_CHARGES, NULL}, {"unresolved", BUDGET_UNRESOLVED, "0"},
+                   {"state", BUDGET_STATE, NULL}};
+    enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
+    const char *names[COLUMNS];
+    int sources[COLUMNS];
+    int n = 0;
+    for (int i = 0; i < COLUMNS; i++) {
+        if (!columns[i].boring || any_cell(budgets, columns[i].source, columns[i].boring)) {
+            names[n] = columns[i].name;
+            sources[n++] = columns[i].source;
+        }
+    }
+    PGresult *result = ctl_new_result(n, names);
+    bool ok = result != NULL;
+    for (int row = 0; ok && row < PQntuples(budgets); row++) {
+        for (int column = 0; ok && column < n; column++) {
+            const char *cell = PQgetvalue(budgets, row, sources[column]);
+            char share[16];
+            if (sources[column] == BUDGET_SPENT || sources[column] == BUDGET_REMAINING) {
+                percent(cell, share);
+                cell = share;
+            }
+            ok = ctl_set_value(result, row, column, cell);
+        }
+    }
+    if (!ok) {
+        PQclear(result);
+        return NULL;
+    }
+    return result;
+}
+
+static enum ctl_exit show_budgets(struct ctl *ctl, const char *name, const char *dataset)
 {
     struct ledger_call call;
-    ledger_budgets_call(&call, holder->name, holder->dataset);
-    return ctl_show(ctl, &call, false);
+    ledger_budgets_call(&call, name, dataset);
+    PGresult *budgets = ctl_call(ctl, &call);
+    PGresult *shown = budgets && ctl->format == CTL_TABLE ? abridged(budgets) : NULL;
+    bool ok = budgets && (shown || ctl->format != CTL_TABLE) &&
+              ctl_print_result(ctl, shown ? shown : budgets, false);
+    PQclear(budgets);
+    PQclear(shown);
+    return ok ? CTL_OK : CTL_REFUSED;
+}
+
+static enum ctl_exit show_budget(struct ctl *ctl, const struct holder *holder)
+{
+    return show_budgets(ctl, holder->name, holder->dataset);
 }
 
 static enum ctl_exit send_grant(struct ctl *ctl, const struct holder *holder,
@@ -162,9 +234,10 @@ static enum ctl_exit change_budget(struct ctl *ctl, const struct holder *holder,
 {
     struct ledger_call call;
     char what[256];
-    snprintf(what, sizeof(what), "%s of %s %.80s on %.80s",
-             strcmp(holder->kind, "analyst") == 0 ? "budget" : "cap", holder->kind, holder->name,
-             holder->dataset);
+    snprintf(what, sizeof(what), "%s of %s%s%.80s on %.80s",
+             strcmp(holder->kind, "analyst") == 0 ? "budget" : "cap",
+             holder->name[0] ? holder->kind : "all analysts", holder->name[0] ? " " : "",
+             holder->name, holder->dataset);
     if (!ctl_begin_change(ctl)) {
         return CTL_REFUSED;
     }
@@ -220,10 +293,8 @@ enum ctl_exit ctl_budget_cap(struct ctl *ctl)
 
 enum ctl_exit ctl_budget_show(struct ctl *ctl)
 {
-    struct ledger_call call;
-    ledger_budgets_call(&call, ctl->n_arguments > 0 ? ctl->arguments[0] : NULL,
-                        ctl->n_arguments > 1 ? ctl->arguments[1] : NULL);
-    return ctl_show(ctl, &call, false);
+    return show_budgets(ctl, ctl_argument(ctl, 0, CTL_OPTION_ANALYST),
+                        ctl_argument(ctl, 1, CTL_OPTION_DATASET));
 }
 
 enum ctl_exit ctl_budget_freeze(struct ctl *ctl)

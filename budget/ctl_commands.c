@@ -43,6 +43,8 @@ const struct ctl_option ctl_options[CTL_OPTION_COUNT + 1] = {
     [CTL_OPTION_ANALYST] = {"analyst", 'a', "ANALYST", "which analyst"},
     [CTL_OPTION_DATASET] = {"dataset", 'd', "DATASET", "which dataset"},
     [CTL_OPTION_DRAW] = {"draw", 0, "NUMBER", "one draw, by its number in `answers list`"},
+    [CTL_OPTION_LOOK] = {"look", 0, NULL, "read rows too, and say in comments what was seen"},
+    [CTL_OPTION_VERSION] = {"version", 0, NULL, "the same as the command"},
     [CTL_OPTION_COUNT] = {NULL, 0, NULL, NULL},
 };
 
@@ -74,12 +76,12 @@ const struct ctl_command ctl_commands[] = {
      ctl_analyst_passwd},
     {"analyst remove", "NAME", "take an analyst's login and grants away",
      "What was spent stays with the name: an analyst added later under it continues there.",
-     BIT(YES), 1, 1, true, ctl_analyst_remove},
+     BIT(YES) | BIT(DRY_RUN), 1, 1, true, ctl_analyst_remove},
     {"group join", "GROUP ANALYST", "put an analyst into a group",
      "What the members of a group learn together is bounded by the group's caps (`budget cap "
      "--group`). Charges count for the groups that the analyst is in when asking.",
-     0, 2, 2, true, ctl_group_join},
-    {"group leave", "GROUP ANALYST", "take an analyst out of a group", "", 0, 2, 2, true,
+     BIT(DRY_RUN), 2, 2, true, ctl_group_join},
+    {"group leave", "GROUP ANALYST", "take an analyst out of a group", "", BIT(DRY_RUN), 2, 2, true,
      ctl_group_leave},
     {"group list", "", "list the groups, their analysts and caps", "", 0, 0, 0, true,
      ctl_group_list},
@@ -138,23 +140,28 @@ const struct ctl_command ctl_commands[] = {
      AMOUNTS | BIT(GROUP) | BIT(ON) | BIT(OFF) | BIT(RESET) | BIT(YES), 1, 1, false,
      ctl_budget_cap},
     {"budget show", "[NAME] [DATASET]", "show grants and caps, and what is left of them",
-     "NAME is an analyst or a group; rows of the holder `dataset` are the caps that all analysts "
-     "share. spent and remaining are shares of one; spent_pico and cap_pico are the ledger's "
-     "integers (squared Gaussian-DP parameter, or twice the rho of zCDP, in units of 1e-12). "
-     "unresolved counts charges whose answer was never reported: they stay spent.",
-     0, 0, 2, true, ctl_budget_show},
+     "NAME is an analyst or a group; rows of the holder `dataset` are the caps that all analysts of "
+     "it share, and an answer is given only where the analyst's budget and the cap both allow it. "
+     "With --json and --csv also the ledger's own integers: spent_pico and cap_pico (squared "
+     "Gaussian-DP parameter, or twice the rho of zCDP, in units of 1e-12), spent_delta and "
+     "cap_delta. unresolved counts charges whose answer was never reported: they stay spent. "
+     "`budget show --dataset census` shows everybody on one dataset.",
+     BIT(ANALYST) | BIT(DATASET), 0, 2, true, ctl_budget_show},
     {"budget forecast", "ANALYST DATASET", "show how many queries the budget still buys",
-     "For ungrouped counts of people: the half-width of the 95 % interval, its price, and how many "
-     "such queries are left.",
+     "For ungrouped counts of people: the half-width of the 95 % interval, the price of one as a "
+     "share of the grant, and how many of them are left, the cap of all analysts included. A sum "
+     "over a column with bounds 0 to b has b times the error for the same price. With --json and "
+     "--csv also the price in the ledger's integer.",
      0, 2, 2, true, ctl_budget_forecast},
-    {"budget freeze", "ANALYST DATASET", "refuse every further charge", "", 0, 2, 2, true,
+    {"budget freeze", "ANALYST DATASET", "refuse every further charge",
+     "Until `budget unfreeze`. What is under way is answered.", BIT(DRY_RUN), 2, 2, true,
      ctl_budget_freeze},
     {"budget unfreeze", "ANALYST DATASET", "undo freeze",
      "Also after too many failed measurements in a row, which freeze an account by themselves: look "
      "into the reason first.",
-     0, 2, 2, true, ctl_budget_unfreeze},
+     BIT(DRY_RUN), 2, 2, true, ctl_budget_unfreeze},
     {"budget revoke", "ANALYST DATASET", "take a grant back; what was spent is remembered", "",
-     BIT(YES), 2, 2, true, ctl_budget_revoke},
+     BIT(YES) | BIT(DRY_RUN), 2, 2, true, ctl_budget_revoke},
     {"budget reset", "ANALYST DATASET", "forget what was spent",
      "Gives the whole budget anew, so that the guarantee from now on is that of two grants. The "
      "journal keeps the charges and notes the reset. The dataset's cap is not reset with it (see "
@@ -174,8 +181,8 @@ const struct ctl_command ctl_commands[] = {
      "With --dataset the value of that dataset alone is taken away.",
      BIT(DATASET) | BIT(YES) | BIT(DRY_RUN), 1, 1, true, ctl_setting_reset},
     {"ledger tail", "[NAME] [DATASET]", "show the newest entries of the journal",
-     "With --json or --csv, and in `ledger show`, with all that is kept of each.", BIT(LINES), 0, 2,
-     true, ctl_ledger_tail},
+     "With --json or --csv, and in `ledger show`, with all that is kept of each.",
+     BIT(LINES) | BIT(ANALYST) | BIT(DATASET), 0, 2, true, ctl_ledger_tail},
     {"ledger show", "ENTRY", "show one entry, by its number or request id", "", 0, 1, 1, true,
      ctl_ledger_show},
     {"ledger export", "", "write the whole journal to standard output",
@@ -217,13 +224,15 @@ const struct ctl_command ctl_commands[] = {
     {"policy suggest", "SOURCE", "write a first policy from a database's catalogue",
      "SOURCE is a dataset of the configuration file or a connection string. Keys, types and "
      "constraints are read; no rows and no statistics. The policy goes to standard output; what a "
-     "DBA has to decide (bounds, domains, how many rows one unit contributes, what was left out) "
-     "to standard error. Without --unit, the table that most others lead to by foreign keys is "
-     "taken for the units.",
-     BIT(UNIT), 1, 1, false, ctl_policy_suggest},
+     "DBA has to decide (the unit, the path from a table to it, bounds, domains, how many rows one "
+     "unit contributes, what was left out) stands in the comments of the policy. Without --unit, "
+     "the likeliest table is taken for the units, by the keys that lead to it and by names. --look "
+     "reads the rows of the private tables for the comments; what is seen there goes into no bound "
+     "and no domain.",
+     BIT(UNIT) | BIT(LOOK), 1, 1, false, ctl_policy_suggest},
     {"completion", "SHELL", "print completions for bash, zsh or fish",
      "For bash: `source <(pgveilctl completion bash)`.", 0, 1, 1, false, ctl_completion},
-    {"version", "", "print the version", "", 0, 0, 0, false, ctl_version},
+    {"version", "", "print the version", "", BIT(VERSION), 0, 0, false, ctl_version},
     {"help", "[COMMAND]", "explain a command, or list them all", "", BIT(MAN), 0, 2, false,
      ctl_help},
     {NULL, NULL, NULL, NULL, 0, 0, 0, false, NULL},

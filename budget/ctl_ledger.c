@@ -78,8 +78,8 @@ enum ctl_exit ctl_ledger_tail(struct ctl *ctl)
         ctl_error("--lines is a number");
         return CTL_USAGE;
     }
-    ledger_entries_call(&call, ctl->n_arguments > 0 ? ctl->arguments[0] : NULL,
-                        ctl->n_arguments > 1 ? ctl->arguments[1] : NULL, 0, lines, true);
+    ledger_entries_call(&call, ctl_argument(ctl, 0, CTL_OPTION_ANALYST),
+                        ctl_argument(ctl, 1, CTL_OPTION_DATASET), 0, lines, true);
     PGresult *entries = ctl_call(ctl, &call);
     PGresult *shown = entries && ctl->format == CTL_TABLE ? abridged(entries) : NULL;
     bool ok = entries && (shown || ctl->format != CTL_TABLE) &&

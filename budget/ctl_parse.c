@@ -96,12 +96,11 @@ static bool take_options(struct ctl *ctl, const struct given *given)
     return true;
 }
 
-/* Whether help was asked for, before the command is known. */
-static bool asks_for_help(const struct given *given)
+static bool is_given(const struct given *given, enum ctl_option_id id)
 {
     for (int i = 0; i < given->n; i++) {
-        if (given->option[i].id == CTL_OPTION_HELP ||
-            given->option[i].letter == ctl_options[CTL_OPTION_HELP].letter) {
+        int letter = given->option[i].letter;
+        if (letter ? letter == ctl_options[id].letter : given->option[i].id == (int)id) {
             return true;
         }
     }
@@ -130,6 +129,28 @@ static bool check_command(struct ctl *ctl)
         return false;
     }
     return true;
+}
+
+/* --help, --man and --version alone stand for commands. 0 with the usage printed: there is none. */
+static int words_of_options(struct given *given, char ***words)
+{
+    static char help[] = "help", version[] = "version";
+    static char *help_words[] = {help, NULL}, *version_words[] = {version, NULL};
+    if (is_given(given, CTL_OPTION_VERSION)) {
+        *words = version_words;
+    } else if (is_given(given, CTL_OPTION_MAN)) {
+        *words = help_words;
+    } else if (is_given(given, CTL_OPTION_HELP)) {
+        *words = help_words;
+        given->n = 0;
+    } else if (given->n > 0) {
+        ctl_error("there is no command; `pgveilctl help` lists them");
+        return 0;
+    } else {
+        ctl_print_usage(stderr);
+        return 0;
+    }
+    return 1;
 }
 
 /* Says which commands begin with the first word, where any do. */
@@ -162,19 +183,10 @@ bool ctl_parse(struct ctl *ctl, int argc, char **argv)
     char **words = argv + optind;
     int used = 0;
     if (n_words == 0) {
-        static char help[] = "help";
-        static char *help_words[] = {help, NULL};
-        if (given.n > 0 && !asks_for_help(&given)) {
-            ctl_error("there is no command; `pgveilctl help` lists them");
+        n_words = words_of_options(&given, &words);
+        if (n_words == 0) {
             return false;
         }
-        if (!asks_for_help(&given)) {
-            ctl_print_usage(stderr);
-            return false;
-        }
-        words = help_words;
-        n_words = 1;
-        given.n = 0;
     }
     ctl->command = ctl_find_command(n_words, words, &used);
     if (!ctl->command) {
@@ -184,6 +196,11 @@ bool ctl_parse(struct ctl *ctl, int argc, char **argv)
     ctl->n_arguments = n_words - used;
     ctl->arguments = words + used;
     return take_options(ctl, &given) && check_command(ctl);
+}
+
+const char *ctl_argument(const struct ctl *ctl, int place, enum ctl_option_id option)
+{
+    return ctl->n_arguments > place ? ctl->arguments[place] : ctl->option[option];
 }
 
 bool ctl_read_amount(const char *text, int places, uint64_t *out)

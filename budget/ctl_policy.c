@@ -19,13 +19,20 @@ static struct policy *read_or_tell(const char *path)
 }
 
 /* Adds a line about the file to the report; false without memory. */
-static bool check_file(const char *path, const char *dataset, PGresult *report, bool *all_good)
+static bool check_file(const struct ctl *ctl, const char *path, const char *dataset,
+                       PGresult *report, bool *all_good)
 {
     struct policy *policy = read_or_tell(path);
     size_t n_public = 0, n_private = 0;
     char n_private_text[24] = "";
     char n_public_text[24] = "";
+    char version[sizeof(policy->version)] = "";
     int row = PQntuples(report);
+    if (policy) {
+        /* Programs get all of it. */
+        snprintf(version, sizeof(version), "%.*s", ctl->format == CTL_TABLE ? 12 : 64,
+                 policy->version);
+    }
     for (size_t i = 0; policy && i < policy->n_tables; i++) {
         n_public += policy->tables[i].is_public ? 1 : 0;
         n_private += policy->tables[i].unit ? 1 : 0;
@@ -39,7 +46,7 @@ static bool check_file(const char *path, const char *dataset, PGresult *report, 
               ctl_set_value(report, row, 2, policy ? "good" : "bad") &&
               ctl_set_value(report, row, 3, n_private_text) &&
               ctl_set_value(report, row, 4, n_public_text) &&
-              ctl_set_value(report, row, 5, policy ? policy->version : "");
+              ctl_set_value(report, row, 5, version);
     policy_free(policy);
     return ok;
 }
@@ -54,7 +61,8 @@ static bool check_datasets(struct ctl *ctl, PGresult *report, bool *all_good)
     }
     bool ok = true;
     for (size_t i = 0; ok && i < config->n_datasets; i++) {
-        ok = check_file(config->datasets[i].policy, config->datasets[i].name, report, all_good);
+        ok =
+            check_file(ctl, config->datasets[i].policy, config->datasets[i].name, report, all_good);
     }
     config_free(config);
     return ok;
@@ -67,7 +75,7 @@ enum ctl_exit ctl_policy_check(struct ctl *ctl)
     PGresult *report = ctl_new_result(6, columns);
     bool all_good = true;
     bool ok =
-        report && (ctl->n_arguments == 1 ? check_file(ctl->arguments[0], "", report, &all_good)
+        report && (ctl->n_arguments == 1 ? check_file(ctl, ctl->arguments[0], "", report, &all_good)
                                          : check_datasets(ctl, report, &all_good));
     ok = ok && ctl_print_result(ctl, report, false);
     PQclear(report);

@@ -263,7 +263,7 @@ bool ctl_print_result(const struct ctl *ctl, const PGresult *result, bool one)
 
 PGresult *ctl_new_result(int n_columns, const char *const columns[])
 {
-    enum { COLUMNS_MAX = 16, NAME_MAX_BYTES = 32 };
+    enum { COLUMNS_MAX = 20, NAME_MAX_BYTES = 96 };
     PGresAttDesc attributes[COLUMNS_MAX];
     char names[COLUMNS_MAX][NAME_MAX_BYTES];
     PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);

@@ -171,7 +171,7 @@ bool json_only_keys(const struct json_place *place, const char *const *accepted)
         size_t i = 0;
         while (accepted[i] && strcmp(accepted[i], key) != 0)
             i++;
-        if (accepted[i])
+        if (accepted[i] || (strcmp(key, "comment") == 0 && json_is_string(value)))
             continue;
         char list[256] = "";
         for (i = 0; accepted[i]; i++) {

@@ -37,7 +37,8 @@ bool json_fail(const struct json_place *place, const char *format, ...)
 /* Words for a value in a message: "a string", "the number 3". */
 const char *json_kind(const json_t *value);
 
-/* True where the value is an object and each of its keys is one of the NULL-terminated list. */
+/* True where the value is an object and each of its keys is one of the NULL-terminated list, or
+ * "comment" with a string, which means nothing. */
 bool json_only_keys(const struct json_place *place, const char *const *accepted);
 
 /* Checked values; false with the error recorded. Texts are borrowed. */

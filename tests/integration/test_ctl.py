@@ -218,6 +218,87 @@ def budget(ledger, name="ana", holder="analyst"):
     return row
 
 
+def test_on_a_terminal_budgets_fit_and_programs_get_everything(ledger):
+    ledger.analyst(epsilon="3")
+    ledger.charge(100_000_000_000)
+    lines = ledger.ctl("budget", "show").stdout.splitlines()
+    assert max(map(len, lines)) <= 110 and "spent_pico" not in lines[0] and "window_ends" not in lines[0]
+    assert "24.04 %" in lines[2] and "75.96 %" in lines[2] and "unresolved" in lines[0]
+    assert "spent_pico" in ledger.table("budget", "show")[0]
+    ledger.ctl("budget", "set", "ana", "census", "--window", "day")
+    assert "window_ends" in ledger.ctl("budget", "show").stdout.splitlines()[0]
+    ledger.analyst("bob", dataset="panel")
+    assert {row["dataset"] for row in ledger.table("budget", "show", "-d", "panel")} == {"panel"}
+    assert {row["name"] for row in ledger.table("budget", "show", "-a", "bob")} == {"bob"}
+    assert {row["analyst"] for row in ledger.table("ledger", "tail", "--analyst", "bob")} == {"bob"}
+
+
+@pytest.mark.parametrize("words", [
+    ["budget", "freeze", "ana", "census"], ["budget", "unfreeze", "ana", "census"],
+    ["budget", "revoke", "ana", "census"], ["budget", "reset", "ana", "census"],
+    ["budget", "grant", "ana", "census", "-e", "9", "-d", "1e-6"], ["budget", "cap", "census", "--off"],
+    ["budget", "cap", "census", "--reset"], ["analyst", "remove", "ana"], ["group", "join", "g", "ana"],
+    ["group", "leave", "team", "ana"], ["setting", "set", "minimum_mu2_pico", "1"],
+    ["setting", "set", "failures_max", "99", "-d", "census"], ["setting", "reset", "failures_max"]])
+def test_every_change_of_budgets_can_be_tried_without_making_it(ledger, words):
+    ledger.analyst(epsilon="3")
+    ledger.ctl("group", "join", "team", "ana")
+    ledger.charge(5000)
+
+    def everything():
+        return [ledger.table(*command) for command in
+                (["budget", "show"], ["analyst", "list"], ["group", "list"], ["setting", "list"], ["status"])]
+
+    before = everything()
+    done = ledger.ctl(*words, "--dry-run")
+    assert "nothing was changed" in done.stderr
+    assert everything() == before
+    ledger.ctl(*words, *(["--yes"] if "--yes" in ledger.ctl("help", *words[:2], server=False).stdout else []))
+    assert everything() != before
+
+
+def test_settings_are_listed_set_and_journalled(ledger):
+    ledger.analyst()
+    first = {row["setting"]: row["in_force"] for row in ledger.table("setting", "list")}
+    assert first == {"minimum_mu2_pico": 1000, "failures_max": 10}
+    ledger.ctl("setting", "set", "minimum_mu2_pico", "2000")
+    ledger.charge(1)
+    assert ledger.spend() == 2000
+    refused = ledger.ctl("setting", "set", "minimum_mu2_pico", "10", "-d", "census", check=False)
+    assert refused.returncode == 2 and "from 2000 to 10" in refused.stderr and "--yes" in refused.stderr
+    ledger.ctl("setting", "set", "minimum_mu2_pico", "10", "-d", "census", "--yes")
+    ledger.charge(1)
+    assert ledger.spend() == 2010
+    assert ledger.ctl("setting", "set", "failures_max", "11", check=False).returncode == 2
+    ledger.ctl("setting", "set", "failures_max", "3")
+    ledger.ctl("setting", "reset", "minimum_mu2_pico", "-d", "census", "--yes")
+    assert ledger.ctl("setting", "reset", "minimum_mu2_pico", "-d", "census", "-y",
+                      check=False).returncode == 1
+    ledger.charge(1)
+    assert ledger.spend() == 4010
+    ledger.ctl("setting", "reset", "failures_max", "--yes")
+    ledger.ctl("setting", "reset", "minimum_mu2_pico", "--yes")
+    assert {row["setting"]: row["in_force"] for row in ledger.table("setting", "list")} == first
+    notes = [(row["dataset"], row["detail"]) for row in ledger.table("ledger", "tail") if row["kind"] == "setting"]
+    assert ("", "minimum_mu2_pico: 2000, before 1000") in notes and len(notes) == 6
+    assert ("census", "minimum_mu2_pico: none of its own, before 10") in notes
+    assert ledger.ctl("ledger", "verify").returncode == 0
+    for wrong in (["set", "nothing", "1"], ["set", "failures_max", "0"], ["set", "failures_max", "-1"],
+                  ["set", "failures_max", "1.5"], ["set", "failures_max", "99999999999999999999"],
+                  ["reset", "nothing"]):
+        assert ledger.ctl("setting", *wrong, "--yes", check=False).returncode == 2, wrong
+
+
+def test_a_letter_means_what_the_command_says(ledger):
+    """-d is --delta of a grant and --dataset of a setting."""
+    ledger.analyst(epsilon="3")
+    ledger.ctl("budget", "set", "ana", "census", "-d", "1e-5")
+    assert budget(ledger)["delta"] == 0.00001
+    ledger.ctl("setting", "set", "failures_max", "5", "-d", "census")
+    assert ledger.ctl("status", "-d", "x", check=False).returncode == 2
+    assert ledger.ctl("ledger", "tail", "-a", "x", "-a", "y", check=False).returncode == 2
+
+
 def test_budget_set_changes_only_what_is_named(ledger):
     ledger.analyst(epsilon="3", window="week")
     ledger.charge(5000)
@@ -650,6 +731,18 @@ def test_policy_check_of_a_file(ledger, tmp_path):
     assert row["version"] == hashlib.sha256(json.dumps(GOOD).encode()).hexdigest()
 
 
+def test_options_alone_stand_for_commands(ledger):
+    assert ledger.ctl("--version", server=False).stdout == ledger.ctl("version", server=False).stdout
+    manual = ledger.ctl("--man", server=False).stdout
+    assert manual == ledger.ctl("help", "--man", server=False).stdout
+    for section in ("NAME", "SYNOPSIS", "COMMANDS", "OPTIONS", "EXIT STATUS", "FILES", "EXAMPLES"):
+        assert f".SH {section}" in manual
+    done = ledger.ctl("--json", server=False, check=False)
+    assert done.returncode == 2 and "no command" in done.stderr
+    done = ledger.ctl("budget", server=False, check=False)
+    assert done.returncode == 2 and "budget forecast" in done.stderr
+
+
 def test_the_version_is_told_to_people_and_programs(ledger):
     assert "0.1.0" in ledger.ctl("version", server=False).stdout
     assert json.loads(ledger.ctl("version", "--json", server=False).stdout)["ledger_schema"] == 2
@@ -704,9 +797,9 @@ def test_policy_show_and_diff_tell_what_files_say(ledger, tmp_path):
 
 
 CLINIC = """
-    CREATE SCHEMA clinic;
+    CREATE TYPE clinic.blood AS ENUM ('0', 'A', 'it''s');
     CREATE TABLE clinic.patients (id int PRIMARY KEY, full_name text, age int CHECK (age < 130),
-                                  smoker boolean, town text, photo bytea);
+                                  smoker boolean, town text, photo bytea, blood clinic.blood);
     CREATE TABLE clinic."Visits" (visit bigint PRIMARY KEY, patient int REFERENCES clinic.patients,
                                   day date, cost numeric);
     CREATE TABLE clinic.lines (visit bigint REFERENCES clinic."Visits", item text);
@@ -716,38 +809,122 @@ CLINIC = """
 """
 
 
-def test_policy_suggest_follows_the_keys_and_reads_no_rows(ledger, server, tmp_path):
-    server.execute("DROP SCHEMA IF EXISTS clinic CASCADE;" + CLINIC, database="postgres")
-    done = ledger.ctl("policy", "suggest", server.conninfo("postgres"), server=False)
-    tables = json.loads(done.stdout)["tables"]
+def suggested(ledger, server, *options):
+    done = ledger.ctl("policy", "suggest", server.conninfo("postgres"), *options, server=False)
+    return json.loads(done.stdout), done.stderr
+
+
+def without_comments(value):
+    if isinstance(value, dict):
+        return {key: without_comments(one) for key, one in value.items() if key != "comment"}
+    return value
+
+
+@pytest.fixture
+def catalogue(server):
+    """Runs a script in an empty schema clinic."""
+    def make(script):
+        server.execute("DROP SCHEMA IF EXISTS clinic CASCADE; CREATE SCHEMA clinic;" + script,
+                       database="postgres")
+    yield make
+    server.execute("DROP SCHEMA IF EXISTS clinic CASCADE", database="postgres")
+
+
+def test_policy_suggest_follows_the_keys_and_reads_no_rows(ledger, server, catalogue, tmp_path):
+    catalogue(CLINIC)
+    policy, told = suggested(ledger, server)
+    tables = policy["tables"]
     assert set(tables) == {"clinic.patients", 'clinic."Visits"', "clinic.lines", "clinic.cards"}
-    assert tables["clinic.patients"] == {
-        "unit": "id", "max_rows": 1,
-        "columns": {"id": {}, "age": {}, "smoker": {"domain": [False, True]}, "town": {}}}
+    assert without_comments(tables["clinic.patients"]) == {
+        "unit": "id", "max_rows": 1, "columns": {"id": {}, "age": {}, "smoker": {"domain": [False, True]},
+                                                 "town": {}, "blood": {"domain": ["0", "A", "it's"]}}}
     assert tables['clinic."Visits"']["unit"] == {"column": "patient", "references": "clinic.patients"}
     assert tables["clinic.lines"]["unit"] == {"column": "visit", "references": 'clinic."Visits"'}
     assert tables["clinic.cards"]["max_rows"] == 1
-    for word in ("full_name", "photo", "clinic.codes", "max_rows 10 is a guess", "age < 130", "bounds"):
-        assert word in done.stderr
-    assert "Zelda" not in done.stdout + done.stderr and "Atlantis" not in done.stdout + done.stderr
-    (tmp_path / "first.json").write_text(done.stdout)
+    for words, comment in [
+            ("no rows and no statistics were read", policy["comment"]),
+            ("a row of clinic.patients", policy["comment"]), ("Left out: clinic.codes", policy["comment"]),
+            ("Left out: full_name (text; may name people)", tables["clinic.patients"]["comment"]),
+            ("Left out: photo (bytea;", tables["clinic.patients"]["comment"]),
+            ("max_rows 10 is a guess", tables["clinic.lines"]["comment"]),
+            ('clinic.lines.visit -> clinic."Visits", clinic."Visits".patient -> clinic.patients.',
+             tables["clinic.lines"]["comment"]),
+            ("age < 130", tables["clinic.patients"]["columns"]["age"]["comment"]),
+            ('"bounds"', tables["clinic.patients"]["columns"]["age"]["comment"]),
+            ('"domain"', tables["clinic.patients"]["columns"]["town"]["comment"]),
+            ("labels of the type", tables["clinic.patients"]["columns"]["blood"]["comment"])]:
+        assert words in comment, comment
+    assert "no rows" in told and "clinic.patients" in told and "comments" in told
+    assert "Zelda" not in str(policy) + told and "Atlantis" not in str(policy) + told
+    (tmp_path / "first.json").write_text(json.dumps(policy))
     ledger.ctl("policy", "check", str(tmp_path / "first.json"), server=False)
+    ledger.ctl("policy", "show", str(tmp_path / "first.json"), server=False)
+    (tmp_path / "bare.json").write_text(json.dumps(without_comments(policy)))
+    assert ledger.ctl("policy", "diff", str(tmp_path / "first.json"), str(tmp_path / "bare.json"),
+                      server=False).returncode == 0
 
 
-def test_policy_suggest_asks_where_the_unit_is_unclear(ledger, server):
-    server.execute("DROP SCHEMA IF EXISTS clinic CASCADE; CREATE SCHEMA clinic;"
-                   "CREATE TABLE clinic.a (id int PRIMARY KEY); CREATE TABLE clinic.b (id int PRIMARY KEY)",
-                   database="postgres")
+def test_policy_suggest_looks_at_rows_where_asked_and_says_so(ledger, server, catalogue):
+    catalogue(CLINIC + """INSERT INTO clinic.patients VALUES (2, 'Q', 12, false, 'Ulm', NULL, 'A');
+                          INSERT INTO clinic."Visits" SELECT v, 2, '2024-02-29', v FROM generate_series(1, 7) v""")
+    policy, told = suggested(ledger, server, "--look")
+    patients, visits = policy["tables"]["clinic.patients"], policy["tables"]['clinic."Visits"']
+    assert "as asked for, the rows" in policy["comment"] and "looked at" in told
+    assert "Looked at: 2 different values, 12 to 44." in patients["columns"]["age"]["comment"]
+    assert "Looked at: 2 different values." in patients["columns"]["town"]["comment"]
+    assert "Looked at: at most 7 rows for one patient." in visits["comment"]
+    assert "2024-02-29" in visits["columns"]["day"]["comment"]
+    # What was seen decides nothing, and no text is repeated.
+    assert without_comments(policy) == without_comments(suggested(ledger, server)[0])
+    assert "Zelda" not in str(policy) and "Atlantis" not in str(policy)
+
+
+def test_policy_suggest_names_every_way_to_a_unit(ledger, server, catalogue):
+    catalogue("""CREATE TABLE clinic.patients (id int PRIMARY KEY, born date);
+                 CREATE TABLE clinic.visits (patient int REFERENCES clinic.patients,
+                                             companion int REFERENCES clinic.patients)""")
+    policy, _ = suggested(ledger, server)
+    visits = policy["tables"]["clinic.visits"]
+    assert visits["unit"]["column"] == "patient"
+    assert "Also companion leads to a unit (clinic.patients)" in visits["comment"]
+
+
+def test_policy_suggest_takes_people_and_not_what_they_refer_to(ledger, server, catalogue):
+    catalogue("""CREATE TABLE clinic.regions (region text PRIMARY KEY, name text);
+                 CREATE TABLE clinic.customers (id bigint PRIMARY KEY, region text REFERENCES clinic.regions);
+                 CREATE TABLE clinic.products (id bigint PRIMARY KEY, label text);
+                 CREATE TABLE clinic.orders (id bigint PRIMARY KEY, product bigint REFERENCES clinic.products,
+                                             customer bigint REFERENCES clinic.customers)""")
+    policy, _ = suggested(ledger, server)
+    assert set(policy["tables"]) == {"clinic.customers", "clinic.orders"}
+    assert policy["tables"]["clinic.orders"]["unit"]["column"] == "customer"
+
+
+def test_policy_suggest_asks_where_the_unit_is_unclear(ledger, server, catalogue):
+    catalogue("CREATE TABLE clinic.a (id int PRIMARY KEY); CREATE TABLE clinic.b (id int PRIMARY KEY);"
+              "CREATE TABLE clinic.f (id float8 PRIMARY KEY)")
     source = server.conninfo("postgres")
     done = ledger.ctl("policy", "suggest", source, server=False, check=False)
-    assert done.returncode == 1 and "--unit" in done.stderr and done.stdout == ""
-    done = ledger.ctl("policy", "suggest", source, "--unit", "clinic.b", server=False)
-    assert list(json.loads(done.stdout)["tables"]) == ["clinic.b"]
-    assert ledger.ctl("policy", "suggest", source, "--unit", "clinic.c", server=False,
-                      check=False).returncode == 1
+    assert done.returncode == 1 and done.stdout == ""
+    assert "--unit clinic.a:" in done.stderr and "--unit clinic.b:" in done.stderr
+    assert "clinic.f" not in done.stderr
+    policy, _ = suggested(ledger, server, "--unit", "clinic.b")
+    assert list(policy["tables"]) == ["clinic.b"]
+    for wrong in ("clinic.c", "clinic.f", ""):
+        assert ledger.ctl("policy", "suggest", source, "--unit", wrong, server=False,
+                          check=False).returncode == 1
     assert ledger.ctl("policy", "suggest", "host=/nonexistent dbname=x", server=False,
                       check=False).returncode == 3
-    server.execute("DROP SCHEMA clinic CASCADE", database="postgres")
+
+
+def test_comments_are_texts_and_other_keys_are_still_unknown(ledger, tmp_path):
+    for place, good in [({"comment": "x"}, True), ({"comment": 1}, False), ({"comments": "x"}, False)]:
+        policy = json.loads(json.dumps(GOOD))
+        policy["tables"]["public.people"]["columns"]["age"].update(place)
+        path = tmp_path / "policy.json"
+        path.write_text(json.dumps(policy))
+        done = ledger.ctl("policy", "check", str(path), server=False, check=False)
+        assert (done.returncode == 0) == good, done.stderr
 
 
 def test_the_configuration_file_leads_to_the_ledger(ledger, tmp_path):
