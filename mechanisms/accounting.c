@@ -29,6 +29,28 @@ static uint64_t bisect(bool holds(uint64_t, long double, long double), long doub
     return low;
 }
 
+/* Statements of a session ask for the same few values again and again, and a bisection takes as
+ * long as the rest of planning. An entry is the result of the very same call: equal arguments,
+ * equal result. Of the thread, so that it needs no lock. */
+struct known {
+    bool (*holds)(uint64_t, long double, long double);
+    uint64_t a, b, result;
+};
+enum { KNOWN_MAX = 64 };
+static _Thread_local struct known known[KNOWN_MAX];
+
+/* bisect of a in 1e-9 and b in 1e-18. */
+static uint64_t bisect_once(bool holds(uint64_t, long double, long double), uint64_t a, uint64_t b)
+{
+    uint64_t hash = (a * 0x9e3779b97f4a7c15 ^ b) * 0xbf58476d1ce4e5b9;
+    struct known *entry = &known[(hash >> 32) % KNOWN_MAX];
+    if (entry->holds != holds || entry->a != a || entry->b != b) {
+        *entry = (struct known){holds, a, b,
+                                bisect(holds, (long double)a / 1e9L, (long double)b / 1e18L)};
+    }
+    return entry->result;
+}
+
 /* An upper bound of delta for which mu-Gaussian DP implies (epsilon, delta)-DP is at most delta:
  * P(N > a) - e^epsilon P(N > b) with a, b = epsilon/mu -+ mu/2, and e^epsilon density(b) =
  * density(a). */
@@ -50,7 +72,7 @@ bool dp_mu2_cap(dp_nano epsilon, dp_atto delta, uint64_t *mu2_pico)
     if (epsilon == 0 || epsilon > epsilon_nano_max || delta == 0 || delta >= 1000000000000000000) {
         return false;
     }
-    *mu2_pico = bisect(within_delta, (long double)epsilon / 1e9L, (long double)delta / 1e18L);
+    *mu2_pico = bisect_once(within_delta, epsilon, delta);
     return *mu2_pico > 0 && *mu2_pico < mu2_pico_max;
 }
 
@@ -72,7 +94,7 @@ bool dp_mu2_of_pure(dp_nano epsilon, uint64_t *mu2_pico)
     if (epsilon > epsilon_nano_max) {
         return false;
     }
-    *mu2_pico = epsilon == 0 ? 0 : bisect(below_pure, (long double)epsilon / 1e9L, 0.0L) + 1;
+    *mu2_pico = epsilon == 0 ? 0 : bisect_once(below_pure, epsilon, 0) + 1;
     return *mu2_pico <= mu2_pico_max;
 }
 

@@ -199,17 +199,28 @@ static bool add_up(struct level *level)
     return true;
 }
 
+/* Of a delta, in 1e-18. */
+static const dp_atto delta_half = 500000000000000000;
+
 static bool find_threshold(struct level *level)
 {
     struct compile *c = level->compile;
     if (!reuse_draws_keys(level))
         return true;
-    if (!dp_key_threshold(&level->measures[0].calibration, c->request->settings->delta,
-                          c->catalog->policy->minimum_units, &level->release->key_threshold))
-        return compile_refuse(c, -1, "0A000", "private keys need a positive dp.delta",
+    dp_atto delta = c->request->settings->delta;
+    if (delta == 0 || delta >= delta_half)
+        return compile_refuse(c, -1, "0A000",
+                              delta == 0 ? "private keys need a positive dp.delta"
+                                         : "private keys need a dp.delta below one half",
                               "The group keys have no declared domain, and delta pays for the "
                               "choice of the groups that appear.",
                               "Set dp.delta, or group by columns with a declared domain.");
+    if (!dp_key_threshold(&level->measures[0].calibration, delta, c->catalog->policy->minimum_units,
+                          &level->release->key_threshold))
+        return compile_refuse(
+            c, -1, "0A000", "dp.epsilon is too large to choose groups",
+            "So little noise could not hide whether a group has one person or none.",
+            "Set dp.epsilon lower, or group by columns with a declared domain.");
     return true;
 }
 

@@ -1,6 +1,7 @@
 #include "proxy/budget_text.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -167,22 +168,51 @@ const char *budget_explain_json(struct arena *arena, const struct dp_charge *cha
                         least_mu2(charge, account), account->mu2_spent_pico, account->mu2_cap_pico);
 }
 
-/* How many ungrouped counts at this epsilon are left. */
-static const char *queries_left(struct arena *arena, const struct ledger_account *account,
-                                dp_nano epsilon)
+/* By how much one pure release moves twice the rho: 2 epsilon tanh(epsilon / 2). */
+static uint64_t zcdp_of_pure(dp_nano epsilon)
 {
-    uint64_t remaining = ledger_account_remaining_mu2(account), each = 0;
-    if (counts_epsilon(account)) {
-        remaining = account->epsilon_cap - account->epsilon_spent;
-        each = account->epsilon_cap > account->epsilon_spent ? epsilon : 0;
-    } else if (!dp_mu2_cap(epsilon, account->delta_conv, &each)) {
-        each = 0;
-    }
-    return each > 0 ? arena_printf(arena, "%" PRIu64, remaining / each) : NULL;
+    double value = (double)epsilon / 1e9;
+    return (uint64_t)ceil(2e12 * value * tanh(value / 2));
 }
 
-void budget_row(struct arena *arena, const struct ledger_account *account, dp_nano epsilon,
-                const char *cells[BUDGET_COLUMNS])
+/* What an ungrouped count at this epsilon costs by the filter of the account's mode. */
+static uint64_t price_of_count(const struct ledger_account *account, dp_nano epsilon, bool laplace)
+{
+    uint64_t price = 0;
+    if (laplace && strcmp(account->cap_mode, "zcdp") == 0)
+        price = zcdp_of_pure(epsilon);
+    else if (!(laplace ? dp_mu2_of_pure(epsilon, &price)
+                       : dp_mu2_cap(epsilon, account->delta_conv, &price)))
+        return 0;
+    return price > account->minimum_mu2_pico ? price : account->minimum_mu2_pico;
+}
+
+/* How many ungrouped counts at this epsilon are left, with the noise that they would have. */
+static const char *queries_left(struct arena *arena, const struct ledger_account *account,
+                                const struct plan_settings *settings)
+{
+    bool pure = counts_epsilon(account);
+    uint64_t left = 0;
+    if (settings->epsilon == 0)
+        return NULL;
+    for (int laplace = 0; laplace < 2 && !pure; laplace++) {
+        uint64_t price = price_of_count(account, settings->epsilon, laplace);
+        if (price == 0 || (!settings->automatic && laplace != settings->laplace))
+            continue;
+        uint64_t count = ledger_account_remaining_mu2(account) / price;
+        left = count > left ? count : left;
+    }
+    /* A sum of epsilons is a filter as well, while nothing else was spent. */
+    if ((pure || ((settings->laplace || settings->automatic) && account->all_pure)) &&
+        account->epsilon_cap > account->epsilon_spent) {
+        uint64_t count = (account->epsilon_cap - account->epsilon_spent) / settings->epsilon;
+        left = count > left ? count : left;
+    }
+    return arena_printf(arena, "%" PRIu64, left);
+}
+
+void budget_row(struct arena *arena, const struct ledger_account *account,
+                const struct plan_settings *settings, const char *cells[BUDGET_COLUMNS])
 {
     double left = remaining_share(account);
     cells[0] = arena_strdup(arena, account->dataset);
@@ -193,5 +223,5 @@ void budget_row(struct arena *arena, const struct ledger_account *account, dp_na
     cells[5] = arena_printf(arena, "%" PRIu64, account->mu2_spent_pico);
     cells[6] = arena_printf(arena, "%" PRIu64, account->mu2_cap_pico);
     cells[7] = account->window_ends[0] ? arena_strdup(arena, account->window_ends) : NULL;
-    cells[8] = queries_left(arena, account, epsilon);
+    cells[8] = queries_left(arena, account, settings);
 }

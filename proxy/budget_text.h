@@ -7,6 +7,7 @@
 
 #include "budget/ledger.h"
 #include "parser/arena.h"
+#include "parser/parser.h"
 #include "parser/refusal.h"
 
 enum { BUDGET_COLUMNS = 9, HISTORY_COLUMNS = 7 };
@@ -23,8 +24,9 @@ void budget_explain(struct arena *arena, const struct dp_charge *charge,
                     const struct ledger_account *account, const char *lines[2]);
 const char *budget_explain_json(struct arena *arena, const struct dp_charge *charge,
                                 const struct ledger_account *account);
-/* One row of dp.budget as text cells, in the order of its columns. */
-void budget_row(struct arena *arena, const struct ledger_account *account, dp_nano epsilon,
-                const char *cells[BUDGET_COLUMNS]);
+/* One row of dp.budget as text cells, in the order of its columns. The number of queries left is
+ * that of ungrouped counts with the settings' epsilon and mechanism. */
+void budget_row(struct arena *arena, const struct ledger_account *account,
+                const struct plan_settings *settings, const char *cells[BUDGET_COLUMNS]);
 
 #endif

@@ -175,6 +175,31 @@ Test(plan, private_keys_pay_delta_and_have_a_threshold)
     planning_clear(&planning);
 }
 
+Test(plan, private_keys_say_what_keeps_them_from_being_chosen)
+{
+    static const struct {
+        dp_nano epsilon;
+        dp_atto delta;
+        const char *message;
+    } cases[] = {
+        {1000000000, 0, "private keys need a positive dp.delta"},
+        {1000000000, 500000000000000000, "private keys need a dp.delta below one half"},
+        {200000000000, 1000000, "dp.epsilon is too large to choose groups"},
+    };
+    struct plan_settings settings = planning_settings();
+    settings.laplace = true;
+    settings.epsilon_max = 400000000000;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        settings.epsilon = cases[i].epsilon;
+        settings.delta = cases[i].delta;
+        struct planning planning = plan_statement(
+            catalogs_get("census"), "SELECT DISTINCT education FROM people", &settings);
+        cr_expect_eq(planning.result, PLANNING_REFUSED, "%s", cases[i].message);
+        cr_expect_str_eq(planning.refusal.message, cases[i].message);
+        planning_clear(&planning);
+    }
+}
+
 Test(plan, the_minimum_of_units_raises_the_threshold)
 {
     struct catalog *catalog = catalogs_copy("census");
