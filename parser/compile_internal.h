@@ -15,7 +15,7 @@
  *   measures.c     aggregates -> measures that share
  *   variance.c     variances: a third measure, of squares
  *   quantile.c     quantiles, MIN and MAX: histograms instead of measures; bins.c: their bins
- *   fraction.c     which quantiles are asked for
+ *   fraction.c     which quantiles are asked for; quantile_price.c: how they are drawn
  *   auto_bounds.c  bounds of columns that are found and not declared
  *   bounding.c     which bounds the measurement enforces, and the sensitivity that they give
  *   price.c        shares of the budget, grids, noise
@@ -270,6 +270,7 @@ struct level_histogram {
     size_t *places; /* of each rank among the drawn values */
     size_t n_draws;
     struct release_draw draws[HISTOGRAM_DRAWS_MAX];
+    double whole_stddev; /* of a distribution that is noised as a whole, in people; 0: none is */
     struct dp_charge charge;
     const char *sql, *sql_proved;
 };

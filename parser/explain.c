@@ -186,16 +186,25 @@ static bool asks_for_extreme(const struct level_quantile *quantile)
     return false;
 }
 
+/* How the aggregate's quantiles are had. */
+static const char *drawn_by(const struct level *level, const struct level_aggregate *aggregate)
+{
+    const struct level_histogram *histogram =
+        &level->histograms.items[aggregate->quantile.histogram];
+    bool whole = histogram->draws[0].whole.m != 0;
+    for (size_t i = 0; i < aggregate->quantile.n_ranks; i++)
+        whole &= aggregate->quantile.ranks[i].numerator % aggregate->quantile.ranks[i].denominator;
+    return whole ? "discrete Gaussian noise on the whole distribution" : "exponential mechanism";
+}
+
 static void explain_quantile(struct lines *lines, const struct level *level,
                              const struct level_aggregate *aggregate)
 {
     const struct level_histogram *histogram =
         &level->histograms.items[aggregate->quantile.histogram];
-    add_line(
-        lines,
-        "  Column %s: exponential mechanism, epsilon %.4g, expected error %.4g ranks (%.9g %%)",
-        aggregate->described, column_epsilon(level, aggregate),
-        interval_halfwidth(level, aggregate), confidence(level) * 100);
+    add_line(lines, "  Column %s: %s, epsilon %.4g, expected error %.4g ranks (%.9g %%)",
+             aggregate->described, drawn_by(level, aggregate), column_epsilon(level, aggregate),
+             interval_halfwidth(level, aggregate), confidence(level) * 100);
     add_line(lines, "    Bins: %u of %s", histogram->bins.n,
              bins_width_text(&histogram->bins, lines->arena));
     add_line(lines, "    Every person weighs 1 in a group%s",
@@ -423,7 +432,7 @@ static void json_quantile(struct text *out, const struct level *level,
         &level->histograms.items[aggregate->quantile.histogram];
     text_add(out, "{\"Column\": ");
     json_string(out, aggregate->described);
-    json_member(out, "Mechanism", "exponential");
+    json_member(out, "Mechanism", drawn_by(level, aggregate));
     text_printf(out, ", \"Epsilon\": %.9g, \"Expected Error Ranks\": %.9g, \"Confidence\": %.9g",
                 column_epsilon(level, aggregate), interval_halfwidth(level, aggregate),
                 confidence(level));

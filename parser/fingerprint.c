@@ -50,6 +50,8 @@ static void add_histogram(struct text *out, const struct release_histogram *hist
         const struct release_draw *draw = &histogram->draws[i];
         digest_add_number(out, draw->plan.n);
         digest_add_number(out, draw->plan.half_range);
+        digest_add_number(out, draw->whole.m);
+        digest_add_number(out, draw->whole.delta_grid);
         for (size_t n = 0; n < draw->plan.n; n++)
             text_printf(out, "%u/%u%+lld;", draw->ranks[n].numerator, draw->ranks[n].denominator,
                         (long long)draw->ranks[n].units_offset);
@@ -152,6 +154,19 @@ static void write_mechanism(const char *kind, const struct dp_calibration *calib
                 (unsigned long long)calibration->groups, (unsigned long long)calibration->m);
 }
 
+/* Each bin of a distribution: Gaussian noise; one unit changes all of them by no more than delta
+ * together. */
+static void describe_whole(struct text *out, const struct release_histogram *histogram,
+                           const struct release_draw *draw, const char *separator)
+{
+    text_printf(out,
+                "%s{\"measure\":\"distribution\",\"mechanism\":\"gaussian\",\"bins\":%u,"
+                "\"delta\":%llu,\"groups\":%llu,\"m\":%llu,\"n\":%zu}",
+                separator, histogram->n_bins, (unsigned long long)draw->whole.delta_grid,
+                (unsigned long long)draw->whole.groups, (unsigned long long)draw->whole.m,
+                draw->plan.n);
+}
+
 /* Each draw: `levels` exponential mechanisms whose scores change within twice half_range, in each
  * group. */
 static void describe_histogram(struct text *out, const struct release_histogram *histogram,
@@ -159,6 +174,10 @@ static void describe_histogram(struct text *out, const struct release_histogram 
 {
     for (size_t i = 0; i < histogram->n_draws; i++, *separator = ",") {
         const struct release_draw *draw = &histogram->draws[i];
+        if (draw->whole.m != 0) {
+            describe_whole(out, histogram, draw, *separator);
+            continue;
+        }
         text_printf(out,
                     "%s{\"measure\":\"quantiles\",\"mechanism\":\"exponential\",\"bins\":%u,"
                     "\"weight\":%llu,\"groups\":%llu,\"levels\":%u,\"half_range\":%llu,\"n\":%zu}",

@@ -63,10 +63,14 @@ struct release_key {
     const char *type; /* SQL text of the key's type on the twin */
 };
 
-/* Quantiles that are drawn together from a group's histogram. */
+/* Quantiles that are had together from a group's histogram: drawn one by one or by recursion; or,
+ * where whole.m is not zero, read from the distribution, which is noised once as dp_cdf_init plans
+ * it for whole_mu2_pico. plan then only counts: unit_weight, n, charge. */
 struct release_draw {
     struct dp_quantile_plan plan;
     const struct dp_rank *ranks; /* plan.n of them */
+    struct dp_calibration whole;
+    uint64_t whole_mu2_pico;
 };
 
 /* The distribution of one argument in each group, and what is drawn from it: never noisy weights,

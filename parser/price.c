@@ -165,7 +165,7 @@ static bool share_out(struct level *level)
            price_refuse_noise(level, level->measures[0].described);
 }
 
-static bool add_part(struct dp_charge *charge, const struct dp_charge *part)
+bool price_add(struct dp_charge *charge, const struct dp_charge *part)
 {
     charge->pure = charge->pure && part->pure;
     return !__builtin_add_overflow(charge->mu2_pico, part->mu2_pico, &charge->mu2_pico) &&
@@ -182,9 +182,9 @@ static bool add_up(struct level *level)
     bool fits = true;
     for (size_t i = 0; i < level->n_measures; i++)
         if (level->measures[i].draw.m != 0)
-            fits = fits && add_part(&charge, &price_fixed_by(&level->measures[i])->charge);
+            fits = fits && price_add(&charge, &price_fixed_by(&level->measures[i])->charge);
     for (size_t i = 0; i < level->histograms.n; i++)
-        fits = fits && add_part(&charge, &level->histograms.items[i].charge);
+        fits = fits && price_add(&charge, &level->histograms.items[i].charge);
     /* Together they are epsilon-DP as well: the smaller of the two prices. */
     uint64_t together = charge.mu2_pico;
     charge.epsilon = charge.pure ? charge.epsilon : 0;

@@ -23,6 +23,9 @@ const struct dp_calibration *price_fixed_by(const struct level_measure *measure)
 /* Refuses: no noise fits what is described so. */
 bool price_refuse_noise(struct level *level, const char *described);
 
+/* Adds what a part costs; false: too much to count. Pure only while every part is. */
+bool price_add(struct dp_charge *charge, const struct dp_charge *part);
+
 /* mechanism.c: the mechanism of a release that is to cost epsilon in all. */
 enum dp_mechanism mechanism_choose(const struct level *level, dp_nano epsilon);
 

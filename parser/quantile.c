@@ -12,8 +12,6 @@
 #include "parser/price.h"
 #include "parser/walk.h"
 
-enum { UNIT_WEIGHT = 1 << 20, DRAW_INNER = 0, DRAW_EXTREME = 1 };
-
 static const char *const names[] = {"percentile_cont", "percentile_disc", "min", "max"};
 
 bool quantile_is(const char *name)
@@ -180,7 +178,7 @@ static int find_histogram(struct level *level, const struct level_aggregate *agg
     return (int)level->histograms.n - 1;
 }
 
-static size_t find_rank(const struct level_histogram *histogram, const struct dp_rank *rank)
+size_t quantile_find(const struct level_histogram *histogram, const struct dp_rank *rank)
 {
     size_t i = 0;
     while (i < histogram->ranks.n &&
@@ -198,7 +196,7 @@ bool quantile_share(struct level *level, struct level_aggregate *aggregate)
         return false;
     struct level_histogram *histogram = &level->histograms.items[quantile->histogram];
     for (size_t i = 0; i < quantile->n_ranks; i++)
-        if (find_rank(histogram, &quantile->ranks[i]) == histogram->ranks.n)
+        if (quantile_find(histogram, &quantile->ranks[i]) == histogram->ranks.n)
             VECTOR_PUSH(level->compile->arena, &histogram->ranks, quantile->ranks[i]);
     if (quantile_columns(level) <= LEVEL_QUANTILES_MAX)
         return true;
@@ -229,171 +227,6 @@ size_t quantile_columns(const struct level *level)
     return count_before(level, level->histograms.n);
 }
 
-/* --- draws and their price ----------------------------------------------------------------------
- */
-
-static bool is_extreme(const struct dp_rank *rank)
-{
-    return rank->numerator == 0 || rank->numerator == rank->denominator;
-}
-
-static int compare_ranks(const void *a, const void *b)
-{
-    const struct dp_rank *left = a, *right = b;
-    uint64_t x = (uint64_t)left->numerator * right->denominator;
-    uint64_t y = (uint64_t)right->numerator * left->denominator;
-    return x < y ? -1 : x > y;
-}
-
-static uint64_t common_factor(uint64_t a, uint64_t b)
-{
-    while (b != 0) {
-        uint64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
-/* One denominator for all, as the recursion wants it; where there is no small one, the nearest
- * sixty-five-thousandth. Equal ones then become one; the number of those that are left. */
-static size_t share_denominator(struct dp_rank *ranks, size_t n)
-{
-    uint64_t denominator = 1;
-    for (size_t i = 0; i < n && denominator <= DP_RANK_DENOMINATOR_MAX; i++)
-        denominator *= ranks[i].denominator / common_factor(denominator, ranks[i].denominator);
-    if (denominator > DP_RANK_DENOMINATOR_MAX)
-        denominator = DP_RANK_DENOMINATOR_MAX;
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint64_t half = ranks[i].denominator / 2;
-        uint64_t numerator = (ranks[i].numerator * denominator + half) / ranks[i].denominator;
-        numerator = numerator == 0 ? 1 : numerator == denominator ? denominator - 1 : numerator;
-        if (kept > 0 && ranks[kept - 1].numerator == numerator)
-            continue;
-        ranks[kept++] = (struct dp_rank){(uint32_t)numerator, (uint32_t)denominator, 0};
-    }
-    return kept;
-}
-
-/* The ranks of one kind, in order. */
-static size_t gather(struct arena *arena, const struct level_histogram *histogram, bool extremes,
-                     struct dp_rank **out)
-{
-    size_t n = 0;
-    struct dp_rank *ranks = arena_alloc(arena, (histogram->ranks.n + 1) * sizeof *ranks);
-    for (size_t i = 0; i < histogram->ranks.n; i++)
-        if (is_extreme(&histogram->ranks.items[i]) == extremes)
-            ranks[n++] = histogram->ranks.items[i];
-    qsort(ranks, n, sizeof *ranks, compare_ranks);
-    *out = ranks;
-    return n > DP_QUANTILE_SEPARATE_MAX ? share_denominator(ranks, n) : n;
-}
-
-/* Where among the drawn ranks the asked one is: the nearest, which is itself but for the rounding
- * of share_denominator. */
-static size_t nearest(const struct dp_rank *drawn, size_t n, const struct dp_rank *rank)
-{
-    size_t best = 0;
-    double least = 2, wanted = (double)rank->numerator / rank->denominator;
-    for (size_t i = 0; i < n; i++) {
-        double found = (double)drawn[i].numerator / drawn[i].denominator;
-        double distance = found < wanted ? wanted - found : found - wanted;
-        if (distance < least) {
-            least = distance;
-            best = i;
-        }
-    }
-    return best;
-}
-
-static bool plan_draw(const struct level *level, size_t n, uint64_t share,
-                      struct dp_quantile_plan *plan)
-{
-    return (level->laplace ? dp_plan_quantiles_pure : dp_plan_quantiles)(
-        n, UNIT_WEIGHT, level->bounding.unit_groups, share, plan);
-}
-
-/* Both kinds with the same strength: each pays for its levels. */
-static bool plan_draws(const struct level *level, uint64_t share, const size_t n[],
-                       struct dp_quantile_plan plans[])
-{
-    unsigned levels = 0;
-    for (size_t i = 0; i < HISTOGRAM_DRAWS_MAX; i++) {
-        if (n[i] > 0 && !plan_draw(level, n[i], share, &plans[i]))
-            return false;
-        levels += n[i] > 0 ? plans[i].levels : 0;
-    }
-    for (size_t i = 0; i < HISTOGRAM_DRAWS_MAX; i++) {
-        uint64_t part =
-            n[i] > 0 ? (uint64_t)((unsigned __int128)share * plans[i].levels / levels) : 0;
-        if (n[i] > 0 && !plan_draw(level, n[i], part, &plans[i]))
-            return false;
-    }
-    return true;
-}
-
-bool quantile_price(struct level *level, struct level_histogram *histogram, uint64_t share)
-{
-    struct arena *arena = level->compile->arena;
-    struct dp_quantile_plan plans[HISTOGRAM_DRAWS_MAX] = {0};
-    struct dp_rank *ranks[HISTOGRAM_DRAWS_MAX];
-    size_t n[HISTOGRAM_DRAWS_MAX] = {gather(arena, histogram, false, &ranks[DRAW_INNER]),
-                                     gather(arena, histogram, true, &ranks[DRAW_EXTREME])};
-    if (!plan_draws(level, share, n, plans))
-        return price_refuse_noise(level, histogram->described);
-    for (size_t i = 0; i < n[DRAW_EXTREME]; i++) {
-        int64_t offset = dp_extreme_offset(&plans[DRAW_EXTREME], histogram->bins.n);
-        struct dp_rank *rank = &ranks[DRAW_EXTREME][i];
-        rank->units_offset = rank->numerator == 0 ? offset : -offset;
-    }
-    histogram->places = arena_alloc(arena, (histogram->ranks.n + 1) * sizeof(size_t));
-    for (size_t i = 0; i < histogram->ranks.n; i++) {
-        const struct dp_rank *rank = &histogram->ranks.items[i];
-        int kind = is_extreme(rank) ? DRAW_EXTREME : DRAW_INNER;
-        histogram->places[i] =
-            nearest(ranks[kind], n[kind], rank) + (kind == DRAW_EXTREME ? n[DRAW_INNER] : 0);
-    }
-    histogram->n_draws = 0;
-    histogram->charge = (struct dp_charge){.pure = true};
-    for (size_t i = 0; i < HISTOGRAM_DRAWS_MAX; i++) {
-        if (n[i] == 0)
-            continue;
-        histogram->draws[histogram->n_draws++] = (struct release_draw){plans[i], ranks[i]};
-        if (__builtin_add_overflow(histogram->charge.mu2_pico, plans[i].charge.mu2_pico,
-                                   &histogram->charge.mu2_pico) ||
-            __builtin_add_overflow(histogram->charge.epsilon, plans[i].charge.epsilon,
-                                   &histogram->charge.epsilon))
-            return price_refuse_noise(level, histogram->described);
-    }
-    return true;
-}
-
-const struct dp_rank *quantile_rank(const struct level_histogram *histogram, size_t index,
-                                    const struct dp_quantile_plan **plan)
-{
-    size_t place = histogram->places[index], draw = 0;
-    while (place >= histogram->draws[draw].plan.n)
-        place -= histogram->draws[draw++].plan.n;
-    *plan = &histogram->draws[draw].plan;
-    return &histogram->draws[draw].ranks[place];
-}
-
-double quantile_error(const struct level *level, const struct level_aggregate *aggregate)
-{
-    const struct level_histogram *histogram =
-        &level->histograms.items[aggregate->quantile.histogram];
-    double most = 0;
-    for (size_t i = 0; i < aggregate->quantile.n_ranks; i++) {
-        const struct dp_quantile_plan *plan;
-        const struct dp_rank *rank =
-            quantile_rank(histogram, find_rank(histogram, &aggregate->quantile.ranks[i]), &plan);
-        double error = dp_quantile_error(plan, rank, level->compile->request->settings->beta);
-        most = error > most ? error : most;
-    }
-    return most;
-}
-
 /* --- the answer ---------------------------------------------------------------------------------
  */
 
@@ -406,7 +239,7 @@ const char *quantile_sql(const struct level *level, const struct level_aggregate
     struct text out = text_new(arena);
     text_add(&out, quantile->array ? "ARRAY[" : "");
     for (size_t i = 0; i < quantile->n_ranks; i++) {
-        size_t place = histogram->places[find_rank(histogram, &quantile->ranks[i])];
+        size_t place = histogram->places[quantile_find(histogram, &quantile->ranks[i])];
         const char *value = bins_value_sql(&histogram->bins,
                                            arena_printf(arena, "u.q%zu", first + place + 1), arena);
         text_printf(&out, "%s%s%s", i == 0 ? "" : ", ", value,

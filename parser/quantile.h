@@ -17,12 +17,12 @@ bool quantile_compile(struct level *level, PgQuery__FuncCall *call, const char *
 /* Its place in a histogram, shared with others of the same argument; false where refused. */
 bool quantile_share(struct level *level, struct level_aggregate *aggregate);
 
-/* Draws of the histogram for at most `share` (pico mu^2, or nano epsilon in a Laplace release);
- * false where refused. */
+/* Index of the rank among those of the histogram; their number where it is none of them. */
+size_t quantile_find(const struct level_histogram *histogram, const struct dp_rank *rank);
+
+/* quantile_price.c: draws of the histogram for at most `share` (pico mu^2, or nano epsilon in a
+ * Laplace release); false where refused. */
 bool quantile_price(struct level *level, struct level_histogram *histogram, uint64_t share);
-/* The rank as it is drawn, and the draw. Once priced. */
-const struct dp_rank *quantile_rank(const struct level_histogram *histogram, size_t index,
-                                    const struct dp_quantile_plan **plan);
 /* Ranks by which the worst quantile of the aggregate may be off. */
 double quantile_error(const struct level *level, const struct level_aggregate *aggregate);
 

@@ -4,7 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mechanisms/cdf.h"
+
 enum { NO_GROUP = -1 };
+
+/* A distribution that is noised as a whole. */
+struct whole {
+    struct dp_cdf cdf;
+    __int128 *exact, *noisy; /* n_bins each */
+    double *work, *prefix;
+    size_t *ends;
+};
 
 struct quantile_output {
     struct dp_noise *noise;
@@ -14,11 +24,45 @@ struct quantile_output {
     ptrdiff_t group;          /* under way */
     bool *drawn;              /* by group */
     uint32_t *bins;           /* n_groups * n_values */
+    struct whole *whole;      /* NULL: no draw reads from the whole */
 };
 
 /* A group's weights stay below this whatever the server says; more people than that do not exist.
  */
 static const uint64_t total_max = UINT64_C(1) << 61;
+
+/* As it was priced, or the program is not the one that made the plan. */
+static struct whole *whole_new(const struct release_histogram *histogram,
+                               const struct release_draw *draw)
+{
+    size_t n = histogram->n_bins;
+    struct whole *whole = calloc(1, sizeof *whole);
+    assert(whole != NULL);
+    bool planned = dp_cdf_init(n, histogram->unit_weight, histogram->groups, draw->whole_mu2_pico,
+                               &whole->cdf);
+    assert(planned && whole->cdf.calibration.m == draw->whole.m &&
+           whole->cdf.calibration.delta_grid == draw->whole.delta_grid);
+    whole->exact = calloc(n, sizeof *whole->exact);
+    whole->noisy = calloc(n, sizeof *whole->noisy);
+    whole->work = calloc(n, sizeof *whole->work);
+    whole->prefix = calloc(n, sizeof *whole->prefix);
+    whole->ends = calloc(n, sizeof *whole->ends);
+    assert(whole->exact && whole->noisy && whole->work && whole->prefix && whole->ends);
+    return whole;
+}
+
+static void whole_free(struct whole *whole)
+{
+    if (whole == NULL)
+        return;
+    dp_cdf_clear(&whole->cdf);
+    free(whole->exact);
+    free(whole->noisy);
+    free(whole->work);
+    free(whole->prefix);
+    free(whole->ends);
+    free(whole);
+}
 
 struct quantile_output *quantiles_begin(struct dp_noise *noise,
                                         const struct release_histogram *histogram, size_t n_groups)
@@ -33,7 +77,34 @@ struct quantile_output *quantiles_begin(struct dp_noise *noise,
     output->drawn = calloc(n_groups + 1, sizeof *output->drawn);
     output->bins = calloc(n_groups * histogram->n_values + 1, sizeof *output->bins);
     assert(output->weights != NULL && output->drawn != NULL && output->bins != NULL);
+    for (size_t i = 0; i < histogram->n_draws; i++)
+        if (histogram->draws[i].whole.m != 0)
+            output->whole = whole_new(histogram, &histogram->draws[i]);
     return output;
+}
+
+/* Noise for every bin of the transformed distribution; everything else is read from that. */
+static bool draw_whole(struct quantile_output *output, const struct release_draw *draw,
+                       uint32_t *bins)
+{
+    struct whole *whole = output->whole;
+    size_t n = output->histogram->n_bins;
+    bool drawn = true;
+    dp_cdf_encode(&whole->cdf, output->weights, whole->exact);
+    for (size_t i = 0; i < n && drawn; i++)
+        drawn =
+            dp_noise_add(output->noise, &whole->cdf.calibration, whole->exact[i], &whole->noisy[i]);
+    explicit_bzero(whole->exact, n * sizeof *whole->exact);
+    if (!drawn)
+        return false;
+    dp_cdf_decode(&whole->cdf, whole->noisy, whole->work, whole->prefix);
+    dp_make_monotone(whole->prefix, whole->ends, n);
+    for (size_t i = 0; i < draw->plan.n; i++) {
+        double fraction = (double)draw->ranks[i].numerator / draw->ranks[i].denominator;
+        /* A little less: rounding must not carry a rank beyond the bin that ends with it. */
+        bins[i] = (uint32_t)dp_cdf_quantile(whole->prefix, n, fraction * (1 - 1e-12));
+    }
+    return true;
 }
 
 static bool draw(struct quantile_output *output, size_t group)
@@ -42,8 +113,9 @@ static bool draw(struct quantile_output *output, size_t group)
     uint32_t *bins = output->bins + group * histogram->n_values;
     for (size_t i = 0; i < histogram->n_draws; i++) {
         const struct release_draw *each = &histogram->draws[i];
-        if (!dp_noise_quantiles(output->noise, &each->plan, output->weights, histogram->n_bins,
-                                each->ranks, bins))
+        if (!(each->whole.m != 0 ? draw_whole(output, each, bins)
+                                 : dp_noise_quantiles(output->noise, &each->plan, output->weights,
+                                                      histogram->n_bins, each->ranks, bins)))
             return false;
         bins += each->plan.n;
     }
@@ -103,6 +175,7 @@ void quantiles_free(struct quantile_output *output)
     if (output == NULL)
         return;
     wipe(output);
+    whole_free(output->whole);
     free(output->weights);
     free(output->drawn);
     free(output->bins);

@@ -142,8 +142,12 @@ static void print_histogram(const struct release_histogram *histogram, FILE *out
         histogram->floating ? ", floating" : "");
     for (size_t i = 0; i < histogram->n_draws; i++) {
         const struct release_draw *draw = &histogram->draws[i];
-        fprintf(out, "      %u levels, half range %llu:", draw->plan.levels,
-                (unsigned long long)draw->plan.half_range);
+        if (draw->whole.m != 0)
+            fprintf(out, "      the whole, delta %llu, m %llu:",
+                    (unsigned long long)draw->whole.delta_grid, (unsigned long long)draw->whole.m);
+        else
+            fprintf(out, "      %u levels, half range %llu:", draw->plan.levels,
+                    (unsigned long long)draw->plan.half_range);
         for (size_t n = 0; n < draw->plan.n; n++)
             fprintf(out, " %u/%u%+lld", draw->ranks[n].numerator, draw->ranks[n].denominator,
                     (long long)draw->ranks[n].units_offset);

@@ -15,3 +15,6 @@ SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY least(greatest(education, 3),
 SELECT pg_typeof(percentile_disc(0.5) WITHIN GROUP (ORDER BY education)), pg_typeof(percentile_cont(0.5) WITHIN GROUP (ORDER BY education)) FROM people;
 SELECT min(least(greatest(education, 8), 9)), max(least(greatest(education, 8), 9)) FROM people;
 SELECT max(CASE WHEN parttime THEN 1 ELSE 0 END), min(experience / 70) FROM people;
+SELECT percentile_disc(ARRAY[0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]) WITHIN GROUP (ORDER BY experience) FROM people;
+SELECT region, percentile_disc('{0.01,0.03,0.11,0.3,0.42,0.555,0.6,0.77,0.81,0.97}'::float8[]) WITHIN GROUP (ORDER BY education) AS e, count(*) FROM people GROUP BY region ORDER BY 1;
+SELECT education, percentile_disc(ARRAY[0.11, 0.22, 0.33, 0.44, 0.55, 0.66, 0.77, 0.88, 0.99]) WITHIN GROUP (ORDER BY experience) FROM people GROUP BY education HAVING count(*) > 1000 ORDER BY 1;
