@@ -11,10 +11,12 @@ from harness import raw_protocol as raw
 from harness.money import journal, spent
 
 COUNT = "SELECT count(*) FROM people"
+FRESH = "-c dp.reuse=off"
 
 
 def connect(analyst, dataset="with_bob", **settings):
-    connection = analyst.connect(dataset)
+    """A session in which every question is measured anew; test_reuse_adaptive.py has the others."""
+    connection = analyst.connect(dataset, options=FRESH)
     with connection.cursor() as cursor:
         for name, value in settings.items():
             cursor.execute(f"SET dp.{name} = '{value}'")
@@ -78,7 +80,7 @@ def test_variants_of_one_question_are_charged_each_time(pgveil, fresh_analyst):
 
 def test_one_portal_is_one_draw(pgveil, fresh_analyst):
     """T9: Execute again, in pieces, Describe, a cursor forth and back: the rows of one charge."""
-    with raw.log_in(fresh_analyst, "with_bob") as session:
+    with raw.log_in(fresh_analyst, "with_bob", {"options": FRESH}) as session:
         sql = "SELECT kind, count(*) FROM visits GROUP BY kind ORDER BY kind"
         session.exchange(raw.query("BEGIN"))
         replies = session.exchange(raw.parse(sql), raw.bind((), "c"), raw.describe("P", "c"), raw.execute("c", 2),
@@ -103,7 +105,7 @@ def test_one_portal_is_one_draw(pgveil, fresh_analyst):
 
 def test_every_bind_of_a_prepared_statement_is_charged(pgveil, fresh_analyst):
     """T9: Parse and Describe are free, each Bind is a draw; also in one pipeline without Sync."""
-    with raw.log_in(fresh_analyst, "with_bob") as session:
+    with raw.log_in(fresh_analyst, "with_bob", {"options": FRESH}) as session:
         session.exchange(raw.parse(COUNT, "s"), raw.describe("S", "s"), raw.SYNC)
         assert charges(fresh_analyst) == 0
         replies = session.exchange(*[raw.bind((), "", "s"), raw.execute()] * 3, raw.SYNC)
@@ -125,7 +127,7 @@ def test_a_kept_result_is_read_again_for_nothing(pgveil, fresh_analyst):
 
 def test_many_statements_in_one_text_are_charged_one_by_one(pgveil, fresh_analyst):
     """T9: a text of several statements, with a failure in the middle; what was measured stays paid."""
-    with raw.log_in(fresh_analyst, "with_bob") as session:
+    with raw.log_in(fresh_analyst, "with_bob", {"options": FRESH}) as session:
         text = f"{COUNT}; {COUNT} WHERE id < 10; SELECT 1 / 0; {COUNT} WHERE id < 20"
         kinds = session.kinds(raw.query(text))
         assert kinds.count("D") == 2 and kinds.endswith("EZ")
@@ -209,7 +211,7 @@ def test_a_cancel_leaves_the_charge_and_says_nothing(pgveil, fresh_analyst, prot
     with holder.cursor() as cursor:
         cursor.execute("LOCK TABLE people IN ACCESS EXCLUSIVE MODE")
     try:
-        with raw.log_in(fresh_analyst, "with_bob") as session:
+        with raw.log_in(fresh_analyst, "with_bob", {"options": FRESH}) as session:
             session.send(raw.query(COUNT))
             deadline = time.monotonic() + 10
             while charges(fresh_analyst) == 0 and time.monotonic() < deadline:
@@ -217,7 +219,7 @@ def test_a_cancel_leaves_the_charge_and_says_nothing(pgveil, fresh_analyst, prot
             raw.cancel(pgveil.port, *raw.backend_key(session))
             errors = [raw.fields(body) for kind, body in session.until("Z") if kind == "E"]
             assert [e["C"] for e in errors] == ["57014"] and "D" not in errors[0]
-        with raw.log_in(fresh_analyst, "with_bob") as session:
+        with raw.log_in(fresh_analyst, "with_bob", {"options": FRESH}) as session:
             session.send(raw.query(COUNT))
             while charges(fresh_analyst) == 1 and time.monotonic() < deadline:
                 time.sleep(0.1)
