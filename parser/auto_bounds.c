@@ -449,11 +449,14 @@ bool auto_bounds_are_open(const struct compile *c)
 
 void auto_bounds_finish(const struct compile *c, struct plan *plan)
 {
-    struct plan_bounds *bounds = arena_alloc(c->arena, (c->automatic.n + 1) * sizeof *bounds);
-    for (size_t i = 0; i < c->automatic.n; i++) {
-        const struct auto_column *entry = &c->automatic.items[i];
-        if (entry->payer != NULL)
-            bounds[plan->n_bounds++] = (struct plan_bounds){entry->release};
-    }
-    plan->bounds = bounds;
+    struct plan_relation *relations =
+        arena_alloc(c->arena, (c->automatic.n + c->relations.n + 1) * sizeof *relations);
+    for (size_t i = 0; i < c->automatic.n; i++)
+        if (c->automatic.items[i].payer != NULL)
+            relations[plan->n_bounds++] = (struct plan_relation){
+                .kind = RELATION_RELEASE, .release = c->automatic.items[i].release};
+    if (c->relations.n > 0)
+        memcpy(relations + plan->n_bounds, c->relations.items, c->relations.n * sizeof *relations);
+    plan->n_relations = plan->n_bounds + c->relations.n;
+    plan->relations = relations;
 }

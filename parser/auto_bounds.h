@@ -57,7 +57,8 @@ bool auto_bounds_price(struct level *level, uint64_t budget);
 bool auto_bounds_are_open(const struct compile *c);
 bool auto_bounds_decide(const struct level *level);
 
-/* The releases that the statement pays for, into the plan. */
+/* The relations of the plan: the releases of bounds that the statement pays for, and those of the
+ * final statement. */
 void auto_bounds_finish(const struct compile *c, struct plan *plan);
 
 #endif

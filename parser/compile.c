@@ -284,7 +284,7 @@ static bool sum_charges(struct compile *c, struct plan *plan)
     for (size_t i = 0; i < c->levels.n + plan->n_bounds; i++) {
         const struct dp_charge *charge = i < c->levels.n
                                              ? &c->levels.items[i]->release->charge
-                                             : &plan->bounds[i - c->levels.n].release->charge;
+                                             : &plan->relations[i - c->levels.n].release->charge;
         total.pure = total.pure && charge->pure;
         if (__builtin_add_overflow(total.mu2_pico, charge->mu2_pico, &total.mu2_pico) ||
             __builtin_add_overflow(total.delta_atto, charge->delta_atto, &total.delta_atto) ||
@@ -359,8 +359,6 @@ static bool make_plan(struct compile *c, PgQuery__RawStmt *raw, struct plan *pla
             "Put the private aggregate into a CREATE TEMP TABLE ... AS SELECT ... "
             "and query that.");
     plan->probe = c->probe;
-    plan->relations = c->relations.items;
-    plan->n_relations = c->relations.n;
     plan->n_client_params = (unsigned)c->request->n_params;
     plan->fingerprint = fingerprint_releases(c);
     bool identified = plan->fingerprint != NULL;

@@ -153,14 +153,6 @@ struct plan_relation {
 /* Is anything asked of the protected server for it? */
 bool release_is_measured(const struct release *release);
 
-/* Bounds of a column that the statement buys (parser/auto_bounds.h): measured before everything
- * else. The noisy numbers of the one measure, in the order of the domain, go into
- * plan_request.histograms, and the statement is planned again: the same price, the same measures,
- * other clamps. */
-struct plan_bounds {
-    const struct release *release;
-};
-
 enum plan_shape {
     PLAN_ROWS,    /* the final statement returns rows */
     PLAN_COMMAND, /* it is a utility around the query: DECLARE CURSOR, CREATE TEMP TABLE AS */
@@ -180,11 +172,15 @@ struct plan {
     bool probe;
     size_t n_relations;
     const struct plan_relation *relations;
+    /* The first so many relations are releases of bounds of columns that the statement buys
+     * (parser/auto_bounds.h): no columns of the final statement. They are measured before the rest;
+     * the noisy numbers of their one measure, in the order of the domain, go into
+     * plan_request.histograms, and the statement is planned again: the same relations, measures and
+     * price, other clamps. */
+    size_t n_bounds;
     const char *final_sql; /* $1..$n_client are the client's parameters */
     unsigned n_client_params;
-    size_t n_bounds;
-    const struct plan_bounds *bounds;
-    struct dp_charge charge; /* of all releases, those of bounds included */
+    struct dp_charge charge; /* of all releases */
     /* SHA-256 of the canonical releases, hexadecimal. */
     const char *fingerprint;
     size_t n_explain;

@@ -49,7 +49,7 @@ static void say(struct numbers *numbers, const struct plan *plan, bool paid_here
     memset(numbers, 0, sizeof *numbers);
     numbers->n = plan->n_bounds;
     for (size_t i = 0; i < plan->n_bounds; i++) {
-        const struct release *release = plan->bounds[i].release;
+        const struct release *release = plan->relations[i].release;
         struct plan_histogram *histogram = &numbers->histograms[i];
         cr_assert_leq(release->n_domain, NUMBERS_MAX);
         strcpy(numbers->identities[i], release->measures[0].identity);
@@ -75,7 +75,7 @@ static struct planning second(const char *sql, const struct numbers *numbers)
 
 static const struct release *answer(const struct planning *planning)
 {
-    for (size_t i = 0; i < planning->plan->n_relations; i++)
+    for (size_t i = planning->plan->n_bounds; i < planning->plan->n_relations; i++)
         if (planning->plan->relations[i].kind == RELATION_RELEASE)
             return planning->plan->relations[i].release;
     cr_assert_fail("no release");
@@ -91,7 +91,7 @@ Test(auto_bounds, what_is_found_is_one_bin_a_unit_and_sign)
 {
     struct planning planning = first("SELECT sum(cost) FROM visits");
     cr_assert_eq(planning.plan->n_bounds, 1);
-    const struct release *release = planning.plan->bounds[0].release;
+    const struct release *release = planning.plan->relations[0].release;
     cr_assert_eq(release->n_measures, 1);
     cr_expect_eq(release->measures[0].kind, MEASURE_UNITS);
     cr_expect_eq(release->measures[0].calibration.delta_grid, 1);
@@ -107,7 +107,7 @@ Test(auto_bounds, what_is_found_is_one_bin_a_unit_and_sign)
 Test(auto_bounds, a_fifth_of_the_budget_finds_them_and_the_rest_answers)
 {
     struct planning planning = first("SELECT sum(cost) FROM visits");
-    uint64_t found = planning.plan->bounds[0].release->charge.mu2_pico;
+    uint64_t found = planning.plan->relations[0].release->charge.mu2_pico;
     uint64_t answered = answer(&planning)->charge.mu2_pico;
     /* 56028963825 / 5 = 11205792765, rounded down by the calibration's integers */
     cr_expect_leq(found, 11205792765u);
@@ -125,8 +125,8 @@ Test(auto_bounds, two_columns_share_the_fifth)
         "SELECT sum(cost), sum(weight) FROM visits JOIN patients ON patient_id = patients.id");
     cr_assert_eq(planning.plan->n_bounds, 2);
     for (size_t i = 0; i < 2; i++) {
-        cr_expect_leq(planning.plan->bounds[i].release->charge.mu2_pico, 5602896382u);
-        cr_expect_gt(planning.plan->bounds[i].release->charge.mu2_pico, 5602896300u);
+        cr_expect_leq(planning.plan->relations[i].release->charge.mu2_pico, 5602896382u);
+        cr_expect_gt(planning.plan->relations[i].release->charge.mu2_pico, 5602896300u);
     }
     cr_expect_leq(planning.plan->charge.mu2_pico, whole);
     planning_clear(&planning);
@@ -193,8 +193,8 @@ Test(auto_bounds, with_plain_epsilon_the_same_holds)
     cr_assert_eq(before.result, PLANNED, "%s", before.refusal.message);
     const struct dp_charge *price = &before.plan->charge;
     cr_expect(price->pure);
-    cr_expect_leq(before.plan->bounds[0].release->charge.epsilon, 200000000u);
-    cr_expect_gt(before.plan->bounds[0].release->charge.epsilon, 199999900u);
+    cr_expect_leq(before.plan->relations[0].release->charge.epsilon, 200000000u);
+    cr_expect_gt(before.plan->relations[0].release->charge.epsilon, 199999900u);
     cr_expect_leq(price->epsilon, 1000000000u);
     for (int bin = -1; bin < DP_BOUND_BINS; bin++) {
         struct numbers numbers;
@@ -299,9 +299,9 @@ Test(auto_bounds, what_is_found_does_not_depend_on_the_statement)
     struct planning two = first("SELECT code, avg(cost * 2) FROM visits v JOIN patients p ON "
                                 "v.patient_id = p.id WHERE age > 40 AND code <> 'x' GROUP BY code");
     cr_assert_eq(two.plan->n_bounds, 1);
-    cr_expect_str_eq(one.plan->bounds[0].release->sql, two.plan->bounds[0].release->sql);
-    cr_expect_str_eq(one.plan->bounds[0].release->measures[0].identity,
-                     two.plan->bounds[0].release->measures[0].identity);
+    cr_expect_str_eq(one.plan->relations[0].release->sql, two.plan->relations[0].release->sql);
+    cr_expect_str_eq(one.plan->relations[0].release->measures[0].identity,
+                     two.plan->relations[0].release->measures[0].identity);
     planning_clear(&one);
     planning_clear(&two);
 }
@@ -380,8 +380,8 @@ Test(auto_bounds, a_range_of_one_sign_costs_one_sign)
     catalogs_find_bounds(catalog, "visits", "minutes", &above);
     struct planning planning = plan_statement(catalog, "SELECT sum(minutes) FROM visits", NULL);
     cr_assert_eq(planning.result, PLANNED, "%s", planning.refusal.message);
-    cr_expect_eq(planning.plan->bounds[0].release->n_domain, (size_t)DP_BOUND_BINS);
-    cr_expect_eq(planning.plan->bounds[0].release->measures[0].calibration.groups, 1);
+    cr_expect_eq(planning.plan->relations[0].release->n_domain, (size_t)DP_BOUND_BINS);
+    cr_expect_eq(planning.plan->relations[0].release->measures[0].calibration.groups, 1);
     planning_clear(&planning);
 }
 
