@@ -46,6 +46,7 @@ struct measurement {
     enum step step;
     const bool *skipped;
     bool nothing_to_do;
+    bool bounds_found;     /* the plan's bounds were asked for, and ready was called again */
     bool doomed;           /* fails in the next turn of the loop */
     bool begun_again;      /* the connection was lost at the first BEGIN */
     unsigned long session; /* of the connection that holds the transaction */
@@ -54,6 +55,7 @@ struct measurement {
     size_t part;           /* of the release: 0 its measures, then its histograms */
     bool proved;           /* the release's shorter SQL may run in this snapshot */
     const char **keys;     /* of the row being read */
+    size_t n_keys;         /* room for so many */
     __int128 *values;
     size_t values_size;
 };
@@ -172,6 +174,14 @@ static void send_release(struct measurement *measurement)
     const struct plan *plan = measurement->plan;
     for (; measurement->relation < plan->n_relations; measurement->relation++) {
         const struct plan_relation *relation = &plan->relations[measurement->relation];
+        if (plan->n_bounds > 0 && measurement->relation == plan->n_bounds &&
+            !measurement->bounds_found) {
+            assert(measurement->ready != NULL);
+            measurement->bounds_found = true;
+            measurement->step = STEP_OPEN;
+            measurement->ready(measurement->context); /* may have ended it */
+            return;
+        }
         if (is_measured(relation) &&
             (measurement->skipped == NULL || !measurement->skipped[measurement->relation]))
             break;
@@ -422,6 +432,23 @@ void measure_pool_free(struct measure_pool *pool)
     free(pool);
 }
 
+/* The widest row of what the plan measures; false: it measures nothing. */
+static bool find_widths(const struct plan *plan, size_t *n_keys, size_t *n_measures)
+{
+    bool any = false;
+    *n_keys = 1;
+    *n_measures = BIN_VALUES;
+    for (size_t i = 0; i < plan->n_relations; i++) {
+        const struct release *release = plan->relations[i].release;
+        if (!is_measured(&plan->relations[i]))
+            continue;
+        any = true;
+        *n_keys = release->n_keys > *n_keys ? release->n_keys : *n_keys;
+        *n_measures = release->n_drawn > *n_measures ? release->n_drawn : *n_measures;
+    }
+    return any;
+}
+
 static struct measurement *measurement_new(struct measure_pool *pool, const struct plan *plan)
 {
     struct measurement *measurement = calloc(1, sizeof *measurement);
@@ -429,17 +456,9 @@ static struct measurement *measurement_new(struct measure_pool *pool, const stru
         return NULL;
     measurement->pool = pool;
     measurement->plan = plan;
-    measurement->nothing_to_do = true;
-    size_t n_keys = 1, n_measures = BIN_VALUES;
-    for (size_t i = 0; i < plan->n_relations; i++) {
-        const struct release *release = plan->relations[i].release;
-        if (!is_measured(&plan->relations[i]))
-            continue;
-        measurement->nothing_to_do = false;
-        n_keys = release->n_keys > n_keys ? release->n_keys : n_keys;
-        n_measures = release->n_drawn > n_measures ? release->n_drawn : n_measures;
-    }
-    measurement->keys = calloc(n_keys, sizeof *measurement->keys);
+    size_t n_measures;
+    measurement->nothing_to_do = !find_widths(plan, &measurement->n_keys, &n_measures);
+    measurement->keys = calloc(measurement->n_keys, sizeof *measurement->keys);
     measurement->values_size = n_measures * sizeof *measurement->values;
     measurement->values = calloc(1, measurement->values_size);
     measurement->deadline = evtimer_new(pool->base, handle_deadline, measurement);
@@ -486,6 +505,19 @@ void measure_go(struct measurement *measurement, const bool *skipped)
     }
     arm_deadline(measurement, measurement->pool->timeout_ms);
     send_release(measurement);
+}
+
+void measure_replan(struct measurement *measurement, const struct plan *plan)
+{
+    assert(measurement->step == STEP_OPEN && measurement->bounds_found &&
+           plan->n_relations == measurement->plan->n_relations &&
+           plan->n_bounds == measurement->plan->n_bounds);
+    size_t n_keys, n_measures;
+    bool any = find_widths(plan, &n_keys, &n_measures);
+    assert(any && n_keys <= measurement->n_keys &&
+           n_measures * sizeof *measurement->values <= measurement->values_size);
+    (void)any;
+    measurement->plan = plan;
 }
 
 struct measurement *measure_reserve(struct measure_pool *pool, const struct plan *plan,

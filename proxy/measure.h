@@ -48,8 +48,13 @@ typedef void measure_ready(void *context);
 struct measurement *measure_reserve(struct measure_pool *pool, const struct plan *plan,
                                     const char *time_zone, measure_ready *ready, measure_row *row,
                                     measure_done *done, void *context);
-/* skipped (NULL: none): relations of the plan that are not asked after all; borrowed until done. */
+/* skipped (NULL: none): relations of the plan that are not asked after all; borrowed until done.
+ * Behind the plan's bounds, if it has any, ready is called once more, with the transaction open and
+ * nothing under way in it, perhaps from inside this call: then the plan is exchanged by
+ * measure_replan, and measure_go asks for the rest. */
 void measure_go(struct measurement *measurement, const bool *skipped);
+/* Another plan with the same relations and measures; what was asked stays so. */
+void measure_replan(struct measurement *measurement, const struct plan *plan);
 /* The client went away or cancelled: done is not called; the server is told to stop. */
 void measure_abandon(struct measurement *measurement);
 

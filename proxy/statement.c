@@ -32,6 +32,7 @@ void statement_free(struct statement_run *run)
     free(run->arrays);
     free(run->outputs);
     reuse_clear(&run->reuse);
+    ledger_answers_free(&run->taken);
     prepared_release(run->request.prepared);
     arena_free(run->arena);
     free(run);
@@ -247,6 +248,15 @@ static void fly(struct statement_run *run, const char *sql, bool with_params, re
 /* --- plan ---------------------------------------------------------------------------------------
  */
 
+static void begin_outputs(struct statement_run *run)
+{
+    for (size_t i = 0; i < run->n_arrays; i++)
+        if (run->plan->relations[i].kind == RELATION_RELEASE)
+            run->outputs[i] =
+                release_begin(run->session->server->noise, run->plan->relations[i].release,
+                              run->reuse.values, run->session->server->config->answer_rows_max);
+}
+
 static void follow_plan(struct statement_run *run)
 {
     bool is_explain = run->plan->shape == PLAN_EXPLAIN;
@@ -260,11 +270,8 @@ static void follow_plan(struct statement_run *run)
     run->arrays = calloc(run->n_arrays + 1, sizeof *run->arrays);
     run->outputs = calloc(run->n_arrays + 1, sizeof(struct release_output *));
     assert(run->arrays != NULL && run->outputs != NULL);
-    for (size_t i = 0; !is_explain && i < run->n_arrays; i++)
-        if (run->plan->relations[i].kind == RELATION_RELEASE)
-            run->outputs[i] =
-                release_begin(run->session->server->noise, run->plan->relations[i].release,
-                              run->reuse.values, run->session->server->config->answer_rows_max);
+    if (!is_explain)
+        begin_outputs(run);
     if (is_explain)
         run_explain(run);
     else
@@ -294,7 +301,6 @@ static void on_kept(struct statement_run *run, const PGresult *result)
         run_fail_ledger(run);
         return;
     }
-    run->looked_up = true;
     if (run_stops(run))
         return;
     if (run->reuse.n > 0)
@@ -303,36 +309,65 @@ static void on_kept(struct statement_run *run, const PGresult *result)
         follow_plan(run);
 }
 
-/* What of the plan's measures the analyst has paid for. The plan is made a second time with that.
+/* Adds the plan's identities to those that are asked for; false: there is no new one. */
+static bool find_unasked(struct statement_run *run)
+{
+    const char *const *identities;
+    size_t n = reuse_identities(run->arena, run->plan, &identities), before = run->n_asked;
+    const char **all = arena_alloc(run->arena, (before + n + 1) * sizeof *all);
+    if (before > 0)
+        memcpy(all, run->asked, before * sizeof *all);
+    run->asked = all;
+    for (size_t i = 0; i < n; i++) {
+        bool known = false;
+        for (size_t k = 0; k < run->n_asked && !known; k++)
+            known = strcmp(all[k], identities[i]) == 0;
+        if (!known) /* the plan's memory goes with the next one */
+            all[run->n_asked++] = arena_strdup(run->arena, identities[i]);
+    }
+    return run->n_asked > before;
+}
+
+/* What of the plan's measures the analyst has paid for. The plan is made a second time with that,
+ * and a third time where bounds are among it: only then is it known what is measured within them.
  */
 static bool look_up(struct statement_run *run)
 {
     const struct session *session = run->session;
-    const char *const *identities;
-    size_t n = reuse_identities(run->arena, run->plan, &identities);
-    if (!run->reuses || run->looked_up || run->plan->probe || n == 0)
+    if (!run->reuses || run->plan->probe || !find_unasked(run))
         return false;
     struct ledger_call call;
     run->stage = STAGE_LEDGER;
     ledger_kept_call(&call, session->startup->user, session->startup->database,
-                     policy_epoch_name(session->edition->policy->epoch), identities, n);
+                     policy_epoch_name(session->edition->policy->epoch), run->asked, run->n_asked);
     run_ask_ledger(run, &call, on_kept);
     ledger_call_free(&call);
     return true;
 }
 
-static void plan_statement(struct statement_run *run)
+/* The numbers of bounds that are known: kept ones, and those that the statement has bought. */
+static const struct plan_histogram *list_histograms(const struct statement_run *run, size_t *n)
 {
-    struct session *session = run->session;
+    const struct reuse *reuse = &run->reuse;
+    struct plan_histogram *all =
+        arena_alloc(run->arena, (reuse->n + run->n_bought + 1) * sizeof *all);
+    *n = 0;
+    for (size_t i = 0; i < reuse->n; i++)
+        if (reuse->values[i] != NULL && reuse->kept[i].keys_of == 0)
+            all[(*n)++] = (struct plan_histogram){.identity = reuse->kept[i].identity,
+                                                  .calibration = reuse->kept[i].calibration,
+                                                  .n = reuse->kept[i].n_groups,
+                                                  .noisy = reuse->values[i]};
+    for (size_t i = 0; i < run->n_bought; i++)
+        all[(*n)++] = run->bought[i];
+    return all;
+}
+
+static enum plan_result make_plan(struct statement_run *run, struct refusal *refusal,
+                                  const struct sql_constant **wanted, size_t *n_wanted)
+{
     const struct prepared *prepared = run->request.prepared;
-    struct refusal refusal = {0};
-    if (!settings_read(&run->flight, session->server->config, session->dataset->config,
-                       &session->account, &run->settings, &refusal) ||
-        !settings_read_reuse(&run->flight, &run->reuses, &refusal)) {
-        run_fail(run, &refusal);
-        return;
-    }
-    struct plan_request request = {.catalog = session->edition->catalog,
+    struct plan_request request = {.catalog = run->session->edition->catalog,
                                    .resolved_oids = run->flight.oids,
                                    .settings = &run->settings,
                                    .n_params = prepared->n_params,
@@ -341,11 +376,71 @@ static void plan_statement(struct statement_run *run)
                                    .constants = run->constants,
                                    .n_kept = run->reuse.n,
                                    .kept = run->reuse.kept};
+    request.histograms = list_histograms(run, &request.n_histograms);
+    return parser_plan(prepared->parsed, run->request.index, &request, &run->plan, refusal, wanted,
+                       n_wanted);
+}
+
+/* What a plan that was charged and the one that is measured in its place have in common: all that
+ * the price was made of. */
+static const char *price_of(struct arena *arena, const struct plan *plan)
+{
+    struct text out = text_new(arena);
+    text_printf(&out, "%zu %llu %llu %llu %d", plan->n_bounds,
+                (unsigned long long)plan->charge.mu2_pico,
+                (unsigned long long)plan->charge.delta_atto,
+                (unsigned long long)plan->charge.epsilon, plan->charge.pure);
+    for (size_t i = 0; i < plan->n_relations; i++) {
+        const struct release *release = plan->relations[i].release;
+        text_printf(&out, " %d", plan->relations[i].kind);
+        if (plan->relations[i].kind == RELATION_RELEASE)
+            text_add(&out, release->n_drawn > 0 ? release->mechanism_json : "");
+    }
+    return out.data;
+}
+
+static bool replan_for(struct statement_run *run, const char *price)
+{
+    struct refusal refusal = {0};
+    const struct sql_constant *wanted = NULL;
+    size_t n_wanted = 0;
+    return make_plan(run, &refusal, &wanted, &n_wanted) == PLAN_READY &&
+           strcmp(price_of(run->arena, run->plan), price) == 0;
+}
+
+bool run_replan(struct statement_run *run)
+{
+    const char *price = price_of(run->arena, run->plan);
+    for (size_t i = 0; i < run->n_arrays; i++) {
+        release_free(run->outputs[i]);
+        run->outputs[i] = NULL;
+    }
+    bool done = replan_for(run, price);
+    if (!done) { /* within the outer range there was one before the charge */
+        log_warning("no plan for the bounds that were found: the outer range is used");
+        for (size_t i = 0; i < run->n_bought; i++)
+            run->bought[i].noisy = NULL;
+        done = replan_for(run, price);
+    }
+    if (done)
+        begin_outputs(run);
+    return done;
+}
+
+static void plan_statement(struct statement_run *run)
+{
+    struct session *session = run->session;
+    struct refusal refusal = {0};
+    if (!settings_read(&run->flight, session->server->config, session->dataset->config,
+                       &session->account, &run->settings, &refusal) ||
+        !settings_read_reuse(&run->flight, &run->reuses, &refusal)) {
+        run_fail(run, &refusal);
+        return;
+    }
     run->reuses = run->reuses && session->edition->policy->reuse;
     const struct sql_constant *wanted = NULL;
     size_t n_wanted = 0;
-    switch (parser_plan(prepared->parsed, run->request.index, &request, &run->plan, &refusal,
-                        &wanted, &n_wanted)) {
+    switch (make_plan(run, &refusal, &wanted, &n_wanted)) {
     case PLAN_READY:
         if (!look_up(run))
             follow_plan(run);

@@ -48,10 +48,10 @@ static bool on_row(void *context, size_t release, size_t part, const char *const
     return false;
 }
 
-/* Arrays of every release. */
+/* Arrays of every release that is handed over: bounds that were bought are not. */
 static bool finish_outputs(struct statement_run *run)
 {
-    for (size_t i = 0; i < run->n_arrays; i++)
+    for (size_t i = run->plan->n_bounds; i < run->n_arrays; i++)
         if (run->outputs[i] != NULL &&
             !release_finish(run->outputs[i], run->plan->probe, &run->arrays[i]))
             return false;
@@ -166,22 +166,75 @@ static void measure(struct statement_run *run)
     }
 }
 
+/* --- bounds that are bought: measured first, then the statement is planned with them ------------
+ */
+
+/* Noise for the bounds; their numbers, for the planner and to be kept. */
+static bool draw_bounds(struct statement_run *run)
+{
+    const struct plan *plan = run->plan;
+    run->bought = arena_alloc(run->arena, plan->n_bounds * sizeof *run->bought);
+    for (size_t i = 0; i < plan->n_bounds; i++) {
+        const struct measure *measure = &plan->relations[i].release->measures[0];
+        struct array_params not_handed_over = {0};
+        bool drawn = release_finish(run->outputs[i], false, &not_handed_over);
+        array_params_clear(&not_handed_over);
+        if (!drawn)
+            return false;
+        size_t n = release_groups(run->outputs[i]);
+        __int128 *noisy = arena_alloc(run->arena, n * sizeof *noisy);
+        for (size_t k = 0; k < n; k++)
+            noisy[k] = release_drawn(run->outputs[i], k, 0);
+        run->bought[run->n_bought++] =
+            (struct plan_histogram){.identity = arena_strdup(run->arena, measure->identity),
+                                    .paid_here = true,
+                                    .calibration = measure->draw,
+                                    .n = n,
+                                    .noisy = noisy};
+    }
+    return true;
+}
+
+/* The new outputs get what the old ones had. */
+static bool give_again(struct statement_run *run, const __int128 *const *noisy)
+{
+    if (run->taken.n > 0 &&
+        !reuse_adopt(run->plan, &run->taken, run->adopted, run->outputs, run->skipped))
+        return false;
+    for (size_t i = 0; i < run->plan->n_bounds; i++)
+        if (!run->skipped[i] && !release_give(run->outputs[i], run->bought[i].n, NULL, &noisy[i]))
+            return false;
+    return true;
+}
+
+/* Nothing may fail here for what the numbers are: any of them have a meaning. */
+static void use_bounds(struct statement_run *run)
+{
+    bool done = draw_bounds(run);
+    const __int128 **noisy = arena_alloc(run->arena, (run->n_bought + 1) * sizeof *noisy);
+    for (size_t i = 0; i < run->n_bought; i++)
+        noisy[i] = run->bought[i].noisy;
+    if (!done || !run_replan(run) || !give_again(run, noisy)) {
+        fail_measurement(run);
+        return;
+    }
+    measure_replan(run->measurement, run->plan);
+    measure_go(run->measurement, run->skipped);
+}
+
 static void ask_adopted(struct statement_run *run);
 
 static void on_adopted(struct statement_run *run, const PGresult *result)
 {
-    struct ledger_answers answers;
     if (result == NULL && ++run->tries < LEDGER_TRIES) {
         ask_adopted(run);
         return;
     }
-    if (result == NULL || ledger_answers_result(result, &answers) != LEDGER_OK) {
+    if (result == NULL || ledger_answers_result(result, &run->taken) != LEDGER_OK) {
         fail_measurement(run);
         return;
     }
-    bool done = reuse_adopt(run->plan, &answers, run->adopted, run->outputs, run->skipped);
-    ledger_answers_free(&answers);
-    if (done)
+    if (reuse_adopt(run->plan, &run->taken, run->adopted, run->outputs, run->skipped))
         measure(run);
     else
         fail_measurement(run);
@@ -249,9 +302,14 @@ static void charge(struct statement_run *run)
     ledger_call_free(&call);
 }
 
+/* Once before the charge; where bounds are bought once more when they are measured. */
 static void on_ready(void *context)
 {
-    charge(context);
+    struct statement_run *run = context;
+    if (run->stage == STAGE_RESERVE)
+        charge(run);
+    else
+        use_bounds(run);
 }
 
 static bool new_request_id(char id[37])

@@ -42,12 +42,16 @@ struct statement_run {
     struct sql_constant *constants;
     struct plan_settings settings;
     const struct plan *plan;
-    bool reuses;    /* answers are looked up and kept */
-    bool looked_up; /* the plan knows what is kept */
+    bool reuses;        /* answers are looked up and kept */
+    const char **asked; /* identities of which the ledger has said what is kept */
+    size_t n_asked;
     struct reuse reuse;
-    uint64_t *adopted; /* per charged release: another's draw that it takes over, or 0 */
-    bool *skipped;     /* per relation of the plan: taken over, not measured */
-    size_t n_arrays;   /* one set per relation of the plan; EXPLAIN: one */
+    size_t n_bought; /* numbers of plan->n_bounds releases, once they are drawn */
+    struct plan_histogram *bought;
+    struct ledger_answers taken; /* draws of others that the charge took over */
+    uint64_t *adopted;           /* per charged release: another's draw that it takes over, or 0 */
+    bool *skipped;               /* per relation of the plan: taken over, not measured */
+    size_t n_arrays;             /* one set per relation of the plan; EXPLAIN: one */
     struct array_params *arrays;
     struct release_output **outputs; /* one per relation, NULL but for releases */
     size_t fed; /* relations that the ledger feeds: those before this one are done */
@@ -75,6 +79,9 @@ bool run_stops(struct statement_run *run);
 /* Asks the ledger; then is called unless the run has ended meanwhile, result NULL: no answer. */
 void run_ask_ledger(struct statement_run *run, const struct ledger_call *call,
                     void (*then)(struct statement_run *run, const PGresult *result));
+/* Plans again with the bounds that were bought, for the same price, and begins the outputs anew.
+ * False: there is no such plan. */
+bool run_replan(struct statement_run *run);
 void run_pass_on_error(struct statement_run *run, const struct wire_message *message);
 
 /* statement_feed.c: asks the ledger for each relation that it feeds, one after the other; then the
