@@ -509,9 +509,9 @@ void measure_go(struct measurement *measurement, const bool *skipped)
 
 void measure_replan(struct measurement *measurement, const struct plan *plan)
 {
+    /* The plan before it is gone. */
     assert(measurement->step == STEP_OPEN && measurement->bounds_found &&
-           plan->n_relations == measurement->plan->n_relations &&
-           plan->n_bounds == measurement->plan->n_bounds);
+           plan->n_bounds == measurement->relation);
     size_t n_keys, n_measures;
     bool any = find_widths(plan, &n_keys, &n_measures);
     assert(any && n_keys <= measurement->n_keys &&

@@ -53,7 +53,8 @@ struct measurement *measure_reserve(struct measure_pool *pool, const struct plan
  * nothing under way in it, perhaps from inside this call: then the plan is exchanged by
  * measure_replan, and measure_go asks for the rest. */
 void measure_go(struct measurement *measurement, const bool *skipped);
-/* Another plan with the same relations and measures; what was asked stays so. */
+/* Another plan with the same relations and measures; what was asked stays so. The plan before it
+ * need not be there any more. */
 void measure_replan(struct measurement *measurement, const struct plan *plan);
 /* The client went away or cancelled: done is not called; the server is told to stop. */
 void measure_abandon(struct measurement *measurement);
