@@ -187,9 +187,10 @@ static bool compile_argument(struct level *level, PgQuery__FuncCall *call,
     if (call->agg_filter != NULL)
         aggregate->condition = level_compile(level, call->agg_filter, true);
     if (has_argument)
-        aggregate->expr = aggregate->kind == AGGREGATE_COUNT
-                              ? level_compile(level, call->args[0], false)
-                              : auto_bounds_compile(level, call->args[0], &aggregate->bought);
+        aggregate->expr =
+            aggregate->kind == AGGREGATE_COUNT || aggregate->kind == AGGREGATE_DISTINCT
+                ? level_compile(level, call->args[0], false)
+                : auto_bounds_compile(level, call->args[0], &aggregate->bought);
     if ((call->agg_filter != NULL && aggregate->condition == NULL) ||
         (has_argument && aggregate->expr == NULL))
         return false;

@@ -436,6 +436,8 @@ bool auto_bounds_decide(const struct level *level)
     bool bought = false;
     for (size_t i = 0; i < level->n_measures; i++)
         bought |= level->measures[i].bought;
+    for (size_t i = 0; i < level->histograms.n; i++)
+        bought |= level->histograms.items[i].bought;
     return bought && auto_bounds_are_open(level->compile);
 }
 

@@ -264,6 +264,7 @@ struct level_aggregate {
 struct level_histogram {
     const struct expr *expr, *condition;
     struct bins bins;
+    bool bought; /* their range follows from bounds that the same statement buys */
     const char *described;
     unsigned weight; /* share of the budget */
     VECTOR(struct dp_rank) ranks;

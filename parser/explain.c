@@ -205,8 +205,11 @@ static void explain_quantile(struct lines *lines, const struct level *level,
     add_line(lines, "  Column %s: %s, epsilon %.4g, expected error %.4g ranks (%.9g %%)",
              aggregate->described, drawn_by(level, aggregate), column_epsilon(level, aggregate),
              interval_halfwidth(level, aggregate), confidence(level) * 100);
-    add_line(lines, "    Bins: %u of %s", histogram->bins.n,
-             bins_width_text(&histogram->bins, lines->arena));
+    if (is_open(level, aggregate))
+        add_line(lines, "    Bins: at most %d, within bounds that are found first", (int)BINS_MAX);
+    else
+        add_line(lines, "    Bins: %u of %s", histogram->bins.n,
+                 bins_width_text(&histogram->bins, lines->arena));
     add_line(lines, "    Every person weighs 1 in a group%s",
              level->bounding.unit_groups == 1
                  ? ""

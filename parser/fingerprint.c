@@ -167,10 +167,18 @@ static void describe_whole(struct text *out, const struct release_histogram *his
                 draw->plan.n);
 }
 
+/* For the journal of a histogram whose bins are not known when it is charged: the most there can
+ * be.
+ */
+static unsigned most_bins(const struct level_histogram *histogram)
+{
+    return histogram->bought ? BINS_MAX : histogram->bins.n;
+}
+
 /* Each draw: `levels` exponential mechanisms whose scores change within twice half_range, in each
  * group. */
 static void describe_histogram(struct text *out, const struct release_histogram *histogram,
-                               const char **separator)
+                               unsigned n_bins, const char **separator)
 {
     for (size_t i = 0; i < histogram->n_draws; i++, *separator = ",") {
         const struct release_draw *draw = &histogram->draws[i];
@@ -181,7 +189,7 @@ static void describe_histogram(struct text *out, const struct release_histogram 
         text_printf(out,
                     "%s{\"measure\":\"quantiles\",\"mechanism\":\"exponential\",\"bins\":%u,"
                     "\"weight\":%llu,\"groups\":%llu,\"levels\":%u,\"half_range\":%llu,\"n\":%zu}",
-                    *separator, histogram->n_bins, (unsigned long long)histogram->unit_weight,
+                    *separator, n_bins, (unsigned long long)histogram->unit_weight,
                     (unsigned long long)histogram->groups, draw->plan.levels,
                     (unsigned long long)draw->plan.half_range, draw->plan.n);
     }
@@ -208,7 +216,8 @@ const char *fingerprint_mechanisms(const struct level *level)
         separator = ",";
     }
     for (size_t n = 0; n < release->n_histograms; n++)
-        describe_histogram(&out, &release->histograms[n], &separator);
+        describe_histogram(&out, &release->histograms[n], most_bins(&level->histograms.items[n]),
+                           &separator);
     text_add(&out, "]");
     return out.data;
 }

@@ -131,7 +131,7 @@ bool quantile_compile(struct level *level, PgQuery__FuncCall *call, const char *
                               "Write ASC or DESC.");
     if (call->agg_filter != NULL)
         aggregate->condition = level_compile(level, call->agg_filter, true);
-    aggregate->expr = level_compile(level, argument, false);
+    aggregate->expr = auto_bounds_compile(level, argument, &aggregate->bought);
     if (level->compile->pending || aggregate->expr == NULL ||
         (call->agg_filter != NULL && aggregate->condition == NULL))
         return false; /* without its constants the argument has no bounds yet */
@@ -169,6 +169,7 @@ static int find_histogram(struct level *level, const struct level_aggregate *agg
     }
     struct level_histogram histogram = {.expr = aggregate->expr,
                                         .condition = aggregate->condition,
+                                        .bought = aggregate->bought,
                                         .described = aggregate->described};
     bool cut = bins_choose(aggregate->type, &aggregate->low, &aggregate->high,
                            expr_scale(aggregate->expr), &histogram.bins);

@@ -131,7 +131,9 @@ static bool is_quick(const struct drawing *drawing)
            !__builtin_mul_overflow(bins * bins, groups, &steps) && steps <= whole_steps_max;
 }
 
-/* Reads the ranks from the whole distribution if that has the smaller error than their own plan. */
+/* Reads the ranks from the whole distribution if that has the smaller error than their own plan.
+ * Not where the bins follow from bounds that are bought with it: its price depends on how many
+ * there are. */
 static void choose_whole(struct drawing *drawing, uint64_t share)
 {
     struct release_draw *draw = &drawing->draws[DRAW_INNER];
@@ -139,7 +141,8 @@ static void choose_whole(struct drawing *drawing, uint64_t share)
     const struct level *level = drawing->level;
     double beta = level->compile->request->settings->beta;
     struct dp_cdf cdf;
-    if (n <= DP_QUANTILE_SEPARATE_MAX || level->laplace || !is_quick(drawing) ||
+    if (n <= DP_QUANTILE_SEPARATE_MAX || level->laplace || drawing->histogram->bought ||
+        !is_quick(drawing) ||
         !dp_cdf_init(drawing->histogram->bins.n, WHOLE_UNIT_WEIGHT, level->bounding.unit_groups,
                      share, &cdf))
         return;

@@ -153,6 +153,7 @@ Test(auto_bounds, nothing_of_price_and_shape_depends_on_what_is_found)
         "SELECT note, sum(cost), sum(weight) FROM visits JOIN patients ON patient_id = patients.id "
         "GROUP BY note",
         "SELECT sum(weight / 7), avg(weight) FROM patients",
+        "SELECT max(cost), percentile_cont(0.5) WITHIN GROUP (ORDER BY cost), sum(cost) FROM visits",
     };
     for (size_t s = 0; s < sizeof sqls / sizeof *sqls; s++) {
         struct planning before = first(sqls[s]);
@@ -170,6 +171,8 @@ Test(auto_bounds, nothing_of_price_and_shape_depends_on_what_is_found)
                 const struct release *old = answer(&before), *new = answer(&after);
                 cr_assert_eq(new->n_measures, old->n_measures, "%s", sqls[s]);
                 cr_expect_eq(new->key_threshold, old->key_threshold);
+                cr_expect_eq(new->n_histograms, old->n_histograms);
+                cr_expect_str_eq(new->mechanism_json, old->mechanism_json);
                 uint64_t cost = 0;
                 for (size_t i = 0; i < new->n_measures; i++) {
                     cr_expect_eq(new->measures[i].kind, old->measures[i].kind);
