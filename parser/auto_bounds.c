@@ -373,6 +373,7 @@ bool auto_bounds_range(struct level *level, const struct catalog_table *table,
     if (entry == NULL)
         return false;
     level->bought |= entry->payer != NULL;
+    level->found |= entry->payer == NULL;
     *low = entry->low[use];
     *high = entry->high[use];
     return true;
@@ -429,6 +430,12 @@ bool auto_bounds_price(struct level *level, uint64_t budget)
         entry->release->mechanism_json = fingerprint_bounds_mechanism(c, measure);
     }
     return true;
+}
+
+double auto_bounds_patience(const struct level *level)
+{
+    /* And what calibrations round away. */
+    return !level->found ? 1 : 1.000001 * (level->laplace ? 1.25 : sqrt(1.25));
 }
 
 bool auto_bounds_decide(const struct level *level)

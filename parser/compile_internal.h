@@ -311,6 +311,7 @@ struct level {
     struct bounding bounding;
     bool averages, averages_known;  /* auto_bounds.c: some aggregate is neither count nor sum */
     bool bought;                    /* auto_bounds.c: of the argument that is compiled */
+    bool found;                     /* auto_bounds.c: some bounds were bought before */
     const struct kept_answer *list; /* private keys that were told before; NULL: none */
     bool laplace;                   /* its mechanism */
     dp_nano epsilon;   /* what it costs; with Gaussian noise by mu_max(epsilon, delta_conv) */

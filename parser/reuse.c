@@ -107,7 +107,7 @@ static void choose(const struct level *level, const struct kept_answer *list,
     const struct plan_request *request = level->compile->request;
     const struct dp_calibration *wanted = &measure->wanted;
     bool rounds = measure->floating || wanted->grid.exp2 != 0;
-    double least = deviation(wanted);
+    double least = deviation(wanted) * auto_bounds_patience(level);
     struct draws draws;
     *choice = (struct choice){.together = *wanted, .draw = *wanted};
     for (size_t i = 0; i < request->n_kept; i++) {
@@ -145,7 +145,7 @@ static void choose_pair(const struct level *level, const struct kept_answer *lis
     const struct plan_request *request = level->compile->request;
     const struct level_measure *own = &level->measures[sum];
     const struct level_measure *partner = &level->measures[own->partner];
-    double least = deviation(&own->wanted);
+    double least = deviation(&own->wanted) * auto_bounds_patience(level);
     choices[0] = (struct choice){.together = own->wanted, .draw = own->wanted};
     choices[1] = (struct choice){.together = partner->wanted, .draw = partner->wanted};
     for (size_t i = 0; i < request->n_kept; i++) {
