@@ -1,9 +1,11 @@
 /* From exact rows to noisy arrays, with noise too small to show: m is so large that a draw is zero
  * but with probability far below 1e-100. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "mechanisms/cdf.h"
 #include "proxy/release.h"
 
 static const struct dp_calibration quiet = {.mechanism = DP_GAUSSIAN,
@@ -262,6 +264,166 @@ Test(release, a_refined_measure_is_the_weighted_mean_of_old_and_new)
     cr_expect_eq((long)release_drawn(output, 0, 1), 11);
     cr_expect_eq((long)release_drawn(output, 1, 1), 20);
     cr_expect_eq((long)release_drawn(output, 1, 2), 1);
+    release_free(output);
+    array_params_clear(&params);
+}
+
+/* A plan of n quantiles so sharp that a draw is the best bin but with probability far below 1e-100.
+ */
+static struct release_draw sharp(const struct dp_rank *ranks, size_t n)
+{
+    struct release_draw draw = {.ranks = ranks};
+    cr_assert(dp_plan_quantiles_pure(n, 1 << 20, 1, n * UINT64_C(1000000000000), &draw.plan));
+    return draw;
+}
+
+static const struct dp_rank median = {1, 2, 0};
+
+/* Rows of a histogram: keys, bin, weight in people. */
+struct bin_row {
+    const char *key;
+    long long bin, people;
+};
+
+static bool add_bins(struct release_output *output, size_t index, const struct bin_row *rows,
+                     size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const __int128 values[] = {rows[i].bin, rows[i].people * ((__int128)1 << 20)};
+        if (!release_add_bin(output, index, &rows[i].key, values))
+            return false;
+    }
+    return true;
+}
+
+Test(release, quantiles_are_the_lower_edges_of_drawn_bins_in_every_group_of_a_domain)
+{
+    static const char *const domain[] = {"south", NULL, "north"};
+    static const struct dp_rank ranks[] = {{1, 4, 0}, {3, 4, 0}};
+    static const struct bin_row rows[] = {{"north", 3, 100}, {"north", 7, 100}, {NULL, 1, 50}};
+    struct release_histogram histogram = {.n_bins = 10,
+                                          .unit_weight = 1 << 20,
+                                          .groups = 1,
+                                          .grid = {.scale10 = 2},
+                                          .first = -100,
+                                          .width = 50,
+                                          .n_draws = 1,
+                                          .n_values = 2};
+    histogram.draws[0] = sharp(ranks, 2);
+    struct release release = {
+        .n_keys = 1, .n_domain = 3, .domain = domain, .n_histograms = 1, .histograms = &histogram};
+    struct release_output *output = release_begin(noise, &release, NULL, 3);
+    struct array_params params = {0};
+    cr_assert(add_bins(output, 0, rows, sizeof rows / sizeof *rows));
+    cr_assert(release_finish(output, false, &params));
+    cr_assert_eq(params.count, 3, "keys and two quantiles");
+    /* Nobody is in the south: anything may be drawn there. */
+    char low[64] = "", high[64] = "";
+    cr_assert_eq(sscanf((const char *)params.items[1].bytes, "{%*[^,],%60[^}]", low), 1);
+    cr_assert_eq(sscanf((const char *)params.items[2].bytes, "{%*[^,],%60[^}]", high), 1);
+    cr_expect_str_eq(low, "-0.50,0.50");
+    cr_expect_str_eq(high, "-0.50,2.50");
+    release_free(output);
+    array_params_clear(&params);
+}
+
+Test(release, histograms_of_withheld_groups_are_ignored_and_those_without_values_drawn)
+{
+    struct measure measures[] = {{.kind = MEASURE_UNITS, .draw = quiet, .calibration = quiet}};
+    static const struct bin_row rows[] = {
+        {"a", 1, 100}, {"b", 2, 100}, {"c", 4, 60}, {"c", 5, 40}, {"unknown", 9, 100}};
+    struct release_histogram histogram = {
+        .n_bins = 6, .unit_weight = 1 << 20, .groups = 1, .width = 1, .n_draws = 1, .n_values = 1};
+    histogram.draws[0] = sharp(&median, 1);
+    struct release release = {.n_keys = 1,
+                              .key_threshold = 10,
+                              .n_measures = 1,
+                              .n_drawn = 1,
+                              .measures = measures,
+                              .n_histograms = 1,
+                              .histograms = &histogram};
+    const char *keys[] = {"a", "b", "c", "d"};
+    const __int128 units[] = {100, 3, 100, 50};
+    struct release_output *output = release_begin(noise, &release, NULL, 4);
+    struct array_params params = {0};
+    char buffer[64];
+    for (size_t i = 0; i < 4; i++)
+        cr_assert(release_add(output, &keys[i], &units[i]));
+    cr_assert(add_bins(output, 0, rows, sizeof rows / sizeof *rows));
+    cr_assert(release_finish(output, false, &params));
+    cr_assert_eq(params.count, 3);
+    cr_expect_eq(int32_at(&params.items[0], 12), 3, "b is withheld");
+    cr_expect_str_eq(element(&params.items[0], 2, buffer), "d");
+    int a = -1, c = -1, d = -1;
+    cr_assert_eq(sscanf((const char *)params.items[2].bytes, "{%d,%d,%d}", &a, &c, &d), 3);
+    cr_expect_eq(a, 1);
+    cr_expect_eq(c, 4);
+    cr_expect(d >= 0 && d < 6, "nobody of d has a value: %d", d);
+    release_free(output);
+    array_params_clear(&params);
+}
+
+Test(release, a_histogram_that_breaks_its_word_ends_the_release_and_nothing_else)
+{
+    static const struct bin_row broken[][3] = {
+        {{"x", 6, 1}}, {{"x", -1, 1}}, {{"x", 1, -1}}, {{"x", 1, 1}, {"y", 1, 1}, {"x", 2, 1}}};
+    static const size_t n[] = {1, 1, 1, 3};
+    static const char *const domain[] = {"x", "y"};
+    struct release_histogram histogram = {
+        .n_bins = 6, .unit_weight = 1 << 20, .groups = 1, .width = 1, .n_draws = 1, .n_values = 1};
+    histogram.draws[0] = sharp(&median, 1);
+    struct release release = {
+        .n_keys = 1, .n_domain = 2, .domain = domain, .n_histograms = 1, .histograms = &histogram};
+    for (size_t i = 0; i < sizeof n / sizeof *n; i++) {
+        struct release_output *output = release_begin(noise, &release, NULL, 2);
+        cr_expect_not(add_bins(output, 0, broken[i], n[i]), "%zu", i);
+        release_free(output);
+    }
+    /* More than all the people there are: no assertion of the mechanism fails. */
+    static const struct bin_row many[] = {{"x", 1, (long long)1 << 50},
+                                          {"x", 2, (long long)1 << 50}};
+    struct release_output *output = release_begin(noise, &release, NULL, 2);
+    struct array_params params = {0};
+    cr_expect(add_bins(output, 0, many, 2));
+    cr_expect(release_finish(output, false, &params));
+    release_free(output);
+    array_params_clear(&params);
+}
+
+Test(release, a_distribution_is_noised_once_and_all_ranks_are_read_from_it)
+{
+    static const struct bin_row rows[] = {{NULL, 0, 10}, {NULL, 3, 60}, {NULL, 9, 30}};
+    static const struct dp_rank ranks[] = {{1, 20, 0},   {1, 10, 0},   {11, 100, 0},
+                                           {70, 100, 0}, {71, 100, 0}, {99, 100, 0}};
+    struct release_histogram histogram = {.n_bins = 10,
+                                          .unit_weight = 1 << 10,
+                                          .groups = 1,
+                                          .width = 1,
+                                          .floating = true,
+                                          .n_draws = 1,
+                                          .n_values = 6};
+    struct release_draw *draw = &histogram.draws[0];
+    struct dp_cdf cdf;
+    draw->whole_mu2_pico = UINT64_C(1000000000000000); /* a deviation of less than a tenth of one */
+    cr_assert(dp_cdf_init(10, 1 << 10, 1, draw->whole_mu2_pico, &cdf));
+    draw->whole = cdf.calibration;
+    draw->plan = (struct dp_quantile_plan){.unit_weight = 1 << 10, .n = 6};
+    draw->ranks = ranks;
+    dp_cdf_clear(&cdf);
+    struct release release = {.n_histograms = 1, .histograms = &histogram};
+    struct release_output *output = release_begin(noise, &release, NULL, 1);
+    struct array_params params = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const __int128 values[] = {rows[i].bin, (__int128)rows[i].people << 10};
+        cr_assert(release_add_bin(output, 0, NULL, values));
+    }
+    cr_assert(release_finish(output, false, &params));
+    cr_assert_eq(params.count, 6);
+    /* Ranks 10 and 70 of 100 lie where two bins meet: either may come. */
+    cr_expect(text_is(&params.items[0], "{0}"));
+    cr_expect(text_is(&params.items[2], "{3}"));
+    cr_expect(text_is(&params.items[4], "{9}"));
+    cr_expect(text_is(&params.items[5], "{9}"));
     release_free(output);
     array_params_clear(&params);
 }
