@@ -2,8 +2,9 @@
 #define PROXY_SESSION_INTERNAL_H
 
 /*
- * The session as its own files see it: session.c (life, dispatch, timers), extended.c (Parse, Bind,
- * Describe, ...), query.c (simple Query), statement.c (the way of a private statement).
+ * The session as its own files see it: session.c (life, dispatch, timers), session_open.c (up to
+ * the first ReadyForQuery), extended.c (Parse, Bind, Describe, ...), query.c (simple Query),
+ * statement.c (the way of a private statement).
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -71,6 +72,17 @@ struct session_ticket {
 struct session_ticket *session_ticket_take(struct session *session);
 /* Gives the ticket back; the session, or NULL where it has gone. */
 struct session *session_ticket_use(struct session_ticket *ticket);
+
+/* session.c, for session_open.c. Takes stream and startup. */
+struct session *session_new(struct server *server, struct listener *listener, struct stream *stream,
+                            struct startup *startup);
+/* Sets the timer by what the session does now. */
+void session_arm(struct session *session);
+/* A ParameterStatus of the twin's. */
+void session_note_parameter(struct session *session, const struct wire_message *message);
+/* Takes the twin's stream, logged in. */
+void session_attach_twin(struct session *session, struct stream *stream, uint32_t pid,
+                         uint32_t key);
 
 /* The only setter of the state. */
 void session_enter(struct session *session, enum session_state state);

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "proxy/listener.h"
@@ -138,5 +140,59 @@ Test(listener, a_stopped_listener_refuses_and_still_counts)
     close(late);
     close_all(&seen);
     listener_free(listener);
+    event_base_free(base);
+}
+
+static int dial_path(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    cr_assert_geq(fd, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+Test(listener, a_unix_socket_is_made_anew_and_for_its_user_alone)
+{
+    struct event_base *base = event_base_new();
+    struct seen seen = {0};
+    char folder[] = "/tmp/pgveil-listener-XXXXXX", path[64], error[512] = "";
+    cr_assert_not_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/socket", folder);
+    for (int i = 0; i < 2; i++) { /* the second time over what the first has left */
+        struct listener *listener = listener_new_unix(base, path, 1, on_accept, &seen, error);
+        struct stat status;
+        cr_assert_not_null(listener, "%s", error);
+        cr_assert_eq(stat(path, &status), 0);
+        cr_expect_eq(status.st_mode & 07777, 0600);
+        int first = dial_path(path), second = dial_path(path);
+        turn(base, 20);
+        cr_expect_eq(listener_connections(listener), 1, "the limit holds");
+        close(first);
+        close(second);
+        listener_free(listener);
+    }
+    cr_expect_eq(dial_path(path), -1, "nobody answers any more");
+    close_all(&seen);
+    unlink(path);
+    rmdir(folder);
+    event_base_free(base);
+}
+
+Test(listener, a_path_that_cannot_be_had_is_said_to_be_so)
+{
+    struct event_base *base = event_base_new();
+    char path[200], error[512] = "";
+    memset(path, 'x', sizeof path - 1);
+    path[0] = '/';
+    path[sizeof path - 1] = '\0';
+    cr_expect_null(listener_new_unix(base, path, 1, on_accept, NULL, error));
+    cr_expect_not_null(strstr(error, strerror(ENAMETOOLONG)), "%s", error);
+    cr_expect_null(listener_new_unix(base, "/nowhere/at/all", 1, on_accept, NULL, error));
+    cr_expect_not_null(strstr(error, strerror(ENOENT)), "%s", error);
+    cr_expect_null(listener_new_unix(base, "/tmp", 1, on_accept, NULL, error), "a folder");
     event_base_free(base);
 }

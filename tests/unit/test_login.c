@@ -346,3 +346,27 @@ Test(login, an_authentication_message_beyond_the_limit_is_closed_without_a_word)
     cr_expect(raw.ended);
     cr_expect_eq(raw.length, 0);
 }
+
+Test(login, a_trusted_client_is_asked_for_nothing)
+{
+    struct login_fixture *fixture = login_fixture_new(CONFIG_TLS_DISABLE);
+    fixture->context.trusted = true;
+    char *error = login_fixture_connect(fixture, "user=nobody dbname=pgveil");
+    cr_expect_str_eq(error, "");
+    cr_expect_eq(fixture->n_accepted, 1);
+    cr_expect_eq(fixture->n_lookups, 0, "no verifier is looked up");
+    cr_expect_str_eq(fixture->startup->user, "nobody");
+    free(error);
+    login_fixture_free(fixture);
+}
+
+Test(login, a_trusted_client_needs_no_tls_where_others_do)
+{
+    struct login_fixture *fixture = login_fixture_new(CONFIG_TLS_REQUIRE);
+    fixture->context.trusted = true;
+    fixture->context.tls = NULL;
+    char *error = login_fixture_connect(fixture, "sslmode=disable user=x dbname=pgveil");
+    cr_expect_str_eq(error, "");
+    free(error);
+    login_fixture_free(fixture);
+}
