@@ -18,8 +18,8 @@
 #include "mechanisms/sampler.h"
 #include "mechanisms/wide.h"
 
-/* With recursion: bins times parts, which bounds the proposals of a level. */
-enum { PART_BITS_MAX = 16, POSITION_BITS_MAX = 18 };
+/* With recursion: parts of a bin, and bins times parts. */
+enum { PART_BITS_MAX = 16, POSITION_BITS_MAX = 24, SHELLS_MAX = POSITION_BITS_MAX + 3 };
 
 /* below[b] is the weight under bin b, one entry more than bins; each bin has 2^part_bits parts. */
 struct histogram {
@@ -119,33 +119,107 @@ static size_t best_position(const struct draw *draw)
     return low;
 }
 
-/* True with probability e^(-m excess / 2^bits). Where the exponent would exceed 2^120 it is taken
- * for 2^120: both probabilities are below e^(-2^53). */
-static bool accept(const struct dp_rng *rng, uint64_t m, unsigned __int128 excess, unsigned bits,
-                   bool *accepted)
+/*
+ * The positions of a draw by the whole part of their exponents (of e; zero at the best): shell i is
+ * [low[i + 1], low[i]) and [high[i], high[i + 1]), where exponents are from i to i + 1. The last
+ * one holds the rest.
+ */
+struct shells {
+    const struct draw *draw;
+    unsigned bits;          /* of the exponents' fraction */
+    unsigned __int128 best; /* the least score */
+    unsigned last;
+    size_t low[SHELLS_MAX + 1], high[SHELLS_MAX + 1];
+};
+
+/* Times 2^bits. Above 2^120 it is taken for 2^120: both probabilities are below e^(-2^53). */
+static unsigned __int128 exponent(const struct shells *shells, size_t position)
 {
     const unsigned __int128 limit = (unsigned __int128)1 << 120;
-    unsigned __int128 exponent = excess > limit / m ? limit : excess * m;
-    return dp_sample_bernoulli_exp(rng, exponent, bits, accepted);
+    unsigned __int128 excess = score(shells->draw, position) - shells->best;
+    return excess > limit / shells->draw->m ? limit : excess * shells->draw->m;
 }
 
-/* Uniform proposals until one is accepted; how many it takes depends on the weights. */
+/* The first position from low on, before high, whose exponent is below i (or is not); high where
+ * there is none. Along these positions that must change but once. */
+static size_t first_where(const struct shells *shells, unsigned i, bool below, size_t low,
+                          size_t high)
+{
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if ((exponent(shells, middle) >> shells->bits < i) == below) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+static struct shells find_shells(const struct draw *draw)
+{
+    size_t best = best_position(draw);
+    struct shells shells = {.draw = draw,
+                            .bits = DP_BASE_BITS + draw->histogram->part_bits,
+                            .best = score(draw, best),
+                            .last = 2,
+                            .low = {best},
+                            .high = {best}};
+    while ((draw->end - draw->first) >> shells.last > 0) {
+        shells.last++; /* so that the rest is proposed no more often than the first shell */
+    }
+    assert(shells.last < SHELLS_MAX);
+    for (unsigned i = 1; i <= shells.last; i++) {
+        shells.low[i] = first_where(&shells, i, true, draw->first, shells.low[i - 1]);
+        shells.high[i] = first_where(&shells, i, false, shells.high[i - 1], draw->end);
+    }
+    shells.low[shells.last + 1] = draw->first;
+    shells.high[shells.last + 1] = draw->end;
+    return shells;
+}
+
+static uint64_t shell_size(const struct shells *shells, unsigned i)
+{
+    return (shells->low[i] - shells->low[i + 1]) + (shells->high[i + 1] - shells->high[i]);
+}
+
+/* A position of shell i with a probability proportional to 2^-i. */
+static bool propose(const struct dp_rng *rng, const struct shells *shells, unsigned *shell,
+                    size_t *position)
+{
+    uint64_t total = 0;
+    for (unsigned i = 0; i <= shells->last; i++) {
+        total += shell_size(shells, i) << (shells->last - i);
+    }
+    unsigned __int128 lot;
+    if (!dp_sample_below(rng, total, &lot)) {
+        return false;
+    }
+    unsigned i = 0;
+    uint64_t rest = (uint64_t)lot;
+    for (; rest >= shell_size(shells, i) << (shells->last - i); i++) {
+        rest -= shell_size(shells, i) << (shells->last - i);
+    }
+    rest >>= shells->last - i;
+    uint64_t n_low = shells->low[i] - shells->low[i + 1];
+    *shell = i;
+    *position = rest < n_low ? shells->low[i + 1] + rest : shells->high[i] + (rest - n_low);
+    return true;
+}
+
+/* Proposals until one is accepted: 2^-i times 2^i e^-exponent. One of some 200 is, at the worst. */
 static bool draw_position(const struct dp_rng *rng, const struct draw *draw, size_t *position)
 {
-    unsigned bits = DP_BASE_BITS + draw->histogram->part_bits;
-    unsigned __int128 best = score(draw, best_position(draw));
+    struct shells shells = find_shells(draw);
     for (;;) {
-        unsigned __int128 offset;
+        unsigned shell;
         bool accepted;
-        if (!dp_sample_below(rng, draw->end - draw->first, &offset)) {
-            return false;
-        }
-        size_t proposal = draw->first + (size_t)offset;
-        if (!accept(rng, draw->m, score(draw, proposal) - best, bits, &accepted)) {
+        if (!propose(rng, &shells, &shell, position) ||
+            !dp_sample_scaled_bernoulli_exp(rng, shell, exponent(&shells, *position), shells.bits,
+                                            &accepted)) {
             return false;
         }
         if (accepted) {
-            *position = proposal;
             return true;
         }
     }

@@ -116,6 +116,54 @@ bool dp_sample_bernoulli_exp(const struct dp_rng *rng, unsigned __int128 n, unsi
     return bernoulli_exp1(rng, n & (((unsigned __int128)1 << bits) - 1), bits, out);
 }
 
+/* True with probability 2/e: a Poisson variable of mean one is at most one. k heads before a tail
+ * come with 2^-(k+1); accepting k with (2/1) .. (2/k) / 2 leaves 1 / k!, up to a constant. */
+static bool bernoulli_2_over_e(const struct dp_rng *rng, bool *out)
+{
+    for (;;) {
+        uint64_t k = 0;
+        bool heads, accepted;
+        do {
+            if (!bernoulli(rng, 1, 1, 1, &heads)) {
+                return false;
+            }
+            k += heads;
+        } while (heads);
+        accepted = k > 0;
+        if (k == 0 && !bernoulli(rng, 1, 1, 1, &accepted)) {
+            return false;
+        }
+        for (uint64_t i = 3; accepted && i <= k; i++) {
+            unsigned __int128 lot;
+            if (!dp_sample_below(rng, i, &lot)) {
+                return false;
+            }
+            accepted = lot < 2;
+        }
+        if (accepted) {
+            *out = k <= 1;
+            return true;
+        }
+    }
+}
+
+bool dp_sample_scaled_bernoulli_exp(const struct dp_rng *rng, unsigned log2_scale,
+                                    unsigned __int128 n, unsigned bits, bool *out)
+{
+    assert(bits >= 1 && bits <= 101 && n >> bits >= log2_scale);
+    for (unsigned i = 0; i < log2_scale; i++) {
+        bool success;
+        if (!bernoulli_2_over_e(rng, &success)) {
+            return false;
+        }
+        if (!success) {
+            *out = false;
+            return true;
+        }
+    }
+    return dp_sample_bernoulli_exp(rng, n - ((unsigned __int128)log2_scale << bits), bits, out);
+}
+
 bool dp_sample_base_laplace(const struct dp_rng *rng, struct dp_base *out)
 {
     uint64_t word, fraction;

@@ -26,6 +26,11 @@ bool dp_sample_below(const struct dp_rng *rng, unsigned __int128 bound, unsigned
 bool dp_sample_bernoulli_exp(const struct dp_rng *rng, unsigned __int128 n, unsigned bits,
                              bool *out);
 
+/* True with probability 2^log2_scale e^(-n / 2^bits), which must be (2/e)^log2_scale at most:
+ * n >= 2^bits log2_scale; bits as above. */
+bool dp_sample_scaled_bernoulli_exp(const struct dp_rng *rng, unsigned log2_scale,
+                                    unsigned __int128 n, unsigned bits, bool *out);
+
 /* P(magnitude = x) = (1 - e^(-1/T)) e^(-x/T), T = 2^50, and an independent fair sign: both zeros
  * are possible, the caller rejects the negative one after dividing. */
 bool dp_sample_base_laplace(const struct dp_rng *rng, struct dp_base *out);

@@ -374,3 +374,33 @@ Test(quantile, many_quantiles_of_few_bins_are_each_in_their_bin)
         }
     }
 }
+
+/* One bin holds all, 65,535 others are e^-13 as likely each: together they come up 12.9 % of the
+ * time, however rarely they are proposed. */
+Test(quantile, many_unlikely_bins_come_as_often_as_they_should)
+{
+    enum { N_BINS = 65536, N = 20000 };
+    static uint64_t weights[N_BINS];
+    const struct dp_rank median = {.numerator = 1, .denominator = 2};
+    struct dp_quantile_plan plan;
+    struct tape tape;
+    struct dp_rng rng = tape_keystream(&tape, 31);
+    cr_assert(dp_plan_quantiles_pure(1, 1, 1, 2000000000, &plan)); /* e^-1 for each unit of score */
+    weights[40000] = 13;
+    double others = (N_BINS - 1) * exp(-13.0);
+    double p = others / (1 + others);
+    double seen = 0;
+    double above = 0;
+    for (int i = 0; i < N; i++) {
+        uint32_t bin;
+        cr_assert(dp_draw_quantiles(&rng, &plan, weights, N_BINS, &median, &bin));
+        seen += bin != 40000;
+        above += bin > 40000;
+    }
+    /* 4.9 standard deviations: 1e-6 */
+    cr_expect(fabs(seen - N * p) < 4.9 * sqrt(N * p * (1 - p)), "%g where %g are expected", seen,
+              N * p);
+    double share = 25535.0 / 65535;
+    cr_expect(fabs(above - seen * share) < 4.9 * sqrt(seen * share * (1 - share)), "%g of %g above",
+              above, seen);
+}

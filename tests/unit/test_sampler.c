@@ -2,6 +2,7 @@
  * tested statistically in tests/stat. */
 #include <criterion/criterion.h>
 #include <jansson.h>
+#include <math.h>
 #include <string.h>
 
 #include "mechanisms/chacha20.h"
@@ -315,4 +316,28 @@ Test(sampler, laplace_noise_rejects_the_negative_zero_only)
     cr_expect(dp_laplace_noise(&m, &base, &noise) && noise == 1);
     base.negative = true;
     cr_expect(dp_laplace_noise(&m, &base, &noise) && noise == -1);
+}
+
+/* 2^a e^-x, N = 200,000 each, at 1e-6 by the normal approximation (4.9 standard deviations). */
+Test(sampler, scaled_exponentials_come_as_often_as_they_should)
+{
+    enum { N = 200000, BITS = 20 };
+    static const struct {
+        unsigned log2_scale;
+        double x;
+    } cases[] = {{0, 0.5}, {1, 1.0}, {1, 1.75}, {2, 2.0}, {2, 2.5}, {5, 5.25}};
+    for (size_t c = 0; c < sizeof(cases) / sizeof(*cases); c++) {
+        struct tape tape;
+        struct dp_rng rng = tape_keystream(&tape, 40 + (uint32_t)c);
+        unsigned __int128 n = (unsigned __int128)(cases[c].x * (1 << BITS));
+        double p = ldexp(exp(-cases[c].x), (int)cases[c].log2_scale);
+        double seen = 0;
+        for (int i = 0; i < N; i++) {
+            bool yes;
+            cr_assert(dp_sample_scaled_bernoulli_exp(&rng, cases[c].log2_scale, n, BITS, &yes));
+            seen += yes;
+        }
+        cr_expect(fabs(seen - N * p) < 4.9 * sqrt(N * p * (1 - p)), "2^%u e^-%g: %g of %g",
+                  cases[c].log2_scale, cases[c].x, seen, N * p);
+    }
 }
