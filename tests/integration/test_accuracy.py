@@ -23,13 +23,13 @@ def analyst(own_pgveil):
 
 @pytest.fixture
 def session(analyst):
-    """dataset -> a connection without settings"""
+    """dataset -> a connection that is given a fresh draw, and charged for it, each time"""
     connections = {}
 
     def connect(dataset):
         if dataset not in connections:
             connections[dataset] = analyst.connect(dataset)
-            run(connections[dataset], "SET dp.notices = off")
+            run(connections[dataset], "SET dp.notices = off; SET dp.reuse = off")
         return connections[dataset]
     yield connect
     for connection in connections.values():
@@ -235,6 +235,7 @@ def test_the_account_decides_on_the_mechanism(own_pgveil):
         run(connection, f"SET dp.epsilon = {epsilon}")
         return explained(connection, question.format(1))[0]["Columns"][0]["Mechanism"]
     first = own_pgveil.analyst(grants={"panel": ("1", "1e-6")}).connect("panel")
+    run(first, "SET dp.reuse = off")
     assert mechanism(first, 0.4) == "discrete Gaussian", "unless asked to choose"
     run(first, "SET dp.mechanism = auto")
     assert mechanism(first, 0.02) == "discrete Gaussian", "many small questions"

@@ -24,6 +24,7 @@ def session(pgveil):
         with connection.cursor() as cursor:
             cursor.execute("SET dp.epsilon = 0.5")
             cursor.execute("SET dp.notices = off")
+            cursor.execute("SET dp.reuse = off")
     yield connections
     for connection in connections.values():
         connection.close()
