@@ -416,12 +416,16 @@ bool price_release(struct level *level);
 bool measurement_write(struct level *level);
 /* The form that relies on no proof, with $1.. the scope's parameters and the next one the seed. */
 const char *measurement_text(struct level *level);
+const char *measurement_histogram_text(const struct level *level,
+                                       const struct level_histogram *histogram);
 
 /* part.c: a copy with the chosen measures and their values alone. */
 struct level *level_part(const struct level *level, const bool *chosen);
 
 /* reuse.c: settles what is kept of each measure and what is drawn. */
 void reuse_settle(struct level *level);
+/* reuse_draws.c: draws of the histogram that were not paid for before. */
+size_t reuse_draws_left(const struct level_histogram *histogram);
 /* Are private keys chosen by this release? */
 bool reuse_draws_keys(const struct level *level);
 /* How much of an aggregate was paid for before; *since: when the oldest part of it was (NULL: none

@@ -197,6 +197,18 @@ static const char *drawn_by(const struct level *level, const struct level_aggreg
     return whole ? "discrete Gaussian noise on the whole distribution" : "exponential mechanism";
 }
 
+static void explain_reuse(struct lines *lines, const struct level *level,
+                          const struct level_aggregate *aggregate)
+{
+    const char *since;
+    enum reuse_extent extent = reuse_of(level, aggregate, &since);
+    if (extent == REUSE_ALL)
+        add_line(lines, "    Reuse: paid for before (%s), nothing is drawn", since);
+    if (extent == REUSE_PART)
+        add_line(lines, "    Reuse: a part was paid for before (%s), only the rest is drawn",
+                 since);
+}
+
 static void explain_quantile(struct lines *lines, const struct level *level,
                              const struct level_aggregate *aggregate)
 {
@@ -218,6 +230,7 @@ static void explain_quantile(struct lines *lines, const struct level *level,
     if (asks_for_extreme(&aggregate->quantile))
         add_line(lines, "    The extreme is taken %lld people from the end",
                  (long long)extreme_offset(level, aggregate));
+    explain_reuse(lines, level, aggregate);
 }
 
 static void explain_aggregate(struct lines *lines, const struct level *level,
@@ -257,13 +270,7 @@ static void explain_aggregate(struct lines *lines, const struct level *level,
     if (aggregate->squares >= 0)
         add_line(lines, "    Sensitivity of the squares: %s",
                  sensitivity(level, aggregate->squares));
-    const char *since;
-    enum reuse_extent extent = reuse_of(level, aggregate, &since);
-    if (extent == REUSE_ALL)
-        add_line(lines, "    Reuse: paid for before (%s), nothing is drawn", since);
-    if (extent == REUSE_PART)
-        add_line(lines, "    Reuse: a part was paid for before (%s), only the rest is drawn",
-                 since);
+    explain_reuse(lines, level, aggregate);
 }
 
 static void explain_keys(struct lines *lines, const struct level *level)
@@ -360,7 +367,8 @@ static void explain_level(struct lines *lines, const struct level *level, size_t
     if (release->sql != NULL)
         add_measurement(lines, release->sql);
     for (size_t i = 0; i < release->n_histograms; i++)
-        add_measurement(lines, release->histograms[i].sql);
+        if (release->histograms[i].sql != NULL)
+            add_measurement(lines, release->histograms[i].sql);
 }
 
 /* --- JSON ---------------------------------------------------------------------------------------
@@ -428,6 +436,16 @@ static void json_automatic(struct text *out, const struct auto_column *entry)
     text_add(out, "}");
 }
 
+static void json_reuse(struct text *out, const struct level *level,
+                       const struct level_aggregate *aggregate)
+{
+    static const char *const extents[] = {
+        [REUSE_NONE] = "none", [REUSE_PART] = "part", [REUSE_ALL] = "all"};
+    const char *since;
+    json_member(out, "Reuse", extents[reuse_of(level, aggregate, &since)]);
+    json_member(out, "Reused Since", since);
+}
+
 static void json_quantile(struct text *out, const struct level *level,
                           const struct level_aggregate *aggregate)
 {
@@ -444,6 +462,7 @@ static void json_quantile(struct text *out, const struct level *level,
     json_number(out, "Groups of a Person", level->bounding.unit_groups);
     if (asks_for_extreme(&aggregate->quantile))
         json_number(out, "People from the End", (uint64_t)extreme_offset(level, aggregate));
+    json_reuse(out, level, aggregate);
     json_member(out, "Measurement", level->release->histograms[aggregate->quantile.histogram].sql);
     text_add(out, "}");
 }
@@ -480,11 +499,7 @@ static void json_aggregate(struct text *out, const struct level *level,
         json_member(out, "Sum Sensitivity", sensitivity(level, aggregate->sum));
     if (aggregate->squares >= 0)
         json_member(out, "Squares Sensitivity", sensitivity(level, aggregate->squares));
-    static const char *const extents[] = {
-        [REUSE_NONE] = "none", [REUSE_PART] = "part", [REUSE_ALL] = "all"};
-    const char *since;
-    json_member(out, "Reuse", extents[reuse_of(level, aggregate, &since)]);
-    json_member(out, "Reused Since", since);
+    json_reuse(out, level, aggregate);
     text_add(out, "}");
 }
 

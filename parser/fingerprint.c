@@ -48,6 +48,8 @@ static void add_histogram(struct text *out, const struct release_histogram *hist
     digest_add(out, histogram->sql);
     for (size_t i = 0; i < histogram->n_draws; i++) {
         const struct release_draw *draw = &histogram->draws[i];
+        if (draw->is_kept)
+            continue;
         digest_add_number(out, draw->plan.n);
         digest_add_number(out, draw->plan.half_range);
         digest_add_number(out, draw->whole.m);
@@ -180,16 +182,20 @@ static unsigned most_bins(const struct level_histogram *histogram)
 static void describe_histogram(struct text *out, const struct release_histogram *histogram,
                                unsigned n_bins, const char **separator)
 {
-    for (size_t i = 0; i < histogram->n_draws; i++, *separator = ",") {
+    for (size_t i = 0; i < histogram->n_draws; i++) {
         const struct release_draw *draw = &histogram->draws[i];
+        const char *before = *separator;
+        if (draw->is_kept)
+            continue;
+        *separator = ",";
         if (draw->whole.m != 0) {
-            describe_whole(out, histogram, draw, *separator);
+            describe_whole(out, histogram, draw, before);
             continue;
         }
         text_printf(out,
                     "%s{\"measure\":\"quantiles\",\"mechanism\":\"exponential\",\"bins\":%u,"
                     "\"weight\":%llu,\"groups\":%llu,\"levels\":%u,\"half_range\":%llu,\"n\":%zu}",
-                    *separator, n_bins, (unsigned long long)histogram->unit_weight,
+                    before, n_bins, (unsigned long long)histogram->unit_weight,
                     (unsigned long long)histogram->groups, draw->plan.levels,
                     (unsigned long long)draw->plan.half_range, draw->plan.n);
     }

@@ -206,8 +206,38 @@ static bool is_open(const struct level *level, size_t index)
     return measure->bought && auto_bounds_are_open(level->compile);
 }
 
+/* Of the quantiles that are drawn together: the distribution, its bins, and the ranks as they were
+ * asked for. */
+static const char *identity_of_draw(const struct level *level,
+                                    const struct level_histogram *histogram,
+                                    const struct release_draw *draw)
+{
+    const bool none[MEASURES_MAX] = {false};
+    struct level *copy = level_part(level, none);
+    struct text all = text_new(level->compile->arena);
+    const struct bins *bins = &histogram->bins;
+    struct dp_decimal first = {bins->first, 0}, width = {bins->width, 0};
+    sort_where(copy);
+    add_frame(&all, copy);
+    digest_add(&all, draw->whole.m != 0 ? "quantiles of the whole 1" : "quantiles 1");
+    digest_add(&all, expr_type(histogram->expr)->declared);
+    digest_add_number(&all, bins->n);
+    add_decimal(&all, &first);
+    add_decimal(&all, &width);
+    text_printf(&all, "%d;%d;%d;", bins->grid.scale10, bins->grid.exp2, bins->floating);
+    for (size_t i = 0; i < draw->plan.n; i++)
+        text_printf(&all, "%u/%u;", draw->ranks[i].numerator, draw->ranks[i].denominator);
+    digest_add(&all, with_params(copy, measurement_histogram_text(copy, histogram)));
+    return digest_finish(&all);
+}
+
 void identity_find(struct level *level)
 {
+    for (size_t i = 0; i < level->histograms.n; i++) {
+        struct level_histogram *histogram = &level->histograms.items[i];
+        for (size_t n = 0; n < histogram->n_draws; n++)
+            histogram->draws[n].identity = identity_of_draw(level, histogram, &histogram->draws[n]);
+    }
     for (size_t i = 0; i < level->n_measures; i++)
         level->measures[i].identity = is_open(level, i) ? NULL : identity_of(level, i);
 }

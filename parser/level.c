@@ -376,6 +376,7 @@ static void finish_histograms(struct level *level)
                                             .width = from->bins.width,
                                             .floating = from->bins.floating,
                                             .n_draws = from->n_draws,
+                                            .n_drawn = reuse_draws_left(from),
                                             .described = from->described};
         for (size_t k = 0; k < from->n_draws; k++) {
             out[i].draws[k] = from->draws[k];

@@ -534,6 +534,13 @@ static struct form full_form(const struct level *level, bool *uses_seed)
     };
 }
 
+const char *measurement_histogram_text(const struct level *level,
+                                       const struct level_histogram *histogram)
+{
+    bool uses_seed = false;
+    return histogram_write(full_form(level, &uses_seed), histogram);
+}
+
 const char *measurement_text(struct level *level)
 {
     bool uses_seed = false;
@@ -557,9 +564,14 @@ static void write_all(struct level *level, bool *uses_seed)
     struct release *release = level->release;
     const struct level *part = drawn_part(level);
     struct form form = full_form(level, uses_seed), proved = form;
-    bool shorter = (part != NULL || level->histograms.n > 0) && shorten(&proved, release);
+    bool measured = part != NULL;
+    for (size_t i = 0; i < level->histograms.n; i++)
+        measured = measured || reuse_draws_left(&level->histograms.items[i]) > 0;
+    bool shorter = measured && shorten(&proved, release);
     for (size_t i = 0; i < level->histograms.n; i++) {
         struct level_histogram *histogram = &level->histograms.items[i];
+        if (reuse_draws_left(histogram) == 0)
+            continue;
         histogram->sql = histogram_write(form, histogram);
         histogram->sql_proved = shorter ? histogram_write(proved, histogram) : NULL;
     }

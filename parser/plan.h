@@ -71,6 +71,11 @@ struct release_draw {
     const struct dp_rank *ranks; /* plan.n of them */
     struct dp_calibration whole;
     uint64_t whole_mu2_pico;
+    const char *identity; /* as of a measure; NULL: never kept */
+    /* Paid for before: number of the request's kept answer, whose integers are bins, plan.n of each
+     * group. */
+    bool is_kept;
+    size_t kept;
 };
 
 /* The distribution of one argument in each group, and what is drawn from it: never noisy weights,
@@ -89,6 +94,7 @@ struct release_histogram {
     size_t n_draws;
     struct release_draw draws[HISTOGRAM_DRAWS_MAX];
     size_t n_values; /* of all draws */
+    size_t n_drawn;  /* draws that were not paid for before; 0: nothing is measured */
     const char *described;
 };
 
@@ -149,6 +155,10 @@ struct plan_relation {
     size_t n_columns;
     unsigned first_param;
 };
+
+/* How sharp a draw is, as it is kept: what it costs, and the integer that decides. groups: those
+ * that one unit can touch. */
+struct dp_calibration release_draw_sharpness(const struct release_draw *draw, uint64_t groups);
 
 /* Is anything asked of the protected server for it? */
 bool release_is_measured(const struct release *release);

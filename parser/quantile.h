@@ -23,6 +23,8 @@ size_t quantile_find(const struct level_histogram *histogram, const struct dp_ra
 /* quantile_price.c: draws of the histogram for at most `share` (pico mu^2, or nano epsilon in a
  * Laplace release); false where refused. */
 bool quantile_price(struct level *level, struct level_histogram *histogram, uint64_t share);
+/* The draw is had with another strength (of its kind): errors and extremes follow it. */
+void quantile_sharpen(struct level_histogram *histogram, struct release_draw *draw, uint64_t m);
 /* Ranks by which the worst quantile of the aggregate may be off. */
 double quantile_error(const struct level *level, const struct level_aggregate *aggregate);
 

@@ -191,6 +191,22 @@ static void find_offsets(struct drawing *drawing)
     }
 }
 
+void quantile_sharpen(struct level_histogram *histogram, struct release_draw *draw, uint64_t m)
+{
+    struct dp_rank *ranks = (struct dp_rank *)(uintptr_t)draw->ranks; /* the level's own */
+    if (draw->whole.m != 0) {
+        histogram->whole_stddev *= (double)draw->whole.m / (double)m;
+        draw->whole.m = m;
+        return;
+    }
+    draw->plan.half_range = m;
+    for (size_t i = 0; i < draw->plan.n; i++)
+        if (is_extreme(&ranks[i])) {
+            int64_t offset = dp_extreme_offset(&draw->plan, histogram->bins.n);
+            ranks[i].units_offset = ranks[i].numerator == 0 ? offset : -offset;
+        }
+}
+
 static void find_places(const struct drawing *drawing, struct level_histogram *histogram)
 {
     struct arena *arena = drawing->level->compile->arena;

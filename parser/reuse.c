@@ -17,6 +17,7 @@
 #include "mechanisms/accuracy.h"
 #include "mechanisms/refine.h"
 #include "parser/price.h"
+#include "parser/reuse.h"
 
 enum { DRAWS_MAX = 64 };
 
@@ -45,19 +46,24 @@ bool reuse_draws_keys(const struct level *level)
     return has_private_keys(level) && level->list == NULL;
 }
 
-static size_t groups_of(const struct level *level, const struct kept_answer *list)
+size_t reuse_groups(const struct level *level, const struct kept_answer *list)
 {
     if (level->n_keys == 0)
         return 1;
     return list != NULL ? list->n_groups : level->release->n_domain;
 }
 
+bool reuse_is_of_list(const struct kept_answer *kept, const struct kept_answer *list)
+{
+    return kept->keys_of == (list == NULL ? 0 : list->id);
+}
+
 static bool is_usable(const struct level *level, const struct kept_answer *list,
                       const struct level_measure *measure, const struct kept_answer *kept)
 {
     return measure->identity != NULL && strcmp(kept->identity, measure->identity) == 0 &&
-           !kept->keys_only && kept->keys_of == (list == NULL ? 0 : list->id) &&
-           kept->n_groups == groups_of(level, list);
+           !kept->keys_only && reuse_is_of_list(kept, list) &&
+           kept->n_groups == reuse_groups(level, list);
 }
 
 /* Gaussian draws on one grid add up; a Laplace draw stands alone. */
@@ -196,7 +202,7 @@ static bool asks_for_units(const struct level *level)
 /* What is drawn of the release with this list of groups, by mu^2. */
 static uint64_t price_with(const struct level *level, const struct kept_answer *list)
 {
-    uint64_t sum = 0;
+    uint64_t sum = reuse_draws_price(level, list);
     struct choice choice;
     for (size_t i = 0; i < level->n_measures; i++) {
         if (i == 0 && list != NULL && !asks_for_units(level))
@@ -254,6 +260,7 @@ void reuse_settle(struct level *level)
         return;
     if (level->list != NULL)
         use_list(level);
+    reuse_draws_settle(level);
     for (size_t i = 0; i < level->n_measures; i++) {
         struct level_measure *measure = &level->measures[i];
         if (i < level->release->n_hidden) {
@@ -270,23 +277,39 @@ void reuse_settle(struct level *level)
     }
 }
 
+/* The earlier of two times, ISO and UTC. */
+static void note_time(const struct level *level, size_t answer, const char **since)
+{
+    const char *at = level->compile->request->kept[answer].since;
+    if (*since == NULL || strcmp(at, *since) < 0)
+        *since = at;
+}
+
 enum reuse_extent reuse_of(const struct level *level, const struct level_aggregate *aggregate,
                            const char **since)
 {
     const int measures[] = {aggregate->count, aggregate->sum, aggregate->squares};
+    const struct level_histogram *histogram =
+        aggregate->kind == AGGREGATE_QUANTILE
+            ? &level->histograms.items[aggregate->quantile.histogram]
+            : NULL;
     bool any_kept = false, any_drawn = false;
     *since = NULL;
+    for (size_t i = 0; histogram != NULL && i < histogram->n_draws; i++) {
+        any_drawn = any_drawn || !histogram->draws[i].is_kept;
+        if (!histogram->draws[i].is_kept)
+            continue;
+        any_kept = true;
+        note_time(level, histogram->draws[i].kept, since);
+    }
     for (size_t i = 0; i < sizeof measures / sizeof *measures; i++) {
         if (measures[i] < 0)
             continue;
         const struct level_measure *measure = &level->measures[measures[i]];
         any_drawn = any_drawn || measure->draw.m != 0;
         any_kept = any_kept || measure->n_kept > 0;
-        for (size_t n = 0; n < measure->n_kept; n++) {
-            const char *at = level->compile->request->kept[measure->kept[n].answer].since;
-            if (*since == NULL || strcmp(at, *since) < 0) /* ISO, UTC */
-                *since = at;
-        }
+        for (size_t n = 0; n < measure->n_kept; n++)
+            note_time(level, measure->kept[n].answer, since);
     }
     return !any_kept ? REUSE_NONE : any_drawn ? REUSE_PART : REUSE_ALL;
 }

@@ -156,6 +156,9 @@ static void send_part(struct measurement *measurement)
     const struct release *release = release_under_way(measurement);
     if (measurement->part == 0 && release->n_drawn == 0)
         measurement->part++;
+    while (measurement->part > 0 && measurement->part <= release->n_histograms &&
+           release->histograms[measurement->part - 1].n_drawn == 0)
+        measurement->part++;
     if (measurement->part == 0) {
         send_rows(measurement, release->sql, release->sql_proved);
     } else if (measurement->part <= release->n_histograms) {

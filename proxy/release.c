@@ -334,7 +334,7 @@ static struct quantile_output *open_quantiles(struct release_output *output, siz
     const struct release *release = output->release;
     if (output->quantiles[index] == NULL)
         output->quantiles[index] =
-            quantiles_begin(output->noise, &release->histograms[index],
+            quantiles_begin(output->noise, &release->histograms[index], output->kept,
                             has_private_keys(release) ? output->n_rows : output->n_exact);
     return output->quantiles[index];
 }
@@ -469,4 +469,11 @@ __int128 release_drawn(const struct release_output *output, size_t group, size_t
 {
     assert(group < output->n_rows && output->release->measures[measure].draw.m != 0);
     return output->noisy[group * output->release->n_measures + measure];
+}
+
+uint32_t release_bin(const struct release_output *output, size_t group, size_t histogram,
+                     size_t value)
+{
+    assert(group < output->n_rows && output->quantiles[histogram] != NULL);
+    return quantiles_of(output->quantiles[histogram], group)[value];
 }

@@ -56,6 +56,9 @@ bool release_finish(struct release_output *output, bool empty, struct array_para
 size_t release_groups(const struct release_output *output);
 const char *const *release_keys(const struct release_output *output);
 __int128 release_drawn(const struct release_output *output, size_t group, size_t measure);
+/* The bin of a histogram's value, in the order of its draws. */
+uint32_t release_bin(const struct release_output *output, size_t group, size_t histogram,
+                     size_t value);
 /* Wipes what is exact. Accepts NULL. */
 void release_free(struct release_output *output);
 

@@ -64,8 +64,26 @@ static void whole_free(struct whole *whole)
     free(whole);
 }
 
+/* Bins that were drawn before, into their places. */
+static void fill_kept(struct quantile_output *output, const __int128 *const *kept)
+{
+    const struct release_histogram *histogram = output->histogram;
+    size_t first = 0;
+    for (size_t i = 0; i < histogram->n_draws; i++) {
+        const struct release_draw *draw = &histogram->draws[i];
+        size_t n = draw->plan.n;
+        for (size_t at = 0; draw->is_kept && at < output->n_groups * n; at++) {
+            __int128 bin = kept[draw->kept][at], last = histogram->n_bins - 1;
+            bin = bin < 0 ? 0 : bin > last ? last : bin;
+            output->bins[at / n * histogram->n_values + first + at % n] = (uint32_t)bin;
+        }
+        first += n;
+    }
+}
+
 struct quantile_output *quantiles_begin(struct dp_noise *noise,
-                                        const struct release_histogram *histogram, size_t n_groups)
+                                        const struct release_histogram *histogram,
+                                        const __int128 *const *kept, size_t n_groups)
 {
     struct quantile_output *output = calloc(1, sizeof *output);
     assert(output != NULL);
@@ -78,8 +96,9 @@ struct quantile_output *quantiles_begin(struct dp_noise *noise,
     output->bins = calloc(n_groups * histogram->n_values + 1, sizeof *output->bins);
     assert(output->weights != NULL && output->drawn != NULL && output->bins != NULL);
     for (size_t i = 0; i < histogram->n_draws; i++)
-        if (histogram->draws[i].whole.m != 0)
+        if (histogram->draws[i].whole.m != 0 && !histogram->draws[i].is_kept)
             output->whole = whole_new(histogram, &histogram->draws[i]);
+    fill_kept(output, kept);
     return output;
 }
 
@@ -113,7 +132,8 @@ static bool draw(struct quantile_output *output, size_t group)
     uint32_t *bins = output->bins + group * histogram->n_values;
     for (size_t i = 0; i < histogram->n_draws; i++) {
         const struct release_draw *each = &histogram->draws[i];
-        if (!(each->whole.m != 0 ? draw_whole(output, each, bins)
+        if (!each->is_kept &&
+            !(each->whole.m != 0 ? draw_whole(output, each, bins)
                                  : dp_noise_quantiles(output->noise, &each->plan, output->weights,
                                                       histogram->n_bins, each->ranks, bins)))
             return false;

@@ -15,9 +15,11 @@
 
 struct quantile_output;
 
-/* For n_groups groups, all of them to be drawn. noise and histogram are borrowed. */
+/* For n_groups groups, all of them to be drawn, but for the draws that were kept; kept as for
+ * release_begin. All is borrowed. */
 struct quantile_output *quantiles_begin(struct dp_noise *noise,
-                                        const struct release_histogram *histogram, size_t n_groups);
+                                        const struct release_histogram *histogram,
+                                        const __int128 *const *kept, size_t n_groups);
 /* A bin of a group. False without entropy, where a group comes back after another one, or where
  * there is no such bin, which the SQL does not let happen. */
 bool quantiles_add(struct quantile_output *output, size_t group, __int128 bin, __int128 weight);

@@ -12,13 +12,18 @@ static const struct release *measured(const struct plan_relation *relation)
                : NULL;
 }
 
+static size_t most_answers(const struct release *release)
+{
+    return release->n_measures + release->n_histograms * HISTOGRAM_DRAWS_MAX;
+}
+
 size_t reuse_identities(struct arena *arena, const struct plan *plan,
                         const char *const **identities)
 {
     size_t n = 0, most = 0;
     for (size_t i = 0; i < plan->n_relations; i++)
         if (plan->relations[i].kind == RELATION_RELEASE)
-            most += plan->relations[i].release->n_measures;
+            most += most_answers(plan->relations[i].release);
     const char **found = arena_alloc(arena, (most + 1) * sizeof *found);
     for (size_t i = 0; i < plan->n_relations; i++) {
         const struct release *release = plan->relations[i].release;
@@ -27,6 +32,10 @@ size_t reuse_identities(struct arena *arena, const struct plan *plan,
         for (size_t m = 0; m < release->n_measures; m++)
             if (release->measures[m].identity != NULL)
                 found[n++] = release->measures[m].identity;
+        for (size_t h = 0; h < release->n_histograms; h++)
+            for (size_t d = 0; d < release->histograms[h].n_draws; d++)
+                if (release->histograms[h].draws[d].identity != NULL)
+                    found[n++] = release->histograms[h].draws[d].identity;
     }
     *identities = found;
     return n;
@@ -79,8 +88,9 @@ void reuse_clear(struct reuse *reuse)
 
 bool reuse_is_shared(const struct release *release)
 {
-    if (release->n_histograms > 0)
-        return false;
+    for (size_t i = 0; i < release->n_histograms; i++)
+        if (release->histograms[i].n_drawn > 0)
+            return false;
     for (size_t i = 0; i < release->n_measures; i++)
         if (release->measures[i].draw.m != 0 && release->measures[i].identity == NULL)
             return false;
@@ -170,6 +180,42 @@ static struct ledger_answer collect_measure(struct arena *arena, const struct re
     return answer;
 }
 
+/* The drawn bins of one draw, group by group. */
+static struct ledger_answer collect_draw(struct arena *arena, const struct release *release,
+                                         const struct release_output *output, size_t histogram,
+                                         size_t draw, size_t first)
+{
+    const struct release_draw *from = &release->histograms[histogram].draws[draw];
+    size_t n = from->plan.n, n_groups = release_groups(output);
+    __int128 *values = arena_alloc(arena, (n_groups * n + 1) * sizeof *values);
+    for (size_t i = 0; i < n_groups * n; i++)
+        values[i] = release_bin(output, i / n, histogram, first + i % n);
+    return (struct ledger_answer){
+        .measure = (int)(release->n_measures + histogram * HISTOGRAM_DRAWS_MAX + draw),
+        .identity = from->identity,
+        .calibration = release_draw_sharpness(from, release->histograms[histogram].groups),
+        .keys_of =
+            release->n_keys > 0 && release->domain == NULL ? LEDGER_KEYS_HERE : release->keys_of,
+        .n_groups = n_groups * n,
+        .noisy = values,
+    };
+}
+
+static size_t collect_draws(struct arena *arena, const struct release *release,
+                            const struct release_output *output, size_t histogram, int number,
+                            struct ledger_answer *out)
+{
+    const struct release_histogram *from = &release->histograms[histogram];
+    size_t n = 0, first = 0;
+    for (size_t i = 0; i < from->n_draws; first += from->draws[i++].plan.n) {
+        if (from->draws[i].is_kept || from->draws[i].identity == NULL)
+            continue;
+        out[n] = collect_draw(arena, release, output, histogram, i, first);
+        out[n++].release = number;
+    }
+    return n;
+}
+
 size_t reuse_collect(struct arena *arena, const struct plan *plan, const bool *skipped,
                      struct release_output *const *outputs, const struct ledger_answer **answers)
 {
@@ -177,7 +223,7 @@ size_t reuse_collect(struct arena *arena, const struct plan *plan, const bool *s
     int number = 0;
     for (size_t i = 0; i < plan->n_relations; i++)
         if (measured(&plan->relations[i]) != NULL)
-            most += plan->relations[i].release->n_measures;
+            most += most_answers(plan->relations[i].release);
     struct ledger_answer *found = arena_alloc(arena, (most + 1) * sizeof *found);
     for (size_t i = 0; i < plan->n_relations; i++) {
         const struct release *release = measured(&plan->relations[i]);
@@ -192,6 +238,8 @@ size_t reuse_collect(struct arena *arena, const struct plan *plan, const bool *s
             found[n] = collect_measure(arena, release, outputs[i], m);
             found[n++].release = number;
         }
+        for (size_t h = 0; known && h < release->n_histograms; h++)
+            n += collect_draws(arena, release, outputs[i], h, number, found + n);
         number++;
     }
     *answers = found;

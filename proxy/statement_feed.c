@@ -49,8 +49,7 @@ static void on_accounts(struct statement_run *run, const PGresult *result)
         struct ledger_account account;
         read = ledger_accounts_result(result, row, &account) != LEDGER_FAILED;
         if (read)
-            budget_row(run->arena, &account, &run->settings,
-                       cells + (size_t)row * BUDGET_COLUMNS);
+            budget_row(run->arena, &account, &run->settings, cells + (size_t)row * BUDGET_COLUMNS);
     }
     if (!read)
         run_fail_ledger(run);

@@ -270,6 +270,23 @@ def test_laplace_answers_are_kept_as_pairs(patients):
     assert patients.free(automatic) == first
 
 
+@pytest.mark.parametrize("sql", [
+    "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY minutes), max(minutes), count(*) FROM visits",
+    "SELECT code, percentile_disc(ARRAY[0.1, 0.5, 0.9]) WITHIN GROUP (ORDER BY cost) FROM visits "
+    "GROUP BY code ORDER BY code",
+    "SELECT city, min(age), avg(weight) FROM patients GROUP BY city ORDER BY city",
+    "SELECT percentile_disc(ARRAY[0.05,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.95]) "
+    "WITHIN GROUP (ORDER BY minutes) FROM visits"])
+def test_quantiles_are_kept(patients, sql):
+    first = patients.paid(sql)
+    assert patients.free(sql) == first
+    patients.rows("SET dp.epsilon = 0.5")
+    assert patients.free(sql) == first
+    patients.rows("SET dp.epsilon = 4")
+    patients.paid(sql)
+    patients.free(sql)
+
+
 def test_several_releases_of_a_statement_are_kept_each_for_itself(census):
     both = "SELECT (SELECT count(*) FROM people WHERE smsa), avg(wage) FROM people WHERE parttime"
     first = census.paid(both)

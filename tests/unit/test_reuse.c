@@ -76,6 +76,31 @@ static void keep(struct analyst *who, const struct release *release, const char 
     }
 }
 
+/* The same for quantiles. */
+static void keep_draws(struct analyst *who, const struct release *release, size_t n_groups)
+{
+    bool private = release->n_keys > 0 && release->domain == NULL;
+    size_t groups = private ? n_groups : release->n_keys == 0 ? 1 : release->n_domain;
+    uint64_t list = release->keys_of;
+    for (size_t i = 0; private && i < who->n; i++)
+        list = who->kept[i].keys != NULL ? who->kept[i].id : list;
+    for (size_t i = 0; i < release->n_histograms; i++)
+        for (size_t n = 0; n < release->histograms[i].n_draws; n++) {
+            const struct release_draw *draw = &release->histograms[i].draws[n];
+            if (draw->is_kept)
+                continue;
+            cr_assert_lt(who->n, (size_t)KEPT_MAX);
+            who->kept[who->n] = (struct kept_answer){
+                .id = who->n + 1,
+                .identity = remembered(draw->identity),
+                .since = "2026-01-02T03:09:00Z",
+                .calibration = release_draw_sharpness(draw, release->histograms[i].groups),
+                .n_groups = groups * draw->plan.n,
+                .keys_of = list};
+            who->n++;
+        }
+}
+
 /* Asks, pays and keeps; what it cost in pico mu^2. */
 static uint64_t ask_groups(struct analyst *who, const char *sql, const char *const *groups,
                            size_t n_groups)
@@ -86,6 +111,8 @@ static uint64_t ask_groups(struct analyst *who, const char *sql, const char *con
     who->delta += planning.plan->charge.delta_atto;
     for (size_t i = 0; i < planning.plan->n_relations; i++)
         keep(who, planning.plan->relations[i].release, groups, n_groups);
+    for (size_t i = 0; i < planning.plan->n_relations; i++)
+        keep_draws(who, planning.plan->relations[i].release, n_groups);
     planning_clear(&planning);
     return price;
 }
@@ -398,4 +425,62 @@ Test(reuse, explain_says_what_is_reused_and_what_remains_to_be_paid)
         strstr(part.plan->explain_json, "\"Reuse\": \"none\", \"Reused Since\": null"));
     cr_expect_not_null(strstr(part.plan->explain_json, "\"Delta atto\": 0"));
     planning_clear(&part);
+}
+
+static const char median[] =
+    "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY minutes) FROM visits";
+
+Test(reuse, quantiles_are_kept_as_they_were_drawn)
+{
+    static const char *const sqls[] = {
+        median,
+        "SELECT code, percentile_cont(array[0.1, 0.5]) WITHIN GROUP (ORDER BY cost), max(cost), "
+        "count(*) FROM visits GROUP BY code",
+        "SELECT percentile_disc(array[0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.95,0.99]) WITHIN GROUP "
+        "(ORDER BY minutes) FROM visits",
+        "SELECT city, min(age), avg(age) FROM patients GROUP BY city",
+    };
+    for (size_t i = 0; i < COUNT(sqls); i++) {
+        struct analyst who = analyst("clinic");
+        cr_expect_gt(ask_groups(&who, sqls[i], cities, 3), 0u, "%s", sqls[i]);
+        struct planning again = planned(&who, sqls[i]);
+        const struct release *release = only_release(&again);
+        cr_expect_eq(again.plan->charge.mu2_pico, 0u, "%s", sqls[i]);
+        cr_expect_not(release_is_measured(release));
+        cr_expect_eq(release->n_histograms, 1u);
+        cr_expect_null(release->histograms[0].sql);
+        cr_expect_str_eq(release->mechanism_json, "[]");
+        planning_clear(&again);
+        struct planning explained =
+            planned(&who, i == 0 ? "EXPLAIN SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY "
+                                   "minutes) FROM visits"
+                                 : sqls[i]);
+        cr_expect(i > 0 || says(explained.plan, "Reuse: paid for before (2026-01-02T03:09:00Z)"));
+        planning_clear(&explained);
+        who.settings.epsilon /= 3;
+        cr_expect_eq(ask(&who, sqls[i]), 0u, "less is free: %s", sqls[i]);
+        who.settings.epsilon *= 6;
+        struct planning finer = planned(&who, sqls[i]);
+        cr_expect_eq(only_release(&finer)->histograms[0].n_drawn,
+                     only_release(&finer)->histograms[0].n_draws, "%s", sqls[i]);
+        planning_clear(&finer);
+    }
+}
+
+Test(reuse, quantiles_of_anything_else_are_drawn)
+{
+    static const char *const others[] = {
+        "SELECT percentile_disc(0.6) WITHIN GROUP (ORDER BY minutes) FROM visits",
+        "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY cost) FROM visits",
+        "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY least(minutes, 100)) FROM visits",
+        "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY minutes) FROM visits WHERE cost > 5",
+        "SELECT code, percentile_disc(0.5) WITHIN GROUP (ORDER BY minutes) FROM visits GROUP BY code",
+    };
+    struct analyst who = analyst("clinic");
+    ask(&who, median);
+    for (size_t i = 0; i < COUNT(others); i++) {
+        struct planning other = planned(&who, others[i]);
+        cr_expect_eq(other.plan->charge.mu2_pico, fresh_price(&who, others[i]), "%s", others[i]);
+        planning_clear(&other);
+    }
 }
