@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "parser/auto_bounds.h"
 #include "parser/quantile.h"
 #include "parser/reuse.h"
 
@@ -18,16 +19,18 @@ static bool is_usable(const struct level *level, const struct kept_answer *list,
            kept->n_groups == reuse_groups(level, list) * draw->plan.n &&
            have->mechanism == wanted.mechanism && have->grid.scale10 == wanted.grid.scale10 &&
            have->grid.exp2 == wanted.grid.exp2 && have->delta_grid == wanted.delta_grid &&
-           have->groups == wanted.groups && have->m >= wanted.m;
+           have->groups == wanted.groups &&
+           (double)have->m * auto_bounds_patience(level) >= (double)wanted.m;
 }
 
 /* The sharpest, of these the newest; -1: none. */
 static int find(const struct level *level, const struct kept_answer *list,
-                const struct release_draw *draw)
+                const struct level_histogram *histogram, const struct release_draw *draw)
 {
     const struct plan_request *request = level->compile->request;
     int best = -1;
-    for (size_t i = 0; i < request->n_kept; i++) {
+    /* With bounds that are bought the price is fixed before it is known what is measured. */
+    for (size_t i = 0; i < request->n_kept && !histogram->bought; i++) {
         const struct kept_answer *kept = &request->kept[i];
         if (!is_usable(level, list, draw, kept))
             continue;
@@ -45,7 +48,7 @@ uint64_t reuse_draws_price(const struct level *level, const struct kept_answer *
     for (size_t i = 0; i < level->histograms.n; i++) {
         const struct level_histogram *histogram = &level->histograms.items[i];
         for (size_t n = 0; n < histogram->n_draws; n++)
-            if (find(level, list, &histogram->draws[n]) < 0 &&
+            if (find(level, list, histogram, &histogram->draws[n]) < 0 &&
                 __builtin_add_overflow(sum, histogram->draws[n].plan.charge.mu2_pico, &sum))
                 return UINT64_MAX;
     }
@@ -58,7 +61,7 @@ void reuse_draws_settle(struct level *level)
         struct level_histogram *histogram = &level->histograms.items[i];
         for (size_t n = 0; n < histogram->n_draws; n++) {
             struct release_draw *draw = &histogram->draws[n];
-            int kept = find(level, level->list, draw);
+            int kept = find(level, level->list, histogram, draw);
             if (kept < 0)
                 continue;
             draw->is_kept = true;
