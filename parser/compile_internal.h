@@ -23,7 +23,7 @@
  *   rotated.c      count and sum in one, where the noise is Laplace
  *   mechanism.c    Laplace or Gaussian; accuracy.c: the noise that an error allows
  *   keys.c         which private keys appear where nothing else is wanted
- *   interval.c     how far an answer may be off
+ *   interval.c     how far an answer may be off; interval_sql.c: beside the answer
  *   measurement.c  the SQL of a release, histogram.c of its histograms
  *   proof.c        what the shorter form of both relies on
  *   distinct.c     different values, as many of a unit as count

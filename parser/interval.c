@@ -14,7 +14,7 @@
 #include "parser/rotated.h"
 #include "parser/walk.h"
 
-static double as_double(const struct dp_decimal *value)
+double interval_number(const struct dp_decimal *value)
 {
     double result = (double)value->digits;
     for (int i = 0; i < value->scale; i++)
@@ -60,28 +60,20 @@ static double pair_width(const struct level *level, double first, double second)
     return high;
 }
 
-/* By how much an error of the count moves the sum. */
-static double count_factor(const struct level_aggregate *aggregate)
+double interval_count_factor(const struct level_aggregate *aggregate)
 {
-    return as_double(aggregate->sum < 0 ? &aggregate->low : &aggregate->middle);
+    return interval_number(aggregate->sum < 0 ? &aggregate->low : &aggregate->middle);
 }
 
-/* Standard deviation of sum + factor * count. */
-static double sum_deviation(const struct level *level, const struct level_aggregate *aggregate)
+double interval_z(const struct level *level, double beta)
 {
-    double parts[2] = {rotated_deviation(level, aggregate->sum),
-                       count_factor(aggregate) * rotated_deviation(level, aggregate->count)};
-    if (aggregate->sum >= 0 && level->measures[aggregate->sum].rotated)
-        rotated_parts(level, aggregate->sum, count_factor(aggregate), parts);
-    return hypot(parts[0], parts[1]);
+    double z = dp_two_sided_z(beta);
+    return level->laplace ? fmax(z, -log(beta) / sqrt(2)) : z;
 }
 
-/* Standard deviations that keep a ratio's noise within with probability 1 - beta. A sum of Laplace
- * noises has tails between a Gaussian's and a Laplace's. */
 static double ratio_z(const struct level *level)
 {
-    double z = dp_two_sided_z(beta_of(level));
-    return has_laplace(level) ? fmax(z, -log(beta_of(level)) / sqrt(2)) : z;
+    return interval_z(level, beta_of(level));
 }
 
 /* Half-width of a measure's own noise. */
@@ -99,7 +91,7 @@ static double width(const struct level *level, int measure)
 /* Of sum + factor * count. */
 static double sum_width(const struct level *level, const struct level_aggregate *aggregate)
 {
-    double factor = count_factor(aggregate), parts[2];
+    double factor = interval_count_factor(aggregate), parts[2];
     if (aggregate->sum < 0)
         return factor == 0 ? 0 : fabs(factor) * width(level, aggregate->count);
     if (level->measures[aggregate->sum].rotated) {
@@ -117,7 +109,7 @@ static double sum_width(const struct level *level, const struct level_aggregate 
 
 static double average_width(const struct level *level, const struct level_aggregate *aggregate)
 {
-    double low = as_double(&aggregate->low), high = as_double(&aggregate->high);
+    double low = interval_number(&aggregate->low), high = interval_number(&aggregate->high);
     double sum = rotated_deviation(level, aggregate->sum),
            count = rotated_deviation(level, aggregate->count);
     double assumed = INTERVAL_ASSUMED_COUNT, limit = ratio_z(level) * count;
@@ -133,7 +125,7 @@ static double variance_width(const struct level *level, const struct level_aggre
 {
     if (aggregate->squares < 0)
         return 0;
-    double range = as_double(&level->measures[aggregate->squares].high);
+    double range = interval_number(&level->measures[aggregate->squares].high);
     double moment = hypot(rotated_deviation(level, aggregate->squares),
                           range / 4 * rotated_deviation(level, aggregate->count));
     double half = fmin(range, ratio_z(level) * moment / INTERVAL_ASSUMED_COUNT);
@@ -196,12 +188,6 @@ int interval_add(struct level *level, const PgQuery__Node *node, enum interval_k
     int aggregate = aggregate_add(level, call->args[0]);
     if (aggregate < 0)
         return -1;
-    if (level->aggregates.items[aggregate].kind == AGGREGATE_VARIANCE) {
-        compile_refuse(c, call->location, "0A000", "the error of a variance is not supported",
-                       "Counts, sums and averages have intervals.",
-                       "EXPLAIN shows the error of a variance at a count of 1000.");
-        return -1;
-    }
     if (level->aggregates.items[aggregate].kind == AGGREGATE_QUANTILE) {
         compile_refuse(c, call->location, "0A000", "the interval of a quantile is not supported",
                        "Its error is a number of ranks, not of units of the value.",
@@ -238,89 +224,4 @@ static bool check_left(void *context, const ProtobufCFieldDescriptor *field,
 bool interval_none_left(struct compile *c, ProtobufCMessage *statement)
 {
     return c->probe || walk_children(statement, check_left, c);
-}
-
-static const char *number(struct arena *arena, double value)
-{
-    return arena_printf(arena, "'%.17g'::pg_catalog.float8", value);
-}
-
-/* Bracketed: qualified operators all have one precedence. */
-static const char *op(struct arena *arena, const char *left, const char *name, const char *right)
-{
-    return arena_printf(arena, "(%s OPERATOR(pg_catalog.%s) %s)", left, name, right);
-}
-
-static const char *measure(struct arena *arena, int index)
-{
-    return arena_printf(arena, "u.m%d::pg_catalog.float8", index + 1);
-}
-
-/* The released value of a count or sum. */
-static const char *value_sql(struct arena *arena, const struct level_aggregate *aggregate)
-{
-    if (aggregate->kind == AGGREGATE_COUNT || aggregate->kind == AGGREGATE_UNITS ||
-        aggregate->kind == AGGREGATE_DISTINCT)
-        return measure(arena, aggregate->count);
-    if (aggregate->sum >= 0 && aggregate->count < 0)
-        return measure(arena, aggregate->sum);
-    const struct dp_decimal *factor = aggregate->sum < 0 ? &aggregate->low : &aggregate->middle;
-    const char *counted =
-        op(arena, number(arena, as_double(factor)), "*", measure(arena, aggregate->count));
-    return aggregate->sum < 0 ? counted : op(arena, counted, "+", measure(arena, aggregate->sum));
-}
-
-/* Fieller: with S, C and variances v, a = C^2 - z^2 vC, the ends are
- * (S C -+ z sqrt(vS a + vC S^2)) / a about the middle; a is clearly positive, or the range is all
- * that can be said. */
-static const char *average_sql(const struct level *level, const struct level_aggregate *aggregate,
-                               enum interval_kind what)
-{
-    struct arena *arena = level->compile->arena;
-    double low = as_double(&aggregate->low), high = as_double(&aggregate->high);
-    double sum = rotated_deviation(level, aggregate->sum),
-           count = rotated_deviation(level, aggregate->count);
-    double z = ratio_z(level), middle = as_double(&aggregate->middle);
-    const char *s = measure(arena, aggregate->sum), *c = measure(arena, aggregate->count);
-    const char *a = op(arena, op(arena, c, "*", c), "-", number(arena, z * z * count * count));
-    const char *spread = op(arena, number(arena, count * count), "*", op(arena, s, "*", s));
-    const char *inside;
-    if (what == INTERVAL_STDDEV) {
-        spread = op(arena, spread, "/", op(arena, c, "*", c));
-        spread = op(arena, number(arena, sum * sum), "+", spread);
-        inside = arena_printf(arena, "LEAST(%s, %s)",
-                              op(arena, arena_printf(arena, "pg_catalog.sqrt%s", spread), "/", c),
-                              number(arena, (high - low) / 2));
-    } else {
-        spread = op(arena, op(arena, number(arena, sum * sum), "*", a), "+", spread);
-        const char *root =
-            op(arena, number(arena, z), "*", arena_printf(arena, "pg_catalog.sqrt%s", spread));
-        const char *end = op(arena, op(arena, s, "*", c), what == INTERVAL_LOW ? "-" : "+", root);
-        end = op(arena, number(arena, middle), "+", op(arena, end, "/", a));
-        inside = arena_printf(arena, "LEAST(GREATEST(%s, %s), %s)", end, number(arena, low),
-                              number(arena, high));
-    }
-    const char *otherwise = number(arena, what == INTERVAL_STDDEV ? (high - low) / 2
-                                          : what == INTERVAL_LOW  ? low
-                                                                  : high);
-    return arena_printf(arena, "CASE WHEN %s THEN %s ELSE %s END",
-                        op(arena, c, ">", number(arena, 1.000001 * z * count)), inside, otherwise);
-}
-
-const char *interval_sql(const struct level *level, const struct level_interval *interval)
-{
-    struct arena *arena = level->compile->arena;
-    const struct level_aggregate *aggregate = &level->aggregates.items[interval->aggregate];
-    enum interval_kind what = (enum interval_kind)interval->what;
-    bool average = aggregate->kind == AGGREGATE_AVG;
-    if (average && aggregate->sum < 0) /* all values are the same */
-        return number(arena, what == INTERVAL_STDDEV ? 0 : as_double(&aggregate->low));
-    if (average)
-        return average_sql(level, aggregate, what);
-    if (what != INTERVAL_STDDEV)
-        return op(arena, value_sql(arena, aggregate), what == INTERVAL_LOW ? "-" : "+",
-                  number(arena, interval_halfwidth(level, aggregate)));
-    if (aggregate->kind != AGGREGATE_SUM)
-        return number(arena, rotated_deviation(level, aggregate->count));
-    return number(arena, sum_deviation(level, aggregate));
 }

@@ -25,7 +25,16 @@ int interval_add(struct level *level, const PgQuery__Node *node, enum interval_k
 /* Refuses calls that are left in the statement once all releases are taken out: their argument is
  * no aggregate of a release. */
 bool interval_none_left(struct compile *c, ProtobufCMessage *statement);
-/* The column as SQL over the released measures u.m1.., of type float8. */
+
+/* interval_sql.c: the column as SQL over the released measures u.m1.., of type float8. */
 const char *interval_sql(const struct level *level, const struct level_interval *interval);
+
+/* Standard deviations that keep a sum or ratio of several noises within with probability
+ * 1 - beta. A sum of Laplace noises has tails between a Gaussian's and a Laplace's. */
+double interval_z(const struct level *level, double beta);
+/* By how much an error of the count moves the sum. */
+double interval_count_factor(const struct level_aggregate *aggregate);
+/* For statements about errors, never for values. */
+double interval_number(const struct dp_decimal *value);
 
 #endif

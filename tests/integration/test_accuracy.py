@@ -71,6 +71,9 @@ AGGREGATES = [
     ("clinic", "sum(cost)", "visits WHERE minutes > -{n}"),
     ("census", "avg(education)", "people WHERE education > -{n}"),
     ("clinic", "avg(age)", "patients WHERE age > -{n}"),
+    ("clinic", "variance(age)", "patients WHERE age > -{n}"),
+    ("clinic", "stddev_pop(weight)", "patients WHERE age > -{n}"),
+    ("census", "stddev(education)", "people WHERE education > -{n}"),
 ]
 
 
@@ -82,7 +85,7 @@ def test_intervals_hold_the_truth_as_often_as_stated(session, protected, dataset
     run(connection, f"SET dp.mechanism = {mechanism}")
     run(connection, "SET dp.epsilon = 0.5")
     truth = owned(protected, dataset, f"SELECT {aggregate} FROM {rows.format(n=1)}")
-    inside, widths, deviations = 0, [], []
+    inside, widths, deviations, stated_deviations = 0, [], [], []
     for n in range(1, RUNS + 1):
         value, low, high, deviation = run(
             connection, f"SELECT {aggregate}, dp.interval_low({aggregate}), "
@@ -91,14 +94,17 @@ def test_intervals_hold_the_truth_as_often_as_stated(session, protected, dataset
         inside += low - 1e-6 <= truth <= high + 1e-6
         widths.append(high - low)
         deviations.append((float(value) - truth) / deviation)
+        stated_deviations.append(deviation)
     assert often_enough(inside), inside
     # Not wider than needed: 95 % of either law is within 2.2 deviations.
     z = sum(w for w in widths) / RUNS / 2
     stated = explained(connection, f"SELECT {aggregate} FROM {rows.format(n=1)}")[0]["Columns"][0]
     assert stated["Confidence"] == pytest.approx(0.95)
-    if not aggregate.startswith("avg"):
+    wide = sum(w / 2 / abs(d) for w, d in zip(widths, stated_deviations)) / RUNS
+    if not aggregate.startswith(("avg", "var", "stddev")):
         assert z == pytest.approx(stated["Expected Error"], rel=1e-6)
     square = sum(d * d for d in deviations) / RUNS
+    assert 1.8 < wide < 4.5, wide
     assert abs(square - 1) < Z * math.sqrt({"gaussian": 2, "laplace": 5}[mechanism] / RUNS) * 1.1, square
 
 
