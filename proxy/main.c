@@ -4,6 +4,7 @@
  */
 #include <event2/event.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,8 +135,9 @@ static void on_continues(void *context, const PGresult *result)
     if (result == NULL || ledger_continues_result(result, &continues) != LEDGER_OK || continues ||
         program->stopping)
         return;
-    log_error("the ledger no longer holds the newest entry of its journal: it was set back while "
-              "pgveil runs on it");
+    log_error("the ledger no longer holds entry %" PRIu64 " of its journal: it was set back while "
+              "pgveil runs on it",
+              program->server.note.head.seq);
     program->failed = true;
     stop(program);
 }
@@ -228,6 +230,7 @@ static int run(struct config *config, bool ledger_only)
     char error[512] = "";
     struct program program = {.managed.lock = -1};
     struct server *server = &program.server;
+    bool opened = false;
     int status = EXIT_FAILURE;
     server->config = config;
     server->started_at = time(NULL);
@@ -238,12 +241,13 @@ static int run(struct config *config, bool ledger_only)
         goto cleanup;
     }
     event_del(program.noise_timer); /* there is no noise yet */
-    if (ledger_only ? !run_ledger(&program, error) : !serve(&program, error))
+    opened = ledger_only ? run_ledger(&program, error) : serve(&program, error);
+    if (!opened)
         goto cleanup;
     event_base_dispatch(server->base);
     status = program.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 cleanup:
-    if (error[0] != '\0')
+    if (!opened)
         log_error("%s", error);
     free_events(&program);
     stream_drop_flushed();

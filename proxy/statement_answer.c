@@ -36,11 +36,18 @@ static void notice(struct statement_run *run)
     wire_report(session_to_client(run->session), &report);
 }
 
+/* The final statement's own error is an answer too. */
+static void pass_on_error(struct statement_run *run, const struct wire_message *message)
+{
+    run_resolve(run, true);
+    run_pass_on_error(run, message);
+}
+
 static void on_final_error(void *context, const struct wire_message *message)
 {
     struct session *session = context;
     if (message->type == 'E')
-        run_pass_on_error(session->statement, message);
+        pass_on_error(session->statement, message);
 }
 
 /* What the final statement returns must be what the twin described for the original. */
@@ -49,7 +56,7 @@ static void on_final_described(void *context, const struct wire_message *message
     struct session *session = context;
     struct statement_run *run = session->statement;
     if (message->type == 'E') {
-        run_pass_on_error(run, message);
+        pass_on_error(run, message);
     } else if (run->plan->shape == PLAN_ROWS &&
                !prepared_same_types(run->request.prepared, message)) {
         log_error("the final statement's columns differ from the original's");
@@ -62,10 +69,11 @@ static void on_final_closed(void *context, const struct wire_message *message)
     struct session *session = context;
     struct statement_run *run = session->statement;
     if (message->type == 'E') {
-        run_pass_on_error(run, message);
+        pass_on_error(run, message);
     } else if (!run->answered) {
         run_fail_with(run, "XX000", "the answer's columns are not those of the statement", "");
     } else {
+        run_resolve(run, true);
         notice(run);
         run_end(session, STATEMENT_BOUND);
     }

@@ -19,10 +19,11 @@ static void on_resolved(void *context, const PGresult *result)
         log_warning("the ledger did not note how a charge ended; it stays spent");
 }
 
-/* Notes in the ledger how the charge ended. The charge stands whether or not that succeeds. */
-static void resolve(struct statement_run *run, bool answered)
+void run_resolve(struct statement_run *run, bool answered)
 {
     struct ledger_call call;
+    if (run->request_id[0] == '\0')
+        return;
     ledger_resolve_call(&call, run->request_id, answered);
     pg_client_send(server_ledger(run->session->server), call.sql, call.n_params, NULL, call.values,
                    STATEMENT_LEDGER_TIMEOUT_MS, on_resolved, NULL);
@@ -31,7 +32,7 @@ static void resolve(struct statement_run *run, bool answered)
 /* The one failure after the charge. */
 static void fail_measurement(struct statement_run *run)
 {
-    resolve(run, false);
+    run_resolve(run, false);
     run_fail_with(run, "58000", "the measurement could not be completed",
                   "Its charge stands. Ask the DBA if this happens again.");
 }
@@ -118,7 +119,6 @@ static void finish(struct statement_run *run)
         fail_measurement(run);
         return;
     }
-    resolve(run, true);
     keep(run);
 }
 

@@ -55,7 +55,7 @@ struct statement_run {
     struct array_params *arrays;
     struct release_output **outputs; /* one per relation, NULL but for releases */
     size_t fed; /* relations that the ledger feeds: those before this one are done */
-    char request_id[37];
+    char request_id[37]; /* "": nothing is charged */
     unsigned tries;
     struct measurement *measurement;
     struct event *quantum;
@@ -91,6 +91,10 @@ void run_explain(struct statement_run *run);
 
 /* statement_charge.c: measures what is to be measured, then answers. */
 void run_charge_or_answer(struct statement_run *run);
+/* Notes in the ledger how a charge ended, where there was one: the client has its answer (or an error
+ * of the final statement's own), or the measurement failed. The charge stands whether or not that
+ * succeeds; one of which nothing is noted is unresolved. */
+void run_resolve(struct statement_run *run, bool answered);
 
 /* statement_answer.c */
 void run_bind_final(struct statement_run *run);
