@@ -67,7 +67,7 @@ bool ledger_note_open(struct ledger_note *note, const char *state_directory, PGc
         snprintf(error, 512, "the ledger does not tell its newest entry");
         return false;
     }
-    note->head.seq = noted.seq;
+    note->head = noted;
     ledger_note_update(note, &now);
     return true;
 }

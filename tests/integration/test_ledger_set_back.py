@@ -118,6 +118,17 @@ def _other(pgveil):
     return other
 
 
+def test_a_restart_without_a_new_entry_goes_on(fresh):
+    pgveil, _ = fresh
+    newest = int(pgveil.ledger("SELECT max(seq) FROM pgveil.journal")[0][0])
+    processes.wait_until(lambda: noted(pgveil) == newest, 30, "the note")
+    assert pgveil.end() == 0
+    pgveil.start()
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pgveil.continues%' AND pid <> pg_backend_pid()"
+    processes.wait_until(lambda: pgveil.ledger(asked) != [["0"]], 30, "the question whether it continues")
+    assert pgveil.end() == 0
+
+
 def test_an_unbroken_ledger_is_continued_however_often_it_is_restarted(protected):
     pgveil = Pgveil(protected, datasets=("census",))
     try:
