@@ -104,8 +104,10 @@ static bool make_role(struct session *session)
     struct twin_password password;
     if (!twin_server_password(twins, session->startup->user, &password))
         return false;
-    char *sql = twin_role_sql(session->startup->user, session->edition->catalog->twin_database_oid,
-                              password.needed ? password.verifier : NULL);
+    const struct catalog *catalog = session->edition->catalog;
+    char *sql =
+        twin_role_sql(session->startup->user, catalog->twin_database, catalog->twin_database_oid,
+                      password.needed ? password.verifier : NULL);
     explicit_bzero(&password, sizeof password);
     pg_client_script(twin_server_admin(twins), sql, on_role, session_ticket_take(session));
     free(sql);

@@ -51,11 +51,12 @@ char *twin_drop_sql(const char *database);
 struct twin_keeper *twin_build(const char *admin_conninfo, const struct config_dataset *dataset,
                                struct catalog *catalog, char error[512]);
 
-/* SQLSTATE of the role's SQL where the twin database is not there any more. */
+/* SQLSTATE of the role's SQL where the twin database is not there any more, or not by this name. */
 #define TWIN_GONE "PGV01"
 /* Creates the analyst's role on the twin server if it is missing, with CONNECT to the twin database
  * and (verifier not NULL) its password. SQL for proxy/pg_client, idempotent; text is allocated, the
  * caller frees it. */
-char *twin_role_sql(const char *analyst, uint32_t database_oid, const char *verifier);
+char *twin_role_sql(const char *analyst, const char *database, uint32_t database_oid,
+                    const char *verifier);
 
 #endif

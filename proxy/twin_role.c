@@ -20,7 +20,8 @@ static void hexadecimal(const char *text, char *out)
     *out = '\0';
 }
 
-char *twin_role_sql(const char *analyst, uint32_t database_oid, const char *verifier)
+char *twin_role_sql(const char *analyst, const char *database, uint32_t database_oid,
+                    const char *verifier)
 {
     static const char format[] =
         "DO $role$ DECLARE"
@@ -33,7 +34,9 @@ char *twin_role_sql(const char *analyst, uint32_t database_oid, const char *veri
         "  IF pg_catalog.octet_length(v_role) NOT BETWEEN 1 AND 63 OR v_role ~ '^(pg_|pgveil_)' THEN"
         "    RAISE EXCEPTION 'this cannot be an analyst''s name';"
         "  END IF;"
-        "  SELECT datname INTO v_database FROM pg_catalog.pg_database WHERE oid = %u;"
+        "  v_database := pg_catalog.convert_from(pg_catalog.decode('%s', 'hex'), 'UTF8');"
+        /* The login goes by the name: it must be that of the catalogue's twin still. */
+        "  PERFORM FROM pg_catalog.pg_database WHERE oid = %u AND datname = v_database;"
         "  IF NOT FOUND THEN"
         "    RAISE EXCEPTION 'the twin database is gone' USING ERRCODE = '" TWIN_GONE "';"
         "  END IF;"
@@ -60,13 +63,16 @@ char *twin_role_sql(const char *analyst, uint32_t database_oid, const char *veri
         "END $role$";
     const char *kept = verifier != NULL ? verifier : "";
     char *role = malloc(2 * strlen(analyst) + 1), *password = malloc(2 * strlen(kept) + 1);
+    char *name = malloc(2 * strlen(database) + 1);
     char *sql = NULL;
-    if (role == NULL || password == NULL)
+    if (role == NULL || password == NULL || name == NULL)
         abort();
     hexadecimal(analyst, role);
     hexadecimal(kept, password);
-    if (asprintf(&sql, format, role, password, database_oid, ROLE_CONNECTIONS_MAX) < 0)
+    hexadecimal(database, name);
+    if (asprintf(&sql, format, role, password, name, database_oid, ROLE_CONNECTIONS_MAX) < 0)
         abort();
+    free(name);
     free(role);
     free(password);
     return sql;

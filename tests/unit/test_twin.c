@@ -370,7 +370,9 @@ static PGconn *connect_twin(const char *user, const char *database)
 }
 
 static char admin[512];
-static uint32_t twin_oid; /* of the last twin built */
+/* Of the last twin built. */
+static uint32_t twin_oid;
+static char twin_database[64];
 
 static struct twin_keeper *try_build(const struct config_dataset *what, struct catalog *catalog)
 {
@@ -384,6 +386,7 @@ static void build_with(struct catalog *catalog)
     struct twin_keeper *keeper = try_build(&dataset, catalog);
     cr_assert_not_null(keeper, "%s", error);
     twin_oid = catalog->twin_database_oid;
+    snprintf(twin_database, sizeof twin_database, "%s", catalog->twin_database);
     twin_keeper_free(keeper);
 }
 
@@ -396,7 +399,7 @@ static void build(void)
 
 static void make_analyst(const char *analyst)
 {
-    char *sql = twin_role_sql(analyst, twin_oid, NULL);
+    char *sql = twin_role_sql(analyst, twin_database, twin_oid, NULL);
     PGconn *conn = connect_twin("pgveil_admin", "postgres");
     for (int i = 0; i < 2; i++) {
         PGresult *result = PQexec(conn, sql);
@@ -694,7 +697,7 @@ Test(twin, names_that_would_be_dangerous_are_refused)
     PGconn *conn = connect_twin("pgveil_admin", "postgres");
     cr_assert_str_eq(ask(conn, "CREATE ROLE chief LOGIN"), "");
     for (size_t i = 0; i < sizeof analysts / sizeof *analysts; i++) {
-        char *sql = twin_role_sql(analysts[i], twin_oid, NULL);
+        char *sql = twin_role_sql(analysts[i], twin_database, twin_oid, NULL);
         cr_assert_str_eq(ask(conn, sql), "P0001", "%s", analysts[i]);
         free(sql);
     }
@@ -845,7 +848,7 @@ Test(twin, a_role_gets_its_verifier_and_keeps_it)
                                    "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
     build();
     PGconn *conn = connect_twin("pgveil_admin", "postgres");
-    char *sql = twin_role_sql("eve", twin_oid, verifier);
+    char *sql = twin_role_sql("eve", twin_database, twin_oid, verifier);
     for (int i = 0; i < 2; i++) {
         cr_assert_str_eq(ask(conn, sql), "");
         cr_assert_str_eq(ask(conn, "SELECT rolpassword FROM pg_authid WHERE rolname = 'eve'"),
@@ -853,8 +856,11 @@ Test(twin, a_role_gets_its_verifier_and_keeps_it)
         cr_assert_str_eq(ask(conn, "ALTER ROLE eve PASSWORD 'guessed'"), "");
     }
     free(sql);
-    sql = twin_role_sql("eve", 4000000000, verifier);
+    sql = twin_role_sql("eve", twin_database, 4000000000, verifier);
     cr_assert_str_eq(ask(conn, sql), TWIN_GONE);
+    free(sql);
+    sql = twin_role_sql("eve", "template1", twin_oid, verifier);
+    cr_assert_str_eq(ask(conn, sql), TWIN_GONE, "another database has the name");
     free(sql);
     PQfinish(conn);
 }
