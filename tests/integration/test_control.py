@@ -244,8 +244,9 @@ def test_a_policy_that_cannot_be_read_changes_nothing(own_pgveil, own_analyst, p
     assert not any(row["check"] == "policy fits" for row in test)
 
 
-def test_clients_come_and_go_while_twins_change_places(own_pgveil):
+def test_clients_come_and_go_while_twins_change_places(own_pgveil, policy):
     """No login fails or meets a catalogue and a twin that do not belong together."""
+    experience = policy["tables"]["public.people"]["columns"].pop("experience")
     analyst = own_pgveil.analyst(grants={"census": AMPLE})
     stop, failures, logins = threading.Event(), [], []
 
@@ -261,8 +262,12 @@ def test_clients_come_and_go_while_twins_change_places(own_pgveil):
     for thread in threads:
         thread.start()
     try:
-        for _ in range(8):
+        for turn in range(8):
             before = len(logins)
+            policy["tables"]["public.people"]["columns"].pop("experience", None)
+            if turn % 2:
+                policy["tables"]["public.people"]["columns"]["experience"] = experience
+            write_policy(own_pgveil, policy)
             own_pgveil.console("SYNC census")
             processes.wait_until(lambda: len(logins) > before or failures, 20, "a login")
     finally:
@@ -378,8 +383,12 @@ def test_each_check_fails_where_it_should_and_says_why(own_pgveil, own_protected
 # --- reload and configuration --------------------------------------------------------------------
 
 
-def test_reload_takes_over_what_can_change_and_names_the_rest(protected):
-    pgveil = Pgveil(protected, datasets=("census",)).start()
+def test_reload_takes_over_what_can_change_names_the_rest_and_shows_no_password(protected):
+    pgveil = Pgveil(protected, datasets=("census",))
+    configuration = json.loads(pgveil.file.read_text())
+    configuration["datasets"]["census"]["server"] += " password=hunter1"
+    pgveil.file.write_text(json.dumps(configuration))
+    pgveil.start()
     try:
         analyst = pgveil.analyst(grants={"census": AMPLE})
         assert pgveil.console("RELOAD") == []
@@ -387,7 +396,7 @@ def test_reload_takes_over_what_can_change_and_names_the_rest(protected):
         configuration["datasets"]["census"]["epsilon_max"] = "2"
         configuration["log_level"] = "info"
         configuration["listen"]["address"] = "127.0.0.2"
-        configuration["datasets"]["census"]["server"] += " password=hunter2"
+        configuration["datasets"]["census"]["server"] += " password=hunter2 application_name=x"
         configuration["datasets"]["other"] = configuration["datasets"]["census"]
         pgveil.file.write_text(json.dumps(configuration))
         changes = {row["key"]: row for row in pgveil.console("RELOAD")}
@@ -396,7 +405,7 @@ def test_reload_takes_over_what_can_change_and_names_the_rest(protected):
         assert {key for key, row in changes.items() if row["state"] == "needs a restart"} == \
             {"listen.address", "datasets.census.server", "datasets.other"}
         assert changes["datasets.census.epsilon_max"]["before"] == "20"
-        assert "hunter2" not in str(changes)
+        assert "hunter" not in str(changes)
         with pytest.raises(psycopg2.Error) as error:
             analyst.rows("census", COUNT, settings={"dp.epsilon": "3"})
         assert error.value.pgcode == "22023" and "2" in error.value.diag.message_hint
@@ -404,6 +413,8 @@ def test_reload_takes_over_what_can_change_and_names_the_rest(protected):
         shown = {row["key"]: row for row in pgveil.console("SHOW CONFIG")}
         assert (shown["datasets.census.epsilon_max"]["value"],
                 shown["datasets.census.epsilon_max"]["reloads"]) == ("2", "yes")
+        server = shown["datasets.census.server"]["value"]
+        assert "hunter" not in str(shown) and "dbname=census" in server and "user=pgveil_reader" in server
         assert shown["listen.address"]["value"] == "127.0.0.1" and shown["listen.address"]["reloads"] == "no"
         pgveil.file.write_text("{}")
         with pytest.raises(psycopg2.Error, match="state_directory"):
@@ -429,21 +440,6 @@ def test_reload_synchronises_what_has_a_new_policy(own_pgveil, own_analyst, poli
         own_analyst.rows("census", "SELECT avg(experience) FROM people")
 
 
-def test_no_password_is_shown(protected):
-    pgveil = Pgveil(protected, datasets=("census",))
-    configuration = json.loads(pgveil.file.read_text())
-    configuration["datasets"]["census"]["server"] += " password=hunter2"
-    pgveil.file.write_text(json.dumps(configuration))
-    pgveil.start()
-    try:
-        shown = pgveil.console("SHOW CONFIG")
-        assert "hunter2" not in str(shown)
-        server = row_of(shown, key="datasets.census.server")["value"]
-        assert "dbname=census" in server and "user=pgveil_reader" in server
-    finally:
-        pgveil.stop()
-
-
 # --- explaining sessions -------------------------------------------------------------------------
 
 
@@ -464,20 +460,23 @@ def test_a_session_in_an_analysts_place_explains_as_the_analyst_would_see_it(own
     assert re.search("Budget: 100 %", str(plan))
 
 
-def test_it_does_not_count_as_one_of_the_analysts_connections(protected):
-    pgveil = Pgveil(protected, datasets=("census",),
-                    settings={"limits": {"connections_per_analyst_max": 1}}).start()
+def test_it_does_not_count_as_one_of_the_analysts_connections(own_pgveil, own_analyst):
+    before = own_pgveil.file.read_text()
+    configuration = json.loads(before)
+    configuration["limits"] = {"connections_per_analyst_max": 1}
+    own_pgveil.file.write_text(json.dumps(configuration))
+    own_pgveil.console("RELOAD")
+    held = [own_pgveil.control_connection("census", own_analyst.name) for _ in range(3)]
     try:
-        analyst = pgveil.analyst(grants={"census": AMPLE})
-        held = [pgveil.control_connection("census", analyst.name) for _ in range(3)]
-        connection = analyst.connect()
+        connection = own_analyst.connect()
         with pytest.raises(psycopg2.OperationalError, match="too many connections"):
-            analyst.connect()
+            own_analyst.connect()
         connection.close()
+    finally:
         for one in held:
             one.close()
-    finally:
-        pgveil.stop()
+        own_pgveil.file.write_text(before)
+        own_pgveil.console("RELOAD")
 
 
 @pytest.mark.parametrize("analyst, dataset, text", [
