@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -241,5 +242,43 @@ Test(noise, quantiles_are_drawn_from_the_histogram_given)
     cr_assert(dp_noise_quantiles(noise, &plan, weights, 4, ranks, bins));
     /* the next bins are 35 units off at best, at a rate of 2.6: e^-90 */
     cr_expect(bins[0] == 2 && bins[1] == 3, "%u, %u", bins[0], bins[1]);
+    dp_noise_free(noise);
+}
+
+/* How often a word stands in the memory that is wiped in children. -1: there is none. */
+static int count_in_wiped_memory(uint64_t word)
+{
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    cr_assert_not_null(maps);
+    char line[512];
+    unsigned long low = 0;
+    unsigned long high = 0;
+    int n = -1;
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        unsigned long from, to;
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2) {
+            low = from;
+            high = to;
+        } else if (strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " wf") != NULL) {
+            const volatile uint64_t *at = (const volatile uint64_t *)low;
+            for (n = n < 0 ? 0 : n; at < (const volatile uint64_t *)high; at++) {
+                n += *at == word;
+            }
+        }
+    }
+    fclose(maps);
+    return n;
+}
+
+Test(noise, a_word_that_was_given_out_is_gone_from_memory)
+{
+    for (int i = 0; i < 20; i++) {
+        uint64_t word = next_word();
+        cr_expect_eq(count_in_wiped_memory(word), 0);
+    }
+    /* The search finds what is there: slots that are still empty. */
+    struct dp_noise *noise = dp_noise_new();
+    cr_assert_not_null(noise);
+    cr_expect(count_in_wiped_memory(0) > 1000);
     dp_noise_free(noise);
 }
