@@ -192,9 +192,9 @@ static const char *drawn_by(const struct level *level, const struct level_aggreg
     const struct level_histogram *histogram =
         &level->histograms.items[aggregate->quantile.histogram];
     bool whole = histogram->draws[0].whole.m != 0;
-    for (size_t i = 0; i < aggregate->quantile.n_ranks; i++)
-        whole &= aggregate->quantile.ranks[i].numerator % aggregate->quantile.ranks[i].denominator;
-    return whole ? "discrete Gaussian noise on the whole distribution" : "exponential mechanism";
+    return whole && !asks_for_extreme(&aggregate->quantile)
+               ? "discrete Gaussian noise on the whole distribution"
+               : "exponential mechanism";
 }
 
 static void explain_reuse(struct lines *lines, const struct level *level,

@@ -299,4 +299,14 @@ Test(plan_quantiles, explain_shows_the_error_in_ranks_the_bins_and_the_extreme)
     }
     cr_expect(error && bins && extreme);
     planning_clear(&planning);
+    planning =
+        planned("census",
+                "EXPLAIN SELECT percentile_disc(ARRAY[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, "
+                "0.9]) WITHIN GROUP (ORDER BY education), max(education) FROM people",
+                false);
+    cr_expect_not_null(strstr(planning.plan->explain[1], "whole distribution"), "%s",
+                       planning.plan->explain[1]);
+    cr_expect_not_null(strstr(planning.plan->explain[4], "max(education): exponential"), "%s",
+                       planning.plan->explain[4]);
+    planning_clear(&planning);
 }
