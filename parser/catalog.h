@@ -82,11 +82,12 @@ struct catalog_table {
     uint32_t oid; /* on the protected server */
     char *schema, *name;
     bool is_public, hidden;
-    char *view;        /* its definition, all names qualified; NULL: a table. Owned */
-    bool has_children; /* inheritance children or partitions: uniqueness proves nothing */
-    int unit_column;   /* index into columns; -1: public table */
-    int parent;        /* index of the table that the unit column references; -1: the root */
-    int parent_key;    /* column of the parent that the unit column refers to; -1: the root */
+    char *view;          /* its definition, all names qualified; NULL: a table. Owned */
+    const char *derived; /* SQL that stands for a table of the compiler's own; NULL: a real one */
+    bool has_children;   /* inheritance children or partitions: uniqueness proves nothing */
+    int unit_column;     /* index into columns; -1: public table */
+    int parent;          /* index of the table that the unit column references; -1: the root */
+    int parent_key;      /* column of the parent that the unit column refers to; -1: the root */
     uint64_t max_rows, max_groups, max_rows_per_group; /* 0: not declared */
     uint64_t public_rows;                              /* rows of a public table at the last sync */
     size_t n_columns;

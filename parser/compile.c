@@ -91,6 +91,8 @@ bool compile_is_rows(const struct compile *c, const struct cte_scope *ctes,
                      PgQuery__SelectStmt *select)
 {
     bool private = false;
+    if (per_unit_is(c, ctes, select))
+        return true;
     if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE || select->with_clause != NULL ||
         select->n_distinct_clause > 0 || level_is_aggregated(select))
         return false;
@@ -429,7 +431,7 @@ void compile_statement(const struct compile_input *input, struct compile_output 
     bool done = walk_statement(&visit, NULL, &root);
     output->result = PLAN_REFUSED;
     struct plan *plan = arena_alloc(c->arena, sizeof *plan);
-    if (done && c->pending)
+    if (c->pending && c->refusal.sqlstate[0] == '\0')
         gather_wanted(c, output);
     if (c->wanted.n > 0)
         output->result = PLAN_WANTS_CONSTANTS;

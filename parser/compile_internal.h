@@ -8,6 +8,7 @@
  *   views.c        views of the policy, expanded
  *   from.c         a level's FROM: relations and joins; columns.c: its columns, qualified
  *   derived.c      subqueries that only filter and compute, flattened
+ *   per_unit.c     subqueries that put together rows of one unit: tables of the compiler's own
  *   correlation.c  subqueries beside a release stand alone
  *   ownership.c    who owns a joined row: unit, path to the root, rows of a unit, fan-out
  *   level.c        a level's keys and aggregates, and what is left for the twin
@@ -297,6 +298,7 @@ struct level {
     struct compile *compile;
     PgQuery__SelectStmt *select;
     const struct cte_scope *ctes;
+    bool per_unit; /* its groups are parts of units: nothing of it is released */
     struct scope scope;
     struct source source;
     size_t n_keys;
@@ -350,6 +352,9 @@ struct resolved_name *views_resolve(const struct compile *c, const PgQuery__Rang
 bool from_build(struct level *level);
 struct join *from_build_list(struct level *level, PgQuery__Node **items, size_t n);
 struct join *from_build_item(struct level *level, PgQuery__Node *node);
+/* A relation of the level; alias is made unique. NULL where refused. */
+struct join *from_add_table(struct level *level, const struct catalog_table *table,
+                            const char *alias, const PgQuery__RangeVar *range);
 struct join *from_new_join(struct level *level, enum join_kind kind, int location);
 void from_split_and(struct level *level, PgQuery__Node *node, node_list *out);
 void from_write(const struct level *level, const struct join *join, struct text *out);
@@ -359,8 +364,19 @@ void from_write_table(const struct catalog_table *table, struct text *out);
 struct join *derived_build(struct level *level, PgQuery__RangeSubselect *range);
 struct join *derived_build_cte(struct level *level, const PgQuery__RangeVar *range,
                                const struct cte_scope *cte);
+/* A select list's constant, typed as a column of a subquery. */
+PgQuery__Node *derived_typed_constant(struct arena *arena, PgQuery__Node *node);
 /* Are all columns of the flattened subqueries plain columns, and so NULL in a null-extended row? */
 bool derived_is_plain(const struct join *join);
+
+/* per_unit.c: a subquery over private rows that groups by the unit. Is it one, as far as names
+ * tell?
+ */
+bool per_unit_is(const struct compile *c, const struct cte_scope *ctes,
+                 const PgQuery__SelectStmt *select);
+/* NULL where refused. */
+struct join *per_unit_build(struct level *level, PgQuery__SelectStmt *select, const char *alias,
+                            int location);
 
 /* columns.c */
 int from_column_index(const struct catalog_table *table, const char *name);
@@ -398,6 +414,8 @@ int aggregate_add(struct level *level, PgQuery__Node *node);
 bool measures_choose(struct level *level);
 
 /* level.c */
+/* FROM, WHERE and the keys of a level: its first half. */
+bool level_read(struct level *level);
 bool level_is_aggregated(const PgQuery__SelectStmt *select);
 bool level_compile_release(struct compile *c, PgQuery__SelectStmt *select,
                            const struct cte_scope *ctes);
@@ -413,6 +431,8 @@ void bounding_at_most(const struct bounding *bounding, uint64_t most, uint64_t *
 bool price_release(struct level *level);
 
 /* measurement.c */
+/* FROM and WHERE: the rows that have an owner; root: whose owner the table of units must know. */
+void measurement_write_from(const struct level *level, bool root, struct text *out);
 bool measurement_write(struct level *level);
 /* The form that relies on no proof, with $1.. the scope's parameters and the next one the seed. */
 const char *measurement_text(struct level *level);

@@ -37,7 +37,7 @@ static const char *field_words(const char *field)
 }
 
 /* Constants get the type that they have as a column of a subquery. */
-static PgQuery__Node *typed_constant(struct arena *arena, PgQuery__Node *node)
+PgQuery__Node *derived_typed_constant(struct arena *arena, PgQuery__Node *node)
 {
     if (node->node_case != PG_QUERY__NODE__NODE_A_CONST || node->a_const->isnull)
         return node;
@@ -94,7 +94,7 @@ static bool add_columns(struct level *level, struct join *derived, PgQuery__Sele
             named ? target->name : arena_strdup(arena, node_column_name(target->val)), NULL};
         if (!from_qualify(level, derived->left, &target->val))
             return false;
-        column.node = typed_constant(arena, target->val);
+        column.node = derived_typed_constant(arena, target->val);
         VECTOR_PUSH(arena, &derived->columns, column);
     }
     return true;
@@ -115,6 +115,8 @@ static bool rename_columns(struct level *level, struct join *derived, PgQuery__N
 static struct join *build(struct level *level, PgQuery__SelectStmt *select, const char *alias,
                           int location)
 {
+    if (per_unit_is(level->compile, level->ctes, select))
+        return per_unit_build(level, select, alias, location);
     const char *unexpected = walk_unexpected_field(&select->base, rows_fields);
     if (unexpected != NULL || !compile_is_rows(level->compile, level->ctes, select)) {
         refuse_subquery(level, location,

@@ -35,10 +35,31 @@ struct join *from_new_join(struct level *level, enum join_kind kind, int locatio
     return join;
 }
 
+struct join *from_add_table(struct level *level, const struct catalog_table *table,
+                            const char *alias, const PgQuery__RangeVar *range)
+{
+    struct source *source = &level->source;
+    if (source->n_relations == RELATIONS_MAX) {
+        refuse_item(level, range->location, "a join of more than 16 tables", NULL);
+        return NULL;
+    }
+    while (alias_taken(source, alias))
+        alias = arena_printf(level->compile->arena, "%s_", alias);
+    size_t index = source->n_relations++;
+    source->relations[index] = (struct scope_relation){
+        .alias = alias,
+        .sql_alias = arena_printf(level->compile->arena, "r%zu", index + 1),
+        .table = table,
+    };
+    source->ranges[index] = range;
+    struct join *join = from_new_join(level, JOIN_NONE, range->location);
+    join->relation = index;
+    return join;
+}
+
 static struct join *build_table(struct level *level, const PgQuery__RangeVar *range)
 {
     struct compile *c = level->compile;
-    struct source *source = &level->source;
     const struct cte_scope *cte = cte_scope_find(level->ctes, range);
     if (cte != NULL && cte->rows != NULL)
         return derived_build_cte(level, range, cte);
@@ -49,10 +70,6 @@ static struct join *build_table(struct level *level, const PgQuery__RangeVar *ra
         return NULL;
     }
     const struct catalog_table *table = name->table;
-    if (source->n_relations == RELATIONS_MAX) {
-        refuse_item(level, range->location, "a join of more than 16 tables", NULL);
-        return NULL;
-    }
     if (!range->inh && table->has_children) {
         refuse_item(level, range->location, "ONLY", "Leave ONLY out.");
         return NULL;
@@ -63,18 +80,7 @@ static struct join *build_table(struct level *level, const PgQuery__RangeVar *ra
         return NULL;
     }
     const char *alias = range->alias != NULL ? range->alias->aliasname : range->relname;
-    while (alias_taken(source, alias))
-        alias = arena_printf(c->arena, "%s_", alias);
-    size_t index = source->n_relations++;
-    source->relations[index] = (struct scope_relation){
-        .alias = alias,
-        .sql_alias = arena_printf(c->arena, "r%zu", index + 1),
-        .table = table,
-    };
-    source->ranges[index] = range;
-    struct join *join = from_new_join(level, JOIN_NONE, range->location);
-    join->relation = index;
-    return join;
+    return from_add_table(level, table, alias, range);
 }
 
 static void mark_nullable(struct source *source, const struct join *join)
@@ -271,6 +277,10 @@ bool from_build(struct level *level)
 
 void from_write_table(const struct catalog_table *table, struct text *out)
 {
+    if (table->derived != NULL) {
+        text_printf(out, "(%s)", table->derived);
+        return;
+    }
     text_identifier(out, table->schema);
     text_add(out, ".");
     text_identifier(out, table->name);

@@ -149,7 +149,7 @@ static bool add_key(struct level *level, PgQuery__Node *node)
     key->sql = sql.data;
     size_t relation;
     const struct catalog_column *column = expr_column(key->expr, &relation);
-    if (column != NULL && is_unit_column(level, relation, column))
+    if (!level->per_unit && column != NULL && is_unit_column(level, relation, column))
         return refuse_unit_key(level, node);
     key->domain = column != NULL && column->n_domain > 0 ? column : NULL;
     level->n_keys++;
@@ -454,6 +454,12 @@ static bool measure_level(struct level *level)
            measures_choose(level) && price_release(level) && measurement_write(level);
 }
 
+bool level_read(struct level *level)
+{
+    name_targets(level);
+    return from_build(level) && qualify_all(level) && find_keys(level);
+}
+
 bool level_compile_release(struct compile *c, PgQuery__SelectStmt *select,
                            const struct cte_scope *ctes)
 {
@@ -470,10 +476,7 @@ bool level_compile_release(struct compile *c, PgQuery__SelectStmt *select,
     VECTOR_PUSH(c->arena, &c->levels, level);
     level->alias =
         c->levels.n == 1 ? "release" : arena_printf(c->arena, "release_%zu", c->levels.n);
-    if (!check_fields(level))
-        return false;
-    name_targets(level);
-    if (!from_build(level) || !qualify_all(level) || !find_keys(level) || !rewrite(level))
+    if (!check_fields(level) || !level_read(level) || !rewrite(level))
         return false;
     if (c->pending)
         return true;

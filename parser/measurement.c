@@ -67,6 +67,22 @@ static void write_argument(const struct row_value *value, struct text *out)
         text_add(out, " END");
 }
 
+void measurement_write_from(const struct level *level, bool root, struct text *out)
+{
+    const struct source *source = &level->source;
+    text_add(out, " FROM ");
+    from_write(level, source->root, out);
+    text_printf(out, " WHERE %s IS NOT NULL", source->unit_sql);
+    for (size_t i = 0; i < source->where.n; i++) {
+        text_add(out, " AND (");
+        expr_write(source->where.items[i], out);
+        text_add(out, ")");
+    }
+    if (root)
+        ownership_write_root(level, out);
+    ownership_write_single(level, NULL, out);
+}
+
 static void write_read(const struct form *form, struct text *out)
 {
     const struct level *level = form->level;
@@ -79,17 +95,7 @@ static void write_read(const struct form *form, struct text *out)
         write_argument(&level->values.items[i], out);
         text_printf(out, " AS \"x%zu\"", i + 1);
     }
-    text_add(out, " FROM ");
-    from_write(level, source->root, out);
-    text_printf(out, " WHERE %s IS NOT NULL", source->unit_sql);
-    for (size_t i = 0; i < source->where.n; i++) {
-        text_add(out, " AND (");
-        expr_write(source->where.items[i], out);
-        text_add(out, ")");
-    }
-    if (form->root)
-        ownership_write_root(level, out);
-    ownership_write_single(level, NULL, out);
+    measurement_write_from(level, form->root, out);
 }
 
 /* Integers whose clamps fit an int8 on the grid of ones need no numeric arithmetic. */

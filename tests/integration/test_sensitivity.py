@@ -66,6 +66,16 @@ STATEMENTS["clinic"] += [
     "SELECT p.city, max(v.cost) FROM patients p JOIN visits v ON v.patient_id = p.id GROUP BY p.city",
     "SELECT c.chapter, percentile_disc(0.5) WITHIN GROUP (ORDER BY v.minutes) FROM visits v"
     " JOIN icd_codes c ON c.code = v.code GROUP BY c.chapter",
+    "SELECT avg(n), sum(c), count(DISTINCT m), variance(n) FROM (SELECT patient_id, count(*) AS n,"
+    " sum(cost) AS c, max(minutes) AS m FROM visits GROUP BY patient_id) t",
+    "SELECT note, avg(n), sum(c), count(DISTINCT patient_id) FROM (SELECT patient_id, note, code,"
+    " count(cost) AS n, avg(cost) AS c FROM visits GROUP BY patient_id, note, code) t GROUP BY note",
+    "SELECT sex, city, sum(s), sum(n) FROM (SELECT p.id, p.sex, p.city, sum(weight) AS s, count(v.id) AS n"
+    " FROM patients p LEFT JOIN visits v ON v.patient_id = p.id GROUP BY p.id, p.sex, p.city) t GROUP BY 1, 2",
+    "SELECT first, count(*) FROM (SELECT patient_id, min(cost) AS first, bool_or(minutes > 3) AS b"
+    " FROM visits GROUP BY patient_id HAVING count(DISTINCT code) > 1) t WHERE b GROUP BY first",
+    "SELECT code, sum(minutes * n) FROM visits v JOIN (SELECT patient_id, count(*) AS n FROM visits"
+    " GROUP BY patient_id) t ON t.patient_id = v.patient_id GROUP BY code",
     "SELECT \"Ward No\", sex, sum(minutes) FROM visits JOIN patients ON patient_id = patients.id"
     " GROUP BY 1, 2",
 ]
