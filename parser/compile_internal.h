@@ -315,7 +315,8 @@ struct level {
     bool bought;                    /* auto_bounds.c: of the argument that is compiled */
     bool found;                     /* auto_bounds.c: some bounds were bought before */
     const struct kept_answer *list; /* private keys that were told before; NULL: none */
-    bool laplace;                   /* its mechanism */
+    enum level_mechanism { NOT_FORCED, FORCED_LAPLACE, FORCED_GAUSSIAN } forced; /* price.c */
+    bool laplace;                                                                /* its mechanism */
     dp_nano epsilon;   /* what it costs; with Gaussian noise by mu_max(epsilon, delta_conv) */
     const char *alias; /* of the release in the final statement */
     struct release *release;

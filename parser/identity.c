@@ -236,7 +236,10 @@ void identity_find(struct level *level)
     for (size_t i = 0; i < level->histograms.n; i++) {
         struct level_histogram *histogram = &level->histograms.items[i];
         for (size_t n = 0; n < histogram->n_draws; n++)
-            histogram->draws[n].identity = identity_of_draw(level, histogram, &histogram->draws[n]);
+            histogram->draws[n].identity =
+                histogram->bought && auto_bounds_are_open(level->compile)
+                    ? NULL
+                    : identity_of_draw(level, histogram, &histogram->draws[n]);
     }
     for (size_t i = 0; i < level->n_measures; i++)
         level->measures[i].identity = is_open(level, i) ? NULL : identity_of(level, i);

@@ -49,6 +49,8 @@ static uint64_t coordinates(const struct level *level)
 enum dp_mechanism mechanism_choose(const struct level *level, dp_nano epsilon)
 {
     const struct plan_settings *settings = level->compile->request->settings;
+    if (level->forced != NOT_FORCED)
+        return level->forced == FORCED_LAPLACE ? DP_LAPLACE : DP_GAUSSIAN;
     if (!settings->automatic)
         return settings->laplace ? DP_LAPLACE : DP_GAUSSIAN;
     const struct dp_account_state account = account_before(level);

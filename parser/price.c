@@ -228,7 +228,7 @@ static bool find_threshold(struct level *level)
     return true;
 }
 
-bool price_release(struct level *level)
+static bool price_once(struct level *level)
 {
     if (!(accuracy_decides(level) ? accuracy_release(level) : share_out(level)))
         return false;
@@ -247,4 +247,41 @@ bool price_release(struct level *level)
         return false;
     keys_choose_rule(level);
     return true;
+}
+
+static bool is_free(const struct level *level)
+{
+    const struct dp_charge *charge = &level->release->charge;
+    return charge->mu2_pico == 0 && charge->delta_atto == 0;
+}
+
+/* From the start again, with this mechanism. */
+static bool price_again(struct level *level, const struct level *start,
+                        const struct release *release, enum level_mechanism mechanism)
+{
+    memset(&level->compile->refusal, 0, sizeof level->compile->refusal);
+    *level = *start;
+    *level->release = *release;
+    level->forced = mechanism;
+    return price_once(level);
+}
+
+/* Where the account is to choose the mechanism, it would choose another one once it has paid: what
+ * was paid for with either is given again. */
+bool price_release(struct level *level)
+{
+    const struct plan_request *request = level->compile->request;
+    if (!request->settings->automatic || request->n_kept == 0 || auto_bounds_bought(level) > 0)
+        return price_once(level);
+    struct level *start = arena_alloc(level->compile->arena, sizeof *start);
+    const struct release release = *level->release;
+    *start = *level;
+    if (!price_once(level))
+        return false;
+    if (is_free(level))
+        return true;
+    enum level_mechanism chosen = level->laplace ? FORCED_LAPLACE : FORCED_GAUSSIAN;
+    enum level_mechanism other = level->laplace ? FORCED_GAUSSIAN : FORCED_LAPLACE;
+    return (price_again(level, start, &release, other) && is_free(level)) ||
+           price_again(level, start, &release, chosen);
 }

@@ -312,6 +312,34 @@ Test(reuse, a_rotated_pair_is_kept_whole)
     cr_expect_eq(ask(&who, sql), fresh_price(&who, sql));
 }
 
+Test(reuse, what_the_account_chose_is_free_although_it_would_choose_another_now)
+{
+    struct analyst who = analyst("clinic");
+    const char *sql = "SELECT avg(minutes), count(*) FROM visits";
+    who.settings.automatic = true;
+    who.settings.account = (struct dp_account_state){
+        .mu2_cap_pico = 56028963825, .epsilon_cap = 1000000000, .all_pure = true};
+    who.settings.epsilon = 500000000;
+    struct planning first = planned(&who, sql);
+    cr_assert(first.plan->charge.pure && first.plan->charge.epsilon > 0,
+              "Laplace for a new account");
+    planning_clear(&first);
+    ask(&who, sql);
+    who.settings.account.all_pure = false;
+    who.settings.account.mu2_spent_pico = 30000000000;
+    struct planning again = planned(&who, sql);
+    cr_expect_eq(again.plan->charge.mu2_pico, 0u);
+    planning_clear(&again);
+    who.settings.epsilon = 600000000;
+    struct planning finer = planned(&who, sql),
+                    fresh = plan_statement(who.catalog, sql, &who.settings);
+    cr_expect_not(finer.plan->charge.pure, "more is asked for by the account's own choice");
+    cr_expect_lt(finer.plan->charge.mu2_pico, fresh.plan->charge.mu2_pico,
+                 "a count of its own is kept for the other mechanism");
+    planning_clear(&finer);
+    planning_clear(&fresh);
+}
+
 static const char *const cities[] = {"Bergen", "Oslo", NULL};
 
 Test(reuse, private_groups_that_were_told_stay_what_they_are)
