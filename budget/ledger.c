@@ -184,6 +184,7 @@ static bool read_account(const PGresult *result, int row, struct ledger_account 
            ledger_read_unsigned(result, row, ANSWER_MINIMUM, &account->minimum_mu2_pico);
 }
 
+/* account is left as it was where the row says nothing of it; NULL: not wanted. */
 static enum ledger_outcome read_answer(const PGresult *result, int row,
                                        struct ledger_account *account)
 {
@@ -192,18 +193,21 @@ static enum ledger_outcome read_answer(const PGresult *result, int row,
         enum ledger_outcome outcome;
     } outcomes[] = {{"ok", LEDGER_OK}, {"exceeded", LEDGER_EXCEEDED}, {"frozen", LEDGER_FROZEN}};
     char text[16];
-    struct ledger_account ignored;
+    struct ledger_account read;
     if (!ledger_read_text(result, row, ANSWER_OUTCOME, text, sizeof(text))) {
         return LEDGER_FAILED;
     }
     if (strcmp(text, "no_account") == 0) {
         return LEDGER_NO_ACCOUNT;
     }
-    if (!read_account(result, row, account ? account : &ignored)) {
+    if (!read_account(result, row, &read)) {
         return LEDGER_FAILED;
     }
     for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
         if (strcmp(text, outcomes[i].text) == 0) {
+            if (account) {
+                *account = read;
+            }
             return outcomes[i].outcome;
         }
     }
@@ -236,9 +240,6 @@ static bool read_adopted(const PGresult *result, uint64_t *adopted, size_t n)
 enum ledger_outcome ledger_charge_result(const PGresult *result, struct ledger_account *account,
                                          uint64_t *adopted, size_t n_releases)
 {
-    if (account) {
-        memset(account, 0, sizeof(*account));
-    }
     if (!ledger_has_rows(result, ANSWER_COLUMNS, 1) || PQntuples(result) != 1 ||
         (adopted && !read_adopted(result, adopted, n_releases))) {
         return LEDGER_FAILED;
@@ -249,7 +250,6 @@ enum ledger_outcome ledger_charge_result(const PGresult *result, struct ledger_a
 enum ledger_outcome ledger_accounts_result(const PGresult *result, int row,
                                            struct ledger_account *account)
 {
-    memset(account, 0, sizeof(*account));
     if (row < 0 || !ledger_has_rows(result, ANSWER_COLUMNS, row + 1)) {
         return LEDGER_FAILED;
     }
@@ -258,7 +258,6 @@ enum ledger_outcome ledger_accounts_result(const PGresult *result, int row,
 
 enum ledger_outcome ledger_account_result(const PGresult *result, struct ledger_account *account)
 {
-    memset(account, 0, sizeof(*account));
     if (!ledger_has_rows(result, ANSWER_COLUMNS, 0)) {
         return LEDGER_FAILED;
     }

@@ -87,9 +87,9 @@ struct ledger_release {
 void ledger_charge_call(struct ledger_call *call, const char *request_id, const char *analyst,
                         const char *dataset, const char *epoch, const char *fingerprint,
                         const struct ledger_release *releases, size_t n_releases);
-/* account may be NULL; filled with the state after the call where it is known. adopted (NULL: not
- * wanted) has an entry for each of the n_releases: where it is not 0, the release takes over that
- * draw. It must not be measured then: ledger_adopted_call has its answers. */
+/* account may be NULL; the state after the call where it is known, else left as it was. adopted
+ * (NULL: not wanted) has an entry for each of the n_releases: where it is not 0, the release takes
+ * over that draw. It must not be measured then: ledger_adopted_call has its answers. */
 enum ledger_outcome ledger_charge_result(const PGresult *result, struct ledger_account *account,
                                          uint64_t *adopted, size_t n_releases);
 
@@ -97,6 +97,7 @@ enum ledger_outcome ledger_charge_result(const PGresult *result, struct ledger_a
  * only: the charge stands either way. */
 void ledger_resolve_call(struct ledger_call *call, const char *request_id, bool answered);
 
+/* In the results account is left as it was where nothing is known of it. */
 void ledger_account_call(struct ledger_call *call, const char *analyst, const char *dataset);
 enum ledger_outcome ledger_account_result(const PGresult *result, struct ledger_account *account);
 

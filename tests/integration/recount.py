@@ -8,8 +8,10 @@ import decimal
 import hashlib
 import json
 import math
+import statistics
 
 PICO = 10**12
+NORMAL = statistics.NormalDist()
 BEGINNING = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
 
 
@@ -39,7 +41,9 @@ def price(measures):
         else:
             nano = -(-10**9 * measure["groups"] * scale // 2**50)
             epsilon = None if epsilon is None else epsilon + nano
-            mu2 += math.floor(1.55 * (nano / 1e9) ** 2 * 1e12)  # a lower bound is enough here
+            # Floating point is near enough to find a price that is too small.
+            mu2 += math.floor(PICO * (2 * NORMAL.inv_cdf(1 / (1 + math.exp(-nano / 1e9)))) ** 2
+                              * (1 - 1e-9))
     return mu2, epsilon
 
 

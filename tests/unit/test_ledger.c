@@ -147,6 +147,18 @@ Test(ledger, a_result_fills_the_account)
     PQclear(result);
 }
 
+Test(ledger, what_was_known_of_an_account_stays_known_where_a_result_says_nothing)
+{
+    struct ledger_account account = {.delta_conv = 17};
+    PGresult *results[] = {answer(0, "no_account"), answer(0, "?"), answer(7, "x"), NULL};
+    for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
+        cr_assert_neq(ledger_charge_result(results[i], &account, NULL, 0), LEDGER_OK);
+        cr_assert_neq(ledger_account_result(results[i], &account), LEDGER_OK);
+        cr_assert_eq(account.delta_conv, 17);
+        PQclear(results[i]);
+    }
+}
+
 Test(ledger, refusals_are_told_apart)
 {
     struct ledger_account account;
