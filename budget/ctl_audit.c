@@ -5,6 +5,8 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "mechanisms/quantile.h"
+
 static bool read_natural(const json_t *object, const char *key, uint64_t *out)
 {
     json_t *value = json_object_get(object, key);
@@ -15,10 +17,22 @@ static bool read_natural(const json_t *object, const char *key, uint64_t *out)
     return true;
 }
 
+/* Quantiles drawn by the exponential mechanism. */
+static bool quantile_price(const json_t *measure, struct dp_charge *charge)
+{
+    uint64_t n, groups, half_range;
+    return read_natural(measure, "n", &n) && read_natural(measure, "groups", &groups) &&
+           read_natural(measure, "half_range", &half_range) &&
+           dp_quantile_charge((size_t)n, groups, half_range, charge);
+}
+
 static bool measure_price(const json_t *measure, struct dp_charge *charge)
 {
     struct dp_calibration calibration = {0};
     const char *mechanism = json_string_value(json_object_get(measure, "mechanism"));
+    if (mechanism && strcmp(mechanism, "exponential") == 0) {
+        return quantile_price(measure, charge);
+    }
     if (!mechanism || !read_natural(measure, "delta", &calibration.delta_grid) ||
         !read_natural(measure, "groups", &calibration.groups) ||
         !read_natural(measure, "m", &calibration.m)) {

@@ -39,6 +39,10 @@ bool dp_plan_quantiles(size_t n, uint64_t unit_weight, uint64_t groups, uint64_t
 bool dp_plan_quantiles_pure(size_t n, uint64_t unit_weight, uint64_t groups, dp_nano epsilon,
                             struct dp_quantile_plan *out);
 
+/* The charge of n quantiles of each of `groups` groups, from the integers in use: what the plans
+ * above fill in, and what an auditor of the journal checks. False where out of range. */
+bool dp_quantile_charge(size_t n, uint64_t groups, dp_nano half_range, struct dp_charge *charge);
+
 /* A rank: numerator / denominator of the weight, denominator at most DP_RANK_DENOMINATOR_MAX, plus
  * units_offset times the unit weight. MAX is 1/1 with a negative offset, MIN 0/1 with a positive
  * one (dp_extreme_offset). */

@@ -28,20 +28,24 @@ static bool valid(size_t n, uint64_t unit_weight, uint64_t groups)
 
 /* The charges of R / 2: a mechanism of range R is R-DP, and costs as much mu^2 as an (R/2)-DP one.
  */
-static bool charge_of(struct dp_quantile_plan *plan, uint64_t groups)
+bool dp_quantile_charge(size_t n, uint64_t groups, dp_nano half_range, struct dp_charge *charge)
 {
     uint64_t each;
-    struct dp_wide draws =
-        dp_wide_multiply(dp_wide_from(groups), dp_wide_from((unsigned __int128)plan->levels));
-    struct dp_wide epsilon =
-        dp_wide_multiply(draws, dp_wide_from((unsigned __int128)plan->half_range * 2));
-    plan->charge = (struct dp_charge){.pure = true};
-    if (plan->half_range < half_range_min || !dp_mu2_of_pure(plan->half_range, &each)) {
+    *charge = (struct dp_charge){.pure = true};
+    if (!valid(n, 1, groups) || half_range < half_range_min || !dp_mu2_of_pure(half_range, &each)) {
         return false;
     }
+    struct dp_wide draws =
+        dp_wide_multiply(dp_wide_from(groups), dp_wide_from((unsigned __int128)levels_of(n)));
+    struct dp_wide epsilon =
+        dp_wide_multiply(draws, dp_wide_from((unsigned __int128)half_range * 2));
     struct dp_wide mu2 = dp_wide_multiply(draws, dp_wide_from(each));
-    return dp_wide_to_u64(&mu2, &plan->charge.mu2_pico) &&
-           dp_wide_to_u64(&epsilon, &plan->charge.epsilon);
+    return dp_wide_to_u64(&mu2, &charge->mu2_pico) && dp_wide_to_u64(&epsilon, &charge->epsilon);
+}
+
+static bool charge_of(struct dp_quantile_plan *plan, uint64_t groups)
+{
+    return dp_quantile_charge(plan->n, groups, plan->half_range, &plan->charge);
 }
 
 bool dp_plan_quantiles(size_t n, uint64_t unit_weight, uint64_t groups, uint64_t mu2_pico,

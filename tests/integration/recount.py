@@ -34,6 +34,13 @@ def price(measures):
     for measure in measures:
         if measure["measure"] == "complement":
             continue
+        if measure["mechanism"] == "exponential":
+            levels = measure["n"] if measure["n"] <= 8 else measure["n"].bit_length()
+            nano = levels * measure["groups"] * 2 * measure["half_range"]
+            epsilon = None if epsilon is None else epsilon + nano
+            each = measure["half_range"] / 1e9
+            mu2 += math.floor(levels * measure["groups"] * 1.55 * min(each, 0.5) ** 2 * 1e12)
+            continue
         scale = measure["delta"] * measure["m"]
         if measure["mechanism"] == "gaussian":
             mu2 += -(-PICO * measure["groups"] * scale**2 // 2**100)

@@ -320,6 +320,21 @@ Test(ctl_audit, a_price_is_recomputed_from_its_integers)
     cr_assert(charge.pure);
     cr_assert(ctl_audit_price("[]", &charge));
     cr_assert_eq(charge.mu2_pico, 0);
+    /* Two quantiles in three groups: six mechanisms of range 0.2, each of which costs what a
+     * 0.1-DP one does. */
+    uint64_t each = 0;
+    cr_assert(ctl_audit_price("[[{\"measure\":\"quantiles\",\"mechanism\":\"exponential\",\"n\":2,"
+                              "\"groups\":3,\"half_range\":100000000}]]",
+                              &charge));
+    cr_assert(dp_mu2_of_pure(100000000, &each));
+    cr_assert_eq(charge.mu2_pico, 6 * each);
+    cr_assert_eq(charge.epsilon, 1200000000);
+    cr_assert(charge.pure);
+    /* Ninety-nine are seven levels. */
+    cr_assert(ctl_audit_price("[[{\"measure\":\"quantiles\",\"mechanism\":\"exponential\",\"n\":99,"
+                              "\"groups\":1,\"half_range\":100000000}]]",
+                              &charge));
+    cr_assert_eq(charge.mu2_pico, 7 * each);
 }
 
 Test(ctl_audit, what_cannot_be_recomputed_is_not_taken_for_free)
@@ -332,6 +347,8 @@ Test(ctl_audit, what_cannot_be_recomputed_is_not_taken_for_free)
         "[[{}]]",
         "[[{\"mechanism\":\"gaussian\",\"delta\":1,\"groups\":1}]]",
         "[[{\"mechanism\":\"gaussian\",\"delta\":-1,\"groups\":1,\"m\":1}]]",
+        "[[{\"mechanism\":\"exponential\",\"n\":0,\"groups\":1,\"half_range\":100000000}]]",
+        "[[{\"mechanism\":\"exponential\",\"n\":1,\"groups\":1}]]",
         "[[{\"mechanism\":\"none\",\"delta\":1,\"groups\":1,\"m\":1}]]",
         "[[{\"mechanism\":\"gaussian\",\"delta\":9000000000000000000,\"groups\":9,"
         "\"m\":4611686018427387904}]]",
