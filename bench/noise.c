@@ -1,7 +1,8 @@
 /*
  * What noise costs: nanoseconds per value on the answer's path (one sample, one division) and off
- * it (drawing the samples), beside the generator's own cost; and the variance that comes out,
- * beside the theoretical one. Processor time, the best of several rounds, one thread.
+ * it (drawing the samples), beside the generator's own cost; what quantiles take; and the variance
+ * that comes out, beside the theoretical one. Processor time, the best of several rounds, one
+ * thread.
  */
 #include <math.h>
 #include <stdio.h>
@@ -92,6 +93,36 @@ static double add_ns(struct dp_noise *noise, const struct dp_calibration *calibr
     return best;
 }
 
+/* Microseconds for n quantiles of a million people over 4,096 bins: spread evenly, or most of them
+ * in one bin. */
+static double quantiles_us(struct dp_noise *noise, size_t n, bool atom)
+{
+    enum { BINS = 4096, PEOPLE = 1000000, N_MAX = 99 };
+    static uint64_t weights[BINS];
+    struct dp_rank ranks[N_MAX];
+    struct dp_quantile_plan plan;
+    double best = INFINITY;
+    for (size_t i = 0; i < BINS; i++) {
+        weights[i] = PEOPLE / BINS;
+    }
+    weights[BINS / 3] = atom ? 2 * PEOPLE : weights[BINS / 3];
+    for (size_t i = 0; i < n; i++) {
+        ranks[i] = (struct dp_rank){(uint32_t)i + 1, (uint32_t)n + 1, 0};
+    }
+    if (!dp_plan_quantiles(n, 1, 1, 10000000000, &plan)) { /* mu = 0.1 */
+        give_up("a plan");
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        uint32_t bins[N_MAX];
+        double begin = now_ns();
+        if (!dp_noise_quantiles(noise, &plan, weights, BINS, ranks, bins)) {
+            give_up("a quantile");
+        }
+        best = fmin(best, (now_ns() - begin) / 1e3);
+    }
+    return best;
+}
+
 /* Measured variance over the theoretical one, with the standard deviation that chance allows it. */
 static void print_variance(struct dp_noise *noise, const char *name,
                            struct dp_calibration calibration)
@@ -137,6 +168,12 @@ int main(void)
            100 * 11.05 * word / base_gaussian);
     printf("%-28s %10.1f\n", "on the path: Laplace", add_ns(noise, &laplace));
     printf("%-28s %10.1f\n\n", "on the path: Gaussian", add_ns(noise, &gaussian));
+
+    printf("%-28s %10s %14s\n", "4,096 bins, us", "even", "most in one");
+    printf("%-28s %10.0f %14.0f\n", "one median", quantiles_us(noise, 1, false),
+           quantiles_us(noise, 1, true));
+    printf("%-28s %10.0f %14.0f\n\n", "99 percentiles", quantiles_us(noise, 99, false),
+           quantiles_us(noise, 99, true));
 
     printf("%-28s %14s %14s %9s\n", "variance", "measured", "theoretical", "ratio");
     print_variance(noise, "Laplace, epsilon 0.1", laplace);
