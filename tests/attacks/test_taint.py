@@ -87,6 +87,7 @@ def asked(both, statements):
     for settings in SETTINGS:
         for server in both:
             server.ask("RESET ALL")
+            server.ask("SET dp.reuse = off")
             for name, value in settings.items():
                 server.ask(f"SET {name} = '{value}'")
         for sql in statements:
