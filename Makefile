@@ -76,9 +76,16 @@ tidy: ## clang-tidy over every C file of the programs
 	clang-tidy --quiet $(wildcard $(FOLDERS:%=%/*.c)) -- $(CFLAGS_ALL)
 
 PREFIX ?= /usr/local
-install: all ## install both programs below $(DESTDIR)$(PREFIX)
+SHARE := $(DESTDIR)$(PREFIX)/share
+install: all ## install both programs, the manual page and completions below $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(OUT)/pgveil $(DESTDIR)$(PREFIX)/bin/pgveil
 	install -D -m 755 $(OUT)/pgveilctl $(DESTDIR)$(PREFIX)/bin/pgveilctl
+	install -d $(SHARE)/man/man8 $(SHARE)/bash-completion/completions \
+	  $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	$(OUT)/pgveilctl --man > $(SHARE)/man/man8/pgveilctl.8
+	$(OUT)/pgveilctl completion bash > $(SHARE)/bash-completion/completions/pgveilctl
+	$(OUT)/pgveilctl completion zsh > $(SHARE)/zsh/site-functions/_pgveilctl
+	$(OUT)/pgveilctl completion fish > $(SHARE)/fish/vendor_completions.d/pgveilctl.fish
 
 clean: ## remove everything built
 	rm -rf build

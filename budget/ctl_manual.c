@@ -234,7 +234,9 @@ static void print_zsh(void)
          "  elif (( CURRENT == 3 )) && [[ -n \"$seconds\" ]]; then compadd ${=seconds}\n"
          "  else compadd -- ${=options}; _files; fi\n"
          "}\n"
-         "compdef _pgveilctl pgveilctl");
+         /* Autoloaded as a file of this name, or sourced. */
+         "if [ \"$funcstack[1]\" = _pgveilctl ]; then _pgveilctl \"$@\"\n"
+         "else compdef _pgveilctl pgveilctl; fi");
 }
 
 /* A summary within single quotes of fish. */

@@ -11,6 +11,7 @@
 #include "proxy/catalog_internal.h"
 #include "proxy/log.h"
 #include "proxy/twin.h"
+#include "proxy/worker.h"
 
 enum { OLDEST_VERSION = 130000 };
 
@@ -142,6 +143,7 @@ static bool connect_protected(struct catalog_reader *reader, const char *server)
         return catalog_fail(reader, "cannot connect to the protected server: %s",
                             PQerrorMessage(reader->conn));
     PQsetNoticeReceiver(reader->conn, drop_notice, NULL);
+    worker_watch(reader->conn);
     if (PQserverVersion(reader->conn) < OLDEST_VERSION)
         return catalog_fail(reader, "the protected server is version %d; accepted: 13 and later",
                             PQserverVersion(reader->conn) / 10000);

@@ -42,8 +42,6 @@ static void console_free(struct console *console)
         link = &(*link)->next;
     *link = console->next;
     dataset_test_free(console->test);
-    if (console->dataset)
-        dataset_sync_forget(console->dataset, console);
     if (console->stream)
         stream_free(console->stream);
     if (console->closing)
@@ -71,6 +69,11 @@ static void end(struct console *console, const char *sqlstate, const char *messa
     }
     stream_free_flushed(console->stream);
     console->stream = NULL;
+    if (console->dataset) { /* its sync goes on alone */
+        dataset_sync_forget(console->dataset, console);
+        console->dataset = NULL;
+        console->awaited = false;
+    }
     if (!console->awaited) {
         struct timeval now = {0, 0};
         event_add(console->closing, &now);

@@ -265,6 +265,7 @@ static void run(struct worker *worker, void *job)
     worker_tell(worker, "testing", 0, 0);
     check_policy(test);
     if (check_reachable(test)) {
+        worker_watch(test->conn);
         check_role(test);
         check_apart(test, "not the ledger's server", host->ledger);
         check_apart(test, "not the twins' server", twin_server_identity(host->twins));

@@ -125,6 +125,7 @@ bool twin_connect(const struct twin_builder *builder, PGconn **conn, const char 
     if (PQstatus(*conn) != CONNECTION_OK)
         return twin_fail(builder, "cannot connect: %s", PQerrorMessage(*conn));
     PQsetNoticeReceiver(*conn, drop_notice, NULL);
+    worker_watch(*conn);
     return true;
 }
 

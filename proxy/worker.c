@@ -4,10 +4,12 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 /* One byte a message. A pipe full of TELL loses nothing: the newest progress is kept beside it. */
 enum { TELL = 't', FINISHED = 'f' };
+enum { WATCHED_MAX = 8, CANCEL_AGAIN_MS = 200 };
 
 struct worker {
     const struct worker_calls *calls;
@@ -15,7 +17,9 @@ struct worker {
     struct event *event;
     int pipe[2];
     pthread_t thread;
-    pthread_mutex_t mutex; /* of progress and is_told */
+    pthread_mutex_t mutex;          /* of progress, is_told and watched */
+    PGcancel *watched[WATCHED_MAX]; /* owned; the newest, in a ring */
+    unsigned n_watched;
     struct worker_progress progress;
     bool is_told; /* a TELL is in the pipe */
     bool running; /* the thread is to be joined */
@@ -27,9 +31,13 @@ static void send_byte(struct worker *worker, char byte)
     (void)written; /* at most one TELL and one FINISHED are ever in the pipe */
 }
 
+/* Of this thread; NULL: not a worker's. */
+static _Thread_local struct worker *own;
+
 static void *run(void *context)
 {
     struct worker *worker = context;
+    own = worker;
     worker->calls->run(worker, worker->job);
     send_byte(worker, FINISHED);
     return NULL;
@@ -95,12 +103,53 @@ struct worker *worker_start(struct event_base *base, const struct worker_calls *
     return worker;
 }
 
+void worker_watch(PGconn *connection)
+{
+    struct worker *worker = own;
+    if (worker == NULL)
+        return;
+    pthread_mutex_lock(&worker->mutex);
+    PGcancel **place = &worker->watched[worker->n_watched++ % WATCHED_MAX];
+    if (*place)
+        PQfreeCancel(*place);
+    *place = PQgetCancel(connection);
+    pthread_mutex_unlock(&worker->mutex);
+}
+
+static void cancel_watched(struct worker *worker)
+{
+    char error[256];
+    pthread_mutex_lock(&worker->mutex);
+    for (int i = 0; i < WATCHED_MAX; i++)
+        if (worker->watched[i])
+            PQcancel(worker->watched[i], error, sizeof error); /* gone already: nothing to do */
+    pthread_mutex_unlock(&worker->mutex);
+}
+
+/* A thread between two statements is met by the next attempt. */
+static void stop(struct worker *worker)
+{
+    struct timespec until;
+    int joined;
+    do {
+        cancel_watched(worker);
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += CANCEL_AGAIN_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        joined = pthread_timedjoin_np(worker->thread, NULL, &until);
+    } while (joined != 0);
+}
+
 void worker_free(struct worker *worker)
 {
     if (worker == NULL)
         return;
     if (worker->running)
-        pthread_join(worker->thread, NULL);
+        stop(worker);
+    for (int i = 0; i < WATCHED_MAX; i++)
+        if (worker->watched[i])
+            PQfreeCancel(worker->watched[i]);
     if (worker->event)
         event_free(worker->event);
     for (int i = 0; i < 2; i++)

@@ -7,6 +7,7 @@
  * the event loop through a pipe. One worker, one run.
  */
 #include <event2/event.h>
+#include <libpq-fe.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -30,7 +31,11 @@ struct worker_calls {
 struct worker *worker_start(struct event_base *base, const struct worker_calls *calls, void *job);
 /* From the thread. */
 void worker_tell(struct worker *worker, const char *what, uint64_t done, uint64_t total);
-/* Waits for the thread; finished does not follow. Accepts NULL. */
+/* A connection whose statements may take long: where the calling thread is a worker's, worker_free
+ * cancels them. It may be finished before. */
+void worker_watch(PGconn *connection);
+/* Cancels what runs on the watched connections and waits for the thread; finished does not follow.
+ * Accepts NULL. */
 void worker_free(struct worker *worker);
 
 #endif

@@ -85,6 +85,25 @@ def test_the_console_ends_with_pgveil_and_holds_nothing_up(protected):
         pgveil.stop()
 
 
+def test_a_sync_that_waits_does_not_keep_pgveil_from_ending(own_protected):
+    """The copy of a public table waits for a lock that nobody gives back."""
+    pgveil = Pgveil(own_protected, datasets=("census",)).start()
+    blocker = own_protected.connect("census")
+    blocker.autocommit = False
+    try:
+        blocker.cursor().execute("LOCK TABLE regions IN ACCESS EXCLUSIVE MODE")
+        console = raw.explaining(pgveil, "admin", "pgveil")
+        console.send(raw.query("SYNC census"))
+        processes.wait_until(
+            lambda: own_protected.query("postgres", "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = "
+                                                    "'Lock' AND datname = 'census'"), 20, "the lock")
+        assert pgveil.end(20) == 0, pgveil.log_text()[-3000:]
+    finally:
+        blocker.rollback()
+        blocker.close()
+        pgveil.stop()
+
+
 # --- statements of the console -----------------------------------------------------------------
 
 
