@@ -1,6 +1,7 @@
 """COPY (query) TO STDOUT of a private query: what PostgreSQL copies of its own answer to it."""
 import psycopg2
 import pytest
+from harness.money import journal
 from harness.pgveil import AMPLE, DATASETS
 
 QUERIES = [
@@ -73,9 +74,8 @@ def test_a_copy_is_charged_and_noted_like_the_query(pgveil):
         connection.autocommit = True
         copied(connection, "COPY (SELECT count(*) FROM patients) TO STDOUT")
         assert "pico mu^2" in connection.notices[-1] or "cost" in connection.notices[-1]
-    spent = pgveil.ledger("SELECT count(*) FROM pgveil.journal WHERE kind = 'charge' "
-                          f"AND mu2_pico > 1000 AND analyst = '{analyst.name}'")
-    assert int(spent[0][0]) == 1
+    charge, = journal(pgveil, analyst)
+    assert charge > 1000
 
 
 def test_array_nulls_off_changes_nothing(analyst):

@@ -13,10 +13,11 @@ def noticed(text):
 
 
 def journal(pgveil, analyst):
-    """mu^2 in pico units of every charge in the journal, oldest first."""
+    """mu^2 in pico units of every charge in the journal, oldest first, with the draws of other analysts
+    that it took over."""
     return [int(row[0]) for row in pgveil.ledger(
-        "SELECT mu2_pico FROM pgveil.journal WHERE kind = 'charge' "
-        f"AND analyst = '{analyst.name}' ORDER BY seq")]
+        "SELECT sum(mu2_pico) FROM pgveil.journal WHERE kind IN ('charge', 'adoption') "
+        f"AND analyst = '{analyst.name}' GROUP BY request ORDER BY min(seq)")]
 
 
 def spent(pgveil, analyst, dataset):
