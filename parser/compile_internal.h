@@ -8,6 +8,7 @@
  *   views.c        views of the policy, expanded
  *   from.c         a level's FROM: relations and joins; columns.c: its columns, qualified
  *   derived.c      subqueries that only filter and compute, flattened
+ *   semi_join.c    EXISTS and IN, as joins
  *   per_unit.c     subqueries that put together rows of one unit: tables of the compiler's own
  *   correlation.c  subqueries beside a release stand alone
  *   ownership.c    who owns a joined row: unit, path to the root, rows of a unit, fan-out
@@ -369,6 +370,10 @@ struct join *derived_build_cte(struct level *level, const PgQuery__RangeVar *ran
 PgQuery__Node *derived_typed_constant(struct arena *arena, PgQuery__Node *node);
 /* Are all columns of the flattened subqueries plain columns, and so NULL in a null-extended row? */
 bool derived_is_plain(const struct join *join);
+
+/* semi_join.c: EXISTS, NOT EXISTS and IN over private rows become joins with the units found. */
+void semi_joins_rewrite(struct compile *c, const struct cte_scope *ctes,
+                        PgQuery__SelectStmt *select);
 
 /* per_unit.c: a subquery over private rows that groups by the unit. Is it one, as far as names
  * tell?

@@ -124,6 +124,7 @@ static struct join *build(struct level *level, PgQuery__SelectStmt *select, cons
                                            : "what is not a plain SELECT");
         return NULL;
     }
+    semi_joins_rewrite(level->compile, level->ctes, select);
     struct join *derived = from_new_join(level, JOIN_DERIVED, location);
     derived->alias = alias;
     derived->left = from_build_list(level, select->from_clause, select->n_from_clause);

@@ -457,6 +457,7 @@ static bool measure_level(struct level *level)
 bool level_read(struct level *level)
 {
     name_targets(level);
+    semi_joins_rewrite(level->compile, level->ctes, level->select);
     return from_build(level) && qualify_all(level) && find_keys(level);
 }
 

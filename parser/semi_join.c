@@ -1,0 +1,303 @@
+/*
+ * EXISTS, NOT EXISTS and IN over private rows decide about a person's row by that person's other
+ * rows, where both are tied by their units. They become joins with the persons that the subquery
+ * finds, each once (per_unit.c):
+ *
+ *   EXISTS (SELECT .. FROM v WHERE v.unit = p.id AND c)   JOIN (SELECT DISTINCT v.unit FROM v WHERE
+ * c) p.id IN (SELECT v.unit FROM v WHERE c)                the same NOT EXISTS (...) LEFT JOIN of
+ * the same, where it finds none
+ *
+ * Only conditions that WHERE joins by AND are looked at; whatever has another form stays what it
+ * is, to be refused later. NOT IN is not: a NULL in its list would decide about everybody.
+ */
+#include <string.h>
+
+#include "parser/compile_internal.h"
+#include "parser/node.h"
+#include "parser/walk.h"
+
+/* A level's conditions and what they become. */
+struct rewrite {
+    struct compile *c;
+    const struct cte_scope *ctes;
+    PgQuery__SelectStmt *select;
+    node_list kept; /* conditions that stay in WHERE */
+    size_t n;       /* joins added */
+};
+
+/* --- whose column a name is ---------------------------------------------------------------------
+ */
+
+static bool table_has(const struct rewrite *r, const PgQuery__RangeVar *range,
+                      const char *qualifier, const char *column)
+{
+    const char *alias = range->alias != NULL ? range->alias->aliasname : range->relname;
+    const struct cte_scope *cte = cte_scope_find(r->ctes, range);
+    const struct resolved_name *name = cte != NULL ? NULL : compile_resolve(r->c, range);
+    if (qualifier != NULL && strcmp(qualifier, alias) != 0)
+        return false;
+    return name != NULL && name->table != NULL && from_column_index(name->table, column) >= 0;
+}
+
+/* Tables and joins of tables; other items have no column that is found here. */
+static bool item_has(const struct rewrite *r, const PgQuery__Node *item, const char *qualifier,
+                     const char *column)
+{
+    int kind = (int)item->node_case;
+    switch (kind) {
+    case PG_QUERY__NODE__NODE_RANGE_VAR:
+        return table_has(r, item->range_var, qualifier, column);
+    case PG_QUERY__NODE__NODE_JOIN_EXPR:
+        return item_has(r, item->join_expr->larg, qualifier, column) ||
+               item_has(r, item->join_expr->rarg, qualifier, column);
+    default:
+        return false;
+    }
+}
+
+static bool has_column(const struct rewrite *r, const PgQuery__SelectStmt *select,
+                       const PgQuery__Node *node)
+{
+    if (node == NULL || node->node_case != PG_QUERY__NODE__NODE_COLUMN_REF)
+        return false;
+    const PgQuery__ColumnRef *ref = node->column_ref;
+    const char *column = node_string(ref->fields[ref->n_fields - 1]);
+    const char *qualifier = ref->n_fields > 1 ? node_string(ref->fields[ref->n_fields - 2]) : NULL;
+    for (size_t i = 0; column != NULL && i < select->n_from_clause; i++)
+        if (item_has(r, select->from_clause[i], qualifier, column))
+            return true;
+    return false;
+}
+
+static bool is_only_tables(const PgQuery__Node *item)
+{
+    int kind = (int)item->node_case;
+    switch (kind) {
+    case PG_QUERY__NODE__NODE_RANGE_VAR:
+        return true;
+    case PG_QUERY__NODE__NODE_JOIN_EXPR:
+        return is_only_tables(item->join_expr->larg) && is_only_tables(item->join_expr->rarg);
+    default:
+        return false;
+    }
+}
+
+/* --- the persons that a subquery finds
+ * ------------------------------------------------------------
+ */
+
+static const char *const query_fields[] = {
+    "target_list", "from_clause", "where_clause", "limit_option", "op", "distinct_clause", NULL};
+
+/* A query of tables whose rows may be looked for, and nothing else. */
+static PgQuery__SelectStmt *plain_query(const PgQuery__SubLink *link)
+{
+    if (link->subselect == NULL || link->subselect->node_case != PG_QUERY__NODE__NODE_SELECT_STMT)
+        return NULL;
+    PgQuery__SelectStmt *query = link->subselect->select_stmt;
+    if (walk_unexpected_field(&query->base, query_fields) != NULL ||
+        query->op != PG_QUERY__SET_OPERATION__SETOP_NONE || level_is_aggregated(query) ||
+        (query->n_distinct_clause > 0 &&
+         query->distinct_clause[0]->node_case != PG_QUERY__NODE__NODE__NOT_SET))
+        return NULL;
+    for (size_t i = 0; i < query->n_from_clause; i++)
+        if (!is_only_tables(query->from_clause[i]))
+            return NULL;
+    return query->n_from_clause > 0 ? query : NULL;
+}
+
+static void split(struct arena *arena, PgQuery__Node *node, node_list *out)
+{
+    if (node->node_case == PG_QUERY__NODE__NODE_BOOL_EXPR &&
+        node->bool_expr->boolop == PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR) {
+        for (size_t i = 0; i < node->bool_expr->n_args; i++)
+            split(arena, node->bool_expr->args[i], out);
+        return;
+    }
+    VECTOR_PUSH(arena, out, node);
+}
+
+static PgQuery__Node *join_by_and(struct arena *arena, const node_list *list)
+{
+    if (list->n < 2)
+        return list->n == 0 ? NULL : list->items[0];
+    PgQuery__BoolExpr *all = arena_alloc(arena, sizeof *all);
+    pg_query__bool_expr__init(all);
+    all->boolop = PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR;
+    all->args = list->items;
+    all->n_args = list->n;
+    all->location = -1;
+    return node_new(arena, PG_QUERY__NODE__NODE_BOOL_EXPR, all);
+}
+
+/* The one equality of a column outside with a column inside is taken out of the subquery's WHERE.
+ */
+static bool take_tie(const struct rewrite *r, PgQuery__SelectStmt *query, PgQuery__Node **inside,
+                     PgQuery__Node **outside)
+{
+    struct arena *arena = r->c->arena;
+    node_list all = {0}, rest = {0};
+    *inside = NULL;
+    if (query->where_clause != NULL)
+        split(arena, query->where_clause, &all);
+    for (size_t i = 0; i < all.n; i++) {
+        PgQuery__Node *node = all.items[i];
+        PgQuery__AExpr *expr = node->node_case == PG_QUERY__NODE__NODE_A_EXPR ? node->a_expr : NULL;
+        const char *name = expr != NULL && expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP
+                               ? node_operator(expr)
+                               : NULL;
+        bool equal = *inside == NULL && name != NULL && strcmp(name, "=") == 0;
+        bool left = equal && has_column(r, query, expr->lexpr);
+        bool right = equal && has_column(r, query, expr->rexpr);
+        PgQuery__Node *other = !equal ? NULL : left ? expr->rexpr : expr->lexpr;
+        if (left != right && has_column(r, r->select, other)) {
+            *inside = left ? expr->lexpr : expr->rexpr;
+            *outside = other;
+        } else {
+            VECTOR_PUSH(arena, &rest, node);
+        }
+    }
+    query->where_clause = join_by_and(arena, &rest);
+    return *inside != NULL;
+}
+
+/* (SELECT DISTINCT inside AS unit FROM ... WHERE ...) AS alias */
+static PgQuery__Node *persons(struct arena *arena, PgQuery__SelectStmt *query,
+                              PgQuery__Node *inside, const char *alias)
+{
+    PgQuery__ResTarget *target = arena_alloc(arena, sizeof *target);
+    pg_query__res_target__init(target);
+    target->name = arena_strdup(arena, "unit of persons");
+    target->val = inside;
+    target->location = -1;
+    query->target_list = arena_alloc(arena, sizeof *query->target_list);
+    query->target_list[0] = node_new(arena, PG_QUERY__NODE__NODE_RES_TARGET, target);
+    query->n_target_list = 1;
+    query->distinct_clause = arena_alloc(arena, sizeof *query->distinct_clause);
+    PgQuery__Node *nothing = arena_alloc(arena, sizeof *nothing);
+    pg_query__node__init(nothing);
+    query->distinct_clause[0] = nothing;
+    query->n_distinct_clause = 1;
+    return node_new_subselect(arena, query, alias);
+}
+
+/* --- joins --------------------------------------------------------------------------------------
+ */
+
+static PgQuery__Node *new_join(struct arena *arena, PgQuery__JoinType type, PgQuery__Node *left,
+                               PgQuery__Node *right, PgQuery__Node *on)
+{
+    PgQuery__JoinExpr *join = arena_alloc(arena, sizeof *join);
+    pg_query__join_expr__init(join);
+    join->jointype = type;
+    join->larg = left;
+    join->rarg = right;
+    join->quals = on;
+    return node_new(arena, PG_QUERY__NODE__NODE_JOIN_EXPR, join);
+}
+
+/* FROM as one item. */
+static PgQuery__Node *all_items(struct arena *arena, const PgQuery__SelectStmt *select)
+{
+    PgQuery__Node *all = select->from_clause[0];
+    for (size_t i = 1; i < select->n_from_clause; i++)
+        all = new_join(arena, PG_QUERY__JOIN_TYPE__JOIN_INNER, all, select->from_clause[i], NULL);
+    return all;
+}
+
+static PgQuery__Node *is_null(struct arena *arena, PgQuery__Node *node)
+{
+    PgQuery__NullTest *test = arena_alloc(arena, sizeof *test);
+    pg_query__null_test__init(test);
+    test->arg = node;
+    test->nulltesttype = PG_QUERY__NULL_TEST_TYPE__IS_NULL;
+    test->location = -1;
+    return node_new(arena, PG_QUERY__NODE__NODE_NULL_TEST, test);
+}
+
+static void add_join(struct rewrite *r, PgQuery__SelectStmt *query, PgQuery__Node *inside,
+                     PgQuery__Node *outside, bool absent)
+{
+    struct arena *arena = r->c->arena;
+    const char *alias = arena_printf(arena, "persons %zu", ++r->n);
+    int location = node_location(inside);
+    PgQuery__Node *item = persons(arena, query, inside, alias);
+    PgQuery__Node *on = node_new_equality(
+        arena, node_new_column(arena, alias, "unit of persons", location), outside, location);
+    PgQuery__Node *from = all_items(arena, r->select);
+    r->select->from_clause = arena_alloc(arena, sizeof *r->select->from_clause);
+    r->select->n_from_clause = 1;
+    r->select->from_clause[0] =
+        new_join(arena, absent ? PG_QUERY__JOIN_TYPE__JOIN_LEFT : PG_QUERY__JOIN_TYPE__JOIN_INNER,
+                 from, item, on);
+    if (absent) {
+        PgQuery__Node *none = is_null(arena, node_new_column(arena, alias, "unit of persons", -1));
+        VECTOR_PUSH(arena, &r->kept, none);
+    }
+}
+
+/* The subquery and how it is asked; NULL: another form. */
+static const PgQuery__SubLink *asked(const PgQuery__Node *node, bool *absent)
+{
+    *absent = node->node_case == PG_QUERY__NODE__NODE_BOOL_EXPR &&
+              node->bool_expr->boolop == PG_QUERY__BOOL_EXPR_TYPE__NOT_EXPR &&
+              node->bool_expr->n_args == 1;
+    if (*absent)
+        node = node->bool_expr->args[0];
+    if (node->node_case != PG_QUERY__NODE__NODE_SUB_LINK)
+        return NULL;
+    const PgQuery__SubLink *link = node->sub_link;
+    bool exists = link->sub_link_type == PG_QUERY__SUB_LINK_TYPE__EXISTS_SUBLINK;
+    bool in = link->sub_link_type == PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK && !*absent &&
+              link->n_oper_name == 0 && link->testexpr != NULL;
+    return exists || in ? link : NULL;
+}
+
+static bool reads_private(const struct rewrite *r, const PgQuery__Node *item)
+{
+    if (item->node_case == PG_QUERY__NODE__NODE_JOIN_EXPR)
+        return reads_private(r, item->join_expr->larg) || reads_private(r, item->join_expr->rarg);
+    return item->node_case == PG_QUERY__NODE__NODE_RANGE_VAR &&
+           cte_scope_find(r->ctes, item->range_var) == NULL &&
+           compile_resolve(r->c, item->range_var)->kind == NAME_PRIVATE;
+}
+
+/* True: the condition has become a join. */
+static bool rewrite_condition(struct rewrite *r, const PgQuery__Node *node)
+{
+    bool absent, private = false;
+    const PgQuery__SubLink *link = asked(node, &absent);
+    PgQuery__SelectStmt *query = link == NULL ? NULL : plain_query(link);
+    for (size_t i = 0; query != NULL && i < query->n_from_clause; i++)
+    private = private || reads_private(r, query->from_clause[i]);
+    if (!private)
+        return false;
+    query = (PgQuery__SelectStmt *)walk_copy(r->c->arena, &query->base);
+    PgQuery__Node *inside, *outside = link->testexpr;
+    bool in = link->sub_link_type == PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK;
+    if (in && (query->n_target_list != 1 || !has_column(r, r->select, outside)))
+        return false;
+    if (in)
+        inside = query->target_list[0]->res_target->val;
+    else if (!take_tie(r, query, &inside, &outside))
+        return false;
+    if (!has_column(r, query, inside))
+        return false;
+    add_join(r, query, inside, outside, absent);
+    return true;
+}
+
+void semi_joins_rewrite(struct compile *c, const struct cte_scope *ctes,
+                        PgQuery__SelectStmt *select)
+{
+    struct rewrite r = {.c = c, .ctes = ctes, .select = select};
+    node_list all = {0};
+    if (select->where_clause == NULL || select->n_from_clause == 0)
+        return;
+    split(c->arena, select->where_clause, &all);
+    for (size_t i = 0; i < all.n; i++)
+        if (!rewrite_condition(&r, all.items[i]))
+            VECTOR_PUSH(c->arena, &r.kept, all.items[i]);
+    if (r.n > 0)
+        select->where_clause = join_by_and(c->arena, &r.kept);
+}
