@@ -11,9 +11,19 @@
 
 enum { LIMIT_SCALE = 18, EPSILON_SCALE = 9 };
 
+/* Does an aggregate need bounds of which nobody has asked yet whether they are kept? */
+static bool may_find_bounds(const struct level *level)
+{
+    bool bought = false;
+    for (size_t i = 0; i < level->aggregates.n; i++)
+        bought |= level->aggregates.items[i].bought;
+    return bought && level->compile->request->may_know_more;
+}
+
 bool accuracy_decides(const struct level *level)
 {
-    return level->compile->request->settings->max_error.digits > 0 && level->aggregates.n > 0;
+    return level->compile->request->settings->max_error.digits > 0 && level->aggregates.n > 0 &&
+           !may_find_bounds(level);
 }
 
 static bool refuse_aggregate(struct level *level, const struct level_aggregate *aggregate)

@@ -261,7 +261,7 @@ static double bought_deviation(const struct level *level, const struct catalog_c
         return laplace;
     if (!dp_mu2_cap(settings->epsilon, settings->delta_conv, &mu2) || mu2 == 0)
         return 0; /* the price is refused */
-    double gaussian = sqrt(sides * 5 * columns / ((double)mu2 / 1e12));
+    double gaussian = sqrt(sides * 5 * columns / ((double)mu2 / 1e12) + 1.0 / 12); /* rounded */
     return settings->automatic ? fmax(laplace, gaussian) : gaussian;
 }
 

@@ -107,6 +107,9 @@ struct plan_request {
     const struct kept_answer *kept; /* of the identities of an earlier plan of the same statement */
     size_t n_histograms;
     const struct plan_histogram *histograms;
+    /* Kept answers were not looked up yet, and will be: what follows from bounds that may be among
+     * them is not refused, but planned for dp.epsilon (plan.provisional). */
+    bool may_know_more;
 };
 
 /* A literal whose meaning depends on the session (DateStyle, TimeZone, IntervalStyle). */

@@ -188,6 +188,7 @@ struct plan {
      * plan_request.histograms, and the statement is planned again: the same relations, measures and
      * price, other clamps. */
     size_t n_bounds;
+    bool provisional;      /* plan_request.may_know_more: to be planned again */
     const char *final_sql; /* $1..$n_client are the client's parameters */
     unsigned n_client_params;
     struct dp_charge charge; /* of all releases */

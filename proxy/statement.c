@@ -303,7 +303,7 @@ static void on_kept(struct statement_run *run, const PGresult *result)
     }
     if (run_stops(run))
         return;
-    if (run->reuse.n > 0)
+    if (run->reuse.n > 0 || run->plan->provisional)
         plan_statement(run);
     else
         follow_plan(run);
@@ -377,6 +377,7 @@ static enum plan_result make_plan(struct statement_run *run, struct refusal *ref
                                    .n_kept = run->reuse.n,
                                    .kept = run->reuse.kept};
     request.histograms = list_histograms(run, &request.n_histograms);
+    request.may_know_more = run->reuses && run->n_asked == 0;
     return parser_plan(prepared->parsed, run->request.index, &request, &run->plan, refusal, wanted,
                        n_wanted);
 }

@@ -107,6 +107,14 @@ struct planning plan_with_histograms(const struct catalog *catalog, const char *
     return plan_request(sql, &found);
 }
 
+struct planning plan_before_lookup(const struct catalog *catalog, const char *sql,
+                                   const struct plan_settings *settings)
+{
+    const struct plan_request unasked = {
+        .catalog = catalog, .settings = settings, .may_know_more = true};
+    return plan_request(sql, &unasked);
+}
+
 struct planning plan_statement(const struct catalog *catalog, const char *sql,
                                const struct plan_settings *settings)
 {

@@ -33,6 +33,9 @@ struct planning plan_kept(const struct catalog *catalog, const char *sql,
 struct planning plan_with_histograms(const struct catalog *catalog, const char *sql,
                                      const struct plan_settings *settings,
                                      const struct plan_histogram *histograms, size_t n);
+/* Before kept answers are looked up. */
+struct planning plan_before_lookup(const struct catalog *catalog, const char *sql,
+                                   const struct plan_settings *settings);
 void planning_clear(struct planning *planning);
 
 /* Everything a reader wants to see of the plan, in lines. */
