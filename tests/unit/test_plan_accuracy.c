@@ -236,7 +236,7 @@ Test(plan_accuracy, intervals_are_of_aggregates_alone)
         "SELECT dp.interval_low(count(*), 1) FROM people",
         "SELECT count(*), dp.interval_high(DISTINCT count(*)) FROM people",
         "SELECT dp.interval_high(n) FROM (SELECT count(*) AS n FROM people) q",
-        "SELECT dp.stddev(stddev(education)) FROM people",
+        "SELECT dp.stddev(dp.stddev(sum(education))) FROM people",
         "SELECT sum(dp.interval_low(education)) FROM people",
         "SELECT count(*) FROM people WHERE dp.interval_low(education) > 3",
     };

@@ -238,3 +238,16 @@ Test(plan_measures, a_value_that_is_always_the_same_needs_its_count_alone)
         planning_clear(&planning);
     }
 }
+
+Test(plan_measures, a_variance_has_an_interval_made_of_two)
+{
+    struct planning planning = planned(
+        "census",
+        "SELECT dp.interval_low(variance(education)), dp.interval_high(stddev_pop(education)), "
+        "dp.stddev(stddev(education)) FROM people",
+        false);
+    cr_expect_eq(release_of(&planning)->n_measures, 3, "what the variance needs");
+    const char *sql = planning.plan->final_sql;
+    cr_expect_not_null(strstr(sql, "pg_catalog.sqrt(LEAST(GREATEST("));
+    planning_clear(&planning);
+}
