@@ -379,7 +379,7 @@ Test(quantile, many_quantiles_of_few_bins_are_each_in_their_bin)
  * time, however rarely they are proposed. */
 Test(quantile, many_unlikely_bins_come_as_often_as_they_should)
 {
-    enum { N_BINS = 65536, N = 20000 };
+    enum { N_BINS = 65536, N = 5000 };
     static uint64_t weights[N_BINS];
     const struct dp_rank median = {.numerator = 1, .denominator = 2};
     struct dp_quantile_plan plan;
@@ -403,4 +403,46 @@ Test(quantile, many_unlikely_bins_come_as_often_as_they_should)
     double share = 25535.0 / 65535;
     cr_expect(fabs(above - seen * share) < 4.9 * sqrt(seen * share * (1 - share)), "%g of %g above",
               above, seen);
+}
+
+/* The first draw of a recursion, that of the middle rank: its bins' probabilities are sums over the
+ * parts of each bin, over which the weight is spread evenly. */
+Test(quantile, the_middle_of_many_follows_the_law_summed_over_the_parts_of_each_bin)
+{
+    enum { N = 5000, N_BINS = 4, RANKS = 9, PARTS = 65536, W = 8 };
+    const uint64_t weights[N_BINS] = {3 * W, 2 * W, 0, 7 * W};
+    struct dp_rank ranks[RANKS];
+    for (uint32_t i = 0; i < RANKS; i++) {
+        ranks[i] = (struct dp_rank){.numerator = i + 1, .denominator = 10};
+    }
+    struct dp_quantile_plan plan;
+    struct tape tape;
+    struct dp_rng rng = tape_fast(&tape, 51);
+    cr_assert(dp_plan_quantiles_pure(RANKS, W, 1, 4000000000, &plan)); /* half a range: 1/2 */
+    double law[N_BINS];
+    double expected[N_BINS];
+    double seen[N_BINS] = {0};
+    double total = 0;
+    double below = 0;
+    for (size_t bin = 0; bin < N_BINS; bin++) {
+        law[bin] = 0;
+        for (int part = 0; part < PARTS; part++) {
+            double step = (double)weights[bin] / W / PARTS;
+            double distance = fmax(0, fmax(below - 6, 6 - below - step)); /* units of rank */
+            law[bin] += exp(-0.5 * 2 * distance);
+            below += step;
+        }
+        total += law[bin];
+    }
+    for (int i = 0; i < N; i++) {
+        uint32_t bins[RANKS];
+        cr_assert(dp_draw_quantiles(&rng, &plan, weights, N_BINS, ranks, bins));
+        seen[bins[RANKS / 2]]++;
+    }
+    for (size_t bin = 0; bin < N_BINS; bin++) {
+        expected[bin] = N * law[bin] / total;
+        cr_assert(expected[bin] > 20, "%g", expected[bin]);
+    }
+    cr_expect(chi_square_of_cells(seen, expected, N_BINS) > 1e-6, "%g %g %g %g", seen[0], seen[1],
+              seen[2], seen[3]);
 }
