@@ -176,9 +176,12 @@ static bool write_extreme(struct unit_group *group, const PgQuery__FuncCall *cal
                                  "min and max take numbers, dates and timestamps here.");
     column->type = expr_builtin(&group->level->scope, type, -1);
     *sql = arena_printf(arena, "pg_catalog.%s(%s)", name, argument->sql);
-    /* 1.0 and 1.00 are equal: which one is the least is left to chance. */
+    /* 1.0 and 1.00 are equal, and so are 0 and -0: which one is the least is left to chance. */
     if (type == TYPE_NUMERIC)
         *sql = arena_printf(arena, "pg_catalog.trim_scale(%s)", *sql);
+    if (is_float(type))
+        *sql = arena_printf(arena, "%s OPERATOR(pg_catalog.+) '0'::pg_catalog.%s", *sql,
+                            type == TYPE_FLOAT8 ? "float8" : "float4");
     unit_group_bound(column, arena, argument->bounded, &argument->low, &argument->high);
     return true;
 }

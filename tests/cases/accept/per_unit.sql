@@ -16,3 +16,4 @@ SELECT count(*) FROM (SELECT who, count(*) AS n FROM (SELECT patient_id AS who, 
 SELECT k, count(*) FROM (SELECT patient_id, least(count(*), 3) AS k FROM (SELECT patient_id, code, count(*) AS n FROM visits GROUP BY patient_id, code) a GROUP BY patient_id) b GROUP BY k ORDER BY k;
 SELECT count(*) FROM visits v JOIN (SELECT patient_id, max(id) AS last FROM visits GROUP BY patient_id) l ON l.patient_id = v.patient_id AND l.last = v.id WHERE v.minutes > 5;
 SELECT a.sex, count(*) FROM patients a JOIN (SELECT patient_id FROM visits GROUP BY patient_id HAVING sum(minutes) FILTER (WHERE code = 'A00') > 30) b ON a.id = b.patient_id GROUP BY a.sex ORDER BY 1;
+SELECT count(*), avg(heaviest) FROM (SELECT id, max(weight) AS heaviest, min(weight) AS lightest FROM patients GROUP BY id) t WHERE heaviest = lightest;
