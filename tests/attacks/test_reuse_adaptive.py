@@ -172,6 +172,19 @@ def test_another_analyst_gets_the_first_draw_and_not_the_one_that_pleased(servic
     second.close()
 
 
+def test_a_wide_release_is_shared_whole(service, ledger):
+    """As many measures as a release may have; what is taken over fits the plan, or the charge would be lost."""
+    one, two = (service.analyst(grants={DATASET: ("200", "0.01")}) for _ in range(2))
+    sql = "SELECT " + ", ".join(f"count(*) FILTER (WHERE id > {i})" for i in range(64)) + " FROM people"
+    answers = []
+    for analyst in (one, two):
+        connection = session(analyst, epsilon="5", mechanism="gaussian")
+        answers.append(run(connection, sql))
+        connection.close()
+    assert answers[0] == answers[1] and len(answers[0][0]) == 64
+    assert ledger.one("SELECT count(*) FROM pgveil.paid WHERE analyst = %s", two.name) == 1
+
+
 def test_analysts_who_ask_at_once_see_as_many_draws_as_the_dataset_has_paid_for(service, ledger):
     """Sixteen sessions of four analysts, one question: each draw that somebody saw is debited once."""
     analysts = [service.analyst(grants={DATASET: ("200", "0.01")}) for _ in range(4)]
