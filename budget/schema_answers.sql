@@ -209,8 +209,9 @@ BEGIN
     END LOOP;
     FOREACH v_release IN ARRAY p_releases LOOP
         v_draw := NULL;
-        IF v_release.fingerprint IS NOT NULL AND v_shared.holder = 'dataset'
-           AND v_shared.dataset = p_dataset THEN
+        IF v_shared.holder = 'dataset' AND v_shared.dataset = p_dataset AND EXISTS (
+            SELECT 1 FROM pgveil.draw d
+            WHERE d.dataset = p_dataset AND d.fingerprint = v_release.fingerprint) THEN
             v_draw := pgveil.adoptable(v_release, p_analyst, v_shared,
                                        pgveil.window_start(p_epoch, p_at), v_draws);
         END IF;

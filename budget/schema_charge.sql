@@ -118,23 +118,17 @@ $function$;
 CREATE FUNCTION pgveil.locked_accounts(p_analyst text, p_dataset text) RETURNS pgveil.account[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
-    v_account pgveil.account;
-    v_accounts pgveil.account[] := '{}';
     v_datasets constant text[] := pgveil.siblings(p_dataset);
 BEGIN
-    FOR v_account IN
-        SELECT a.* FROM pgveil.account a
+    RETURN ARRAY(
+        SELECT a FROM pgveil.account a
         WHERE a.dataset = ANY (v_datasets)
           AND (a.holder = 'dataset'
                OR a.holder = 'analyst' AND a.name = p_analyst
                   AND (a.granted OR a.dataset <> p_dataset)
                OR a.holder = 'group' AND a.name IN (SELECT m.group_name FROM pgveil.membership m
                                                     WHERE m.analyst = p_analyst))
-        ORDER BY a.id FOR UPDATE OF a
-    LOOP
-        v_accounts := v_accounts || v_account;
-    END LOOP;
-    RETURN v_accounts;
+        ORDER BY a.id FOR UPDATE OF a);
 END
 $function$;
 
@@ -179,6 +173,7 @@ DECLARE
     v_due pgveil.release;
     v_dues pgveil.release[] := '{}'; -- of each account
     v_answer pgveil.answer;
+    v_own boolean := false;
 BEGIN
     IF p_request IS NULL OR v_minimum IS NULL OR cardinality(v_releases) = 0 THEN
         RAISE EXCEPTION 'a charge has a request id and releases';
@@ -191,7 +186,10 @@ BEGIN
     IF FOUND THEN
         RETURN pgveil.charged_before(v_entry, p_analyst, p_dataset, p_fingerprint, v_releases);
     END IF;
-    IF NOT EXISTS (SELECT 1 FROM unnest(v_accounts) a WHERE a.holder = 'analyst' AND a.dataset = p_dataset) THEN
+    FOREACH v_account IN ARRAY v_accounts LOOP
+        v_own := v_own OR v_account.holder = 'analyst' AND v_account.dataset = p_dataset;
+    END LOOP;
+    IF NOT v_own THEN
         RETURN pgveil.answer_of('no_account', NULL, p_analyst, p_dataset, 0, 0);
     END IF;
     IF NOT EXISTS (SELECT 1 FROM pgveil.analyst n WHERE n.name = p_analyst AND n.enabled) THEN
@@ -211,9 +209,13 @@ BEGIN
 
     v_draws := pgveil.adoptable(v_releases, p_analyst, p_dataset, v_accounts, p_epoch,
                                 v_entry.at);
+    v_adopted := pgveil.places(v_draws);
     FOR i IN 1 .. cardinality(v_accounts) LOOP
         v_account := v_accounts[i];
-        v_due := pgveil.sum_of(v_releases, pgveil.covered(v_account, v_accounts, v_draws));
+        v_due := v_all;
+        IF cardinality(v_adopted) > 0 THEN
+            v_due := pgveil.sum_of(v_releases, pgveil.covered(v_account, v_accounts, v_draws));
+        END IF;
         v_due.mu2 := v_due.mu2 + (v_price.mu2 - v_all.mu2);
         v_due.zcdp := v_due.zcdp + (v_price.zcdp - v_all.zcdp);
         v_dues := v_dues || v_due;
@@ -230,7 +232,6 @@ BEGIN
         v_entry.debited := v_entry.debited || v_account.id;
     END LOOP;
 
-    v_adopted := pgveil.places(v_draws);
     v_due := pgveil.sum_of(v_releases, v_adopted);
     v_entry.kind := 'charge';
     v_entry.request := p_request;
