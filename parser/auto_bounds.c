@@ -434,8 +434,8 @@ bool auto_bounds_price(struct level *level, uint64_t budget)
 
 double auto_bounds_patience(const struct level *level)
 {
-    /* And what calibrations round away. */
-    return !level->found ? 1 : 1.000001 * (level->laplace ? 1.25 : sqrt(1.25));
+    /* And what calibrations round away: on the grid of floating point two millionths. */
+    return !level->found ? 1 : 1.0001 * (level->laplace ? 1.25 : sqrt(1.25));
 }
 
 bool auto_bounds_decide(const struct level *level)

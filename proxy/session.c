@@ -1,7 +1,7 @@
 /*
- * A session's life once it is open: relay. Everything that the client sends is either parsed here first (Query, Parse) or refers to
- * what was. The twin's replies are matched with the queue of what it owes; whatever is not meant
- * for pgveil goes to the client as it came.
+ * A session's life once it is open: relay. Everything that the client sends is either parsed here
+ * first (Query, Parse) or refers to what was. The twin's replies are matched with the queue of what
+ * it owes; whatever is not meant for pgveil goes to the client as it came.
  *
  * Memory of a slow reader is bounded: while one side's output is congested, the other is not read.
  */

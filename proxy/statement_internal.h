@@ -7,6 +7,7 @@
  * one failure, the same whatever the cause, and the charge stands.
  *
  *   statement.c         start, flight, plan
+ *   statement_plan.c    the planner's question, and its answer made anew
  *   statement_feed.c    what the ledger has to say: relations, EXPLAIN
  *   statement_charge.c  reserve, charge, measure
  *   statement_answer.c  the final statement
@@ -54,7 +55,7 @@ struct statement_run {
     size_t n_arrays;             /* one set per relation of the plan; EXPLAIN: one */
     struct array_params *arrays;
     struct release_output **outputs; /* one per relation, NULL but for releases */
-    size_t fed; /* relations that the ledger feeds: those before this one are done */
+    size_t fed;          /* relations that the ledger feeds: those before this one are done */
     char request_id[37]; /* "": nothing is charged */
     unsigned tries;
     struct measurement *measurement;
@@ -79,10 +80,15 @@ bool run_stops(struct statement_run *run);
 /* Asks the ledger; then is called unless the run has ended meanwhile, result NULL: no answer. */
 void run_ask_ledger(struct statement_run *run, const struct ledger_call *call,
                     void (*then)(struct statement_run *run, const PGresult *result));
+void run_pass_on_error(struct statement_run *run, const struct wire_message *message);
+
+/* statement_plan.c: what parser_plan says of the statement; run->plan. */
+enum plan_result run_make_plan(struct statement_run *run, struct refusal *refusal,
+                               const struct sql_constant **wanted, size_t *n_wanted);
+void run_begin_outputs(struct statement_run *run);
 /* Plans again with the bounds that were bought, for the same price, and begins the outputs anew.
  * False: there is no such plan. */
 bool run_replan(struct statement_run *run);
-void run_pass_on_error(struct statement_run *run, const struct wire_message *message);
 
 /* statement_feed.c: asks the ledger for each relation that it feeds, one after the other; then the
  * releases' turn, or EXPLAIN's. */
@@ -91,9 +97,9 @@ void run_explain(struct statement_run *run);
 
 /* statement_charge.c: measures what is to be measured, then answers. */
 void run_charge_or_answer(struct statement_run *run);
-/* Notes in the ledger how a charge ended, where there was one: the client has its answer (or an error
- * of the final statement's own), or the measurement failed. The charge stands whether or not that
- * succeeds; one of which nothing is noted is unresolved. */
+/* Notes in the ledger how a charge ended, where there was one: the client has its answer (or an
+ * error of the final statement's own), or the measurement failed. The charge stands whether or not
+ * that succeeds; one of which nothing is noted is unresolved. */
 void run_resolve(struct statement_run *run, bool answered);
 
 /* statement_answer.c */

@@ -196,6 +196,23 @@ def test_without_reuse_bounds_are_paid_for_every_time(incomes):
         assert charges(analyst) == [[["bounds"], ["sum"]]] * 2
 
 
+def test_the_journal_shows_what_bounds_and_answers_cost(server, analyst):
+    analyst.rows("incomes", "SELECT avg(income), stddev(balance) FROM people")
+    analyst.rows("incomes", "SELECT avg(income), stddev(balance) FROM people",
+                 settings={"dp.mechanism": "laplace", "dp.reuse": "off"})
+    analyst.rows("incomes", "SELECT max(amount), sum(amount) FROM payments")
+    server.ctl("ledger", "verify")  # recomputes every price from the integers in the journal
+
+
+def test_a_statement_is_its_own_epsilon_whatever_it_finds(server):
+    """Two columns, private keys, Laplace noise, quantiles: never more than one epsilon, and nearly all of it."""
+    whole = explained(server.analyst(grants={"incomes": AMPLE}), "SELECT count(*) FROM people")["Price mu2_pico"]
+    for sql in ("SELECT sum(income), sum(balance) FROM people", "SELECT age % 3, sum(income) FROM people GROUP BY 1",
+                "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY income), avg(income) FROM people"):
+        price = explained(server.analyst(grants={"incomes": AMPLE}), sql)["Price mu2_pico"]
+        assert whole * 0.9999 < price <= whole, sql
+
+
 def test_dp_reuse_off_finds_them_anew(analyst):
     for _ in range(2):
         analyst.rows("incomes", "SELECT sum(income) FROM people", settings={"dp.reuse": "off"})

@@ -383,3 +383,67 @@ Test(measure, a_connection_lost_after_the_reservation_is_not_replaced_silently)
         cr_assert_str_eq(run_one("SELECT 4", 0, 1), "4 |");
     }
 }
+
+/* A plan that buys bounds, and the one that is made with them. */
+static struct trial first, second;
+
+static void find_bounds(void *context)
+{
+    (void)context;
+    if (++ready_calls == 1)
+        return;
+    cr_assert_str_eq(first.text, "10 ", "the bounds have been measured, and nothing else");
+    pg_server_run(&server, "postgres", "INSERT INTO t VALUES (101, 1)");
+    memset(&first.plan, 0, sizeof first.plan); /* gone */
+    measure_replan(reserved, &second.plan);
+    measure_go(reserved, NULL);
+}
+
+Test(measure, behind_bounds_another_plan_is_measured_in_the_same_snapshot)
+{
+    add(&first, "SELECT count(*) FROM public.t", 0, 1);
+    add(&first, "SELECT 0", 0, 1);
+    first.plan.n_bounds = 1;
+    add(&second, "SELECT 'not asked again'", 0, 1);
+    add(&second, "SELECT count(*) + 1000 FROM public.t", 0, 1);
+    second.plan.n_bounds = 1;
+    reserved =
+        measure_reserve(pool, &first.plan, NULL, find_bounds, describe_row, describe, &first);
+    turn_until_ready(&first);
+    cr_assert_eq(ready_calls, 1);
+    measure_go(reserved, NULL);
+    wait_for(&first);
+    cr_assert_not(first.failed);
+    cr_assert_eq(ready_calls, 2);
+    cr_assert_str_eq(first.text, "10 |1010 ");
+}
+
+static void give_up(void *context)
+{
+    (void)context;
+    if (++ready_calls == 2)
+        measure_abandon(reserved);
+}
+
+Test(measure, what_is_abandoned_behind_bounds_gives_its_connection_back)
+{
+    for (int i = 0; i < 5; i++) { /* more than there are connections */
+        struct trial trial = {0};
+        bool skipped[] = {i % 2 == 0, false}; /* the bounds were taken over, or measured */
+        ready_calls = 0;
+        add(&trial, "SELECT 1", 0, 1);
+        add(&trial, "SELECT 2", 0, 1);
+        trial.plan.n_bounds = 1;
+        reserved =
+            measure_reserve(pool, &trial.plan, NULL, give_up, describe_row, describe, &trial);
+        turn_until_ready(&trial);
+        measure_go(reserved, skipped);
+        for (int n = 0; n < 4000 && ready_calls == 1; n++) {
+            event_base_loop(base, EVLOOP_NONBLOCK);
+            usleep(1000);
+        }
+        cr_assert_eq(ready_calls, 2);
+        cr_assert_eq(trial.calls, 0);
+    }
+    cr_assert_str_eq(run_one("SELECT 4", 0, 1), "4 |");
+}
