@@ -450,6 +450,27 @@ def test_a_draw_on_a_key_list_goes_only_to_who_has_that_list(ledger):
     check_all(ledger)
 
 
+def test_datasets_over_one_database_count_a_shared_draw_once_each(ledger):
+    ledger.analyst("cy", epsilon="3")
+    for dataset in ("census", "panel"):
+        ledger.rows("SELECT pgveil.serve(%s, 'one database')", dataset)
+    ledger.grant("ana", "panel", epsilon="3")
+
+    def shared():
+        return dict(ledger.rows("SELECT dataset, mu2_spent_pico FROM pgveil.account "
+                                "WHERE holder = 'dataset'"))
+
+    ask(ledger)
+    assert ask(ledger, "bob")["adopted"] == "1"
+    assert shared() == {"census": PRICE, "panel": PRICE}
+    ledger.ctl("ledger", "verify")
+    # What the one has forgotten is debited again on both: what debits the one counts on the other.
+    ledger.ctl("budget", "cap", "panel", "--reset", "--yes")
+    assert ask(ledger, "cy")["adopted"] == "1"
+    assert shared() == {"census": 2 * PRICE, "panel": PRICE}
+    ledger.ctl("ledger", "verify")
+
+
 # --- races ---------------------------------------------------------------------------------------
 
 
