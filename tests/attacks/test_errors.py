@@ -104,6 +104,19 @@ TEMPTING = [
     ("R4", "SELECT iv, count(*) FROM people GROUP BY iv"),
     ("P3", "SELECT sum(bonus) FROM people"), ("P3", "SELECT avg(bonus) FROM people"),
     ("S4", "SELECT variance(salary) FROM people"),
+    ("N4", "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY f8), min(f4), max(n) FROM people"),
+    ("N3", "SELECT percentile_disc(0.99) WITHIN GROUP (ORDER BY big), max(small) FROM people"),
+    ("E4", "SELECT min(d), max(d), percentile_disc(ARRAY[0.1, 0.9]) WITHIN GROUP (ORDER BY d) FROM people"),
+    ("E4", "SELECT max(least(greatest(ts, '2020-01-01'), '2026-01-01')) FROM people"),
+    ("E4", "SELECT max(least(greatest(tz, '2020-01-01'), '2026-01-01')) FROM people"),
+    ("E4", "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY n2 / (salary - 199999)) FROM people"),
+    ("E4", "SELECT max(iv) FROM people"), ("E4", "SELECT min(u) FROM people"),
+    ("E2", "SELECT percentile_disc(CASE WHEN salary > 1e5 THEN 2 ELSE 0 END) WITHIN GROUP (ORDER BY salary)"
+           " FROM people"),
+    ("E2", "SELECT percentile_disc(salary / 1e5) WITHIN GROUP (ORDER BY salary) FROM people GROUP BY salary"),
+    ("G4", "SELECT name, max(salary) FROM people GROUP BY name"),
+    ("G4", "SELECT kind, percentile_cont(0.5) WITHIN GROUP (ORDER BY x) FROM visits GROUP BY kind"),
+    ("G4", "SELECT min(list), max(b) FROM people"),
 ]
 
 

@@ -23,6 +23,8 @@ QUESTIONS = {
     "sum": "(SELECT sum(salary) FROM people WHERE id <> -{})",
     "rows": "(SELECT count(*) FROM visits WHERE person_id <> -{})",
     "cost": "(SELECT sum(cost) FROM visits WHERE person_id <> -{})",
+    "highest": "(SELECT max(salary) FROM people WHERE id <> -{})",
+    "dearest": "(SELECT percentile_cont(0.9) WITHIN GROUP (ORDER BY cost) FROM visits WHERE person_id <> -{})",
 }
 MECHANISMS = {"gaussian": "3", "laplace": "1.6"}  # and epsilon: mu is about 2
 AUDITED = ([(question, mechanism) for question in QUESTIONS for mechanism in MECHANISMS] if ALL

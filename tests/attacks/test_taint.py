@@ -28,6 +28,10 @@ PUBLIC = [
     "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY salary) FROM people",
     "SELECT max(salary) FROM people",
     "SELECT count(DISTINCT kind) FROM visits",
+    "SELECT kind, max(cost), percentile_disc(ARRAY[0.25, 0.75]) WITHIN GROUP (ORDER BY x) FROM visits"
+    " GROUP BY kind",
+    "SELECT percentile_disc(ARRAY[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]) WITHIN GROUP (ORDER BY small),"
+    " min(d), max(f4) FILTER (WHERE id = 77) FROM people",
 ]
 # Which groups there are is private; what their noise is made of is not.
 PRIVATE = [
@@ -38,6 +42,7 @@ PRIVATE = [
     "SELECT zip, sum(salary), avg(n2) FROM people GROUP BY zip",
     "SELECT ts, count(DISTINCT person_id) FROM visits GROUP BY ts",
     "SELECT zip, dept FROM people GROUP BY zip, dept",
+    "SELECT zip, max(salary), percentile_cont(0.5) WITHIN GROUP (ORDER BY n2) FROM people GROUP BY zip",
 ]
 SETTINGS = [{}, {"dp.mechanism": "laplace"}, {"dp.mechanism": "gaussian", "dp.epsilon": "0.1"},
             {"dp.max_error": "500", "dp.mechanism": "gaussian"}]

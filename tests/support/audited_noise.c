@@ -23,6 +23,10 @@ static const bool faulty = false;
 struct dp_noise {
     struct tape tape;
     struct dp_rng rng;
+    /* How many words a quantile takes depends on the weights: they come from a generator of their
+     * own, so that all other noise stays the same on both neighbours. */
+    struct tape quantile_tape;
+    struct dp_rng quantile_rng;
 };
 
 struct dp_noise *dp_noise_new(void)
@@ -30,6 +34,7 @@ struct dp_noise *dp_noise_new(void)
     struct dp_noise *noise = calloc(1, sizeof(*noise));
     if (noise != NULL) {
         noise->rng = tape_keystream(&noise->tape, 1);
+        noise->quantile_rng = tape_keystream(&noise->quantile_tape, 2);
     }
     return noise;
 }
@@ -93,7 +98,7 @@ bool dp_noise_quantiles(struct dp_noise *noise, const struct dp_quantile_plan *p
     print_charge(&plan->charge);
     struct dp_quantile_plan drawn = *plan;
     drawn.half_range *= faulty ? 2 : 1;
-    return dp_draw_quantiles(&noise->rng, &drawn, weights, n_bins, ranks, bins);
+    return dp_draw_quantiles(&noise->quantile_rng, &drawn, weights, n_bins, ranks, bins);
 }
 
 bool dp_noise_refill(struct dp_noise *noise)
