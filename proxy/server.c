@@ -4,6 +4,7 @@
  */
 #include "proxy/server.h"
 
+#include <assert.h>
 #include <libpq-fe.h>
 #include <openssl/sha.h>
 #include <stdio.h>
@@ -34,6 +35,16 @@ const struct dataset *server_find_dataset(const struct server *server, const cha
         if (strcmp(server->datasets[i].config->name, name) == 0)
             return &server->datasets[i];
     return NULL;
+}
+
+void server_twin_has_gone(struct server *server, const struct dataset *dataset)
+{
+    const struct dataset_sync_calls nobody = {0};
+    size_t index = (size_t)(dataset - server->datasets);
+    assert(index < server->n_datasets);
+    if (dataset_sync(&server->datasets[index], &nobody))
+        log_warning("dataset %s: its twin database has gone; a new one is built",
+                    dataset->config->name);
 }
 
 struct pg_client *server_ledger(struct server *server)

@@ -44,6 +44,9 @@ struct server {
 const struct dataset *server_find_dataset(const struct server *server, const char *name);
 /* For the console, which may change it. */
 struct dataset *server_dataset(struct server *server, const char *name);
+/* The twin server does not have the dataset's twin any more: another instance took its place, or
+ * the server lost it. Begins a sync. */
+void server_twin_has_gone(struct server *server, const struct dataset *dataset);
 /* A connection to the ledger, idle if there is one. */
 struct pg_client *server_ledger(struct server *server);
 /* Sessions of one analyst, and those of them that wait for a measurement. */

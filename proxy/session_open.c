@@ -90,8 +90,7 @@ static void on_role(void *context, const PGresult *result)
     ExecStatusType status = result ? PQresultStatus(result) : PGRES_FATAL_ERROR;
     const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
     if (sqlstate != NULL && strcmp(sqlstate, TWIN_GONE) == 0)
-        log_error("dataset %s: its twin database has gone; sync the dataset",
-                  session->startup->database);
+        server_twin_has_gone(session->server, session->dataset);
     if ((status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) || !log_in_to_twin(session))
         session_end(session, "57P03", "the twin server cannot be reached now");
 }

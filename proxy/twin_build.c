@@ -54,7 +54,11 @@ static const char source_script[] = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABL
                                     "SET LOCAL synchronize_seqscans = off;"
                                     "SET LOCAL statement_timeout = '1h'";
 
+/* The managed server's commits do not wait, and a crash of it would forget a twin that is in
+ * service.
+ */
 static const char build_script[] = "BEGIN;"
+                                   "SET LOCAL synchronous_commit = on;"
                                    "SET LOCAL standard_conforming_strings = on;"
                                    "SET LOCAL DateStyle = 'ISO, MDY';"
                                    "SET LOCAL IntervalStyle = 'postgres';"

@@ -71,6 +71,7 @@ bool twin_lock(const struct twin_builder *builder)
     pthread_once(&instance_once, draw_instance_name);
     PGresult *rows = twin_ask(builder, builder->admin,
                               "SELECT pg_catalog.set_config('application_name', $1, false), "
+                              "pg_catalog.set_config('synchronous_commit', 'on', false), "
                               "pg_catalog.pg_advisory_lock(" TWIN_BUILD_LOCK ")",
                               1, values);
     PQclear(rows);

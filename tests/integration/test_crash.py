@@ -149,6 +149,16 @@ def test_a_crash_at_this_step_loses_no_charge(own_pgveil, own_protected, own_ana
     expect_whole(own_pgveil, own_analyst)
 
 
+def test_twins_that_are_killed_as_soon_as_they_are_built_are_not_forgotten(own_pgveil, own_analyst):
+    """The twins' commits do not wait for the disk, the one that puts a twin in its place does."""
+    for _ in range(3):
+        assert own_pgveil.end() == 0
+        own_pgveil.start()
+        kill(own_pgveil, "twins")
+        processes.wait_until(lambda: is_back(own_analyst), 60, "recovery")
+        assert "its twin database has gone" not in own_pgveil.log_text()
+
+
 # --- at random, under load ------------------------------------------------------------------------
 
 

@@ -250,6 +250,20 @@ def test_a_twin_server_that_dies_comes_back_for_both(pair, twin_cluster):
         processes.wait_until(lambda: answers(pgveil), 30, "a session after the restart")
 
 
+def test_a_twin_that_was_dropped_is_built_again(pair, twin_cluster):
+    analyst = pair[0].analyst(grants={"clinic": AMPLE})
+    twin_cluster.query("postgres", "DROP DATABASE clinic WITH (FORCE)")
+
+    def answers(pgveil):
+        try:
+            return at(pgveil, analyst).rows("clinic", "SELECT current_database()")
+        except psycopg2.Error:
+            return None
+
+    for pgveil in pair:
+        assert processes.wait_until(lambda: answers(pgveil), 30, "a new twin") == [("clinic",)]
+
+
 # --- servers that are refused -------------------------------------------------------------------
 
 
