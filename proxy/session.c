@@ -140,6 +140,10 @@ void session_end(struct session *session, const char *sqlstate, const char *mess
         stream_free_flushed(session->client);
     session->client = NULL;
     if (session->twin) {
+        /* A statement that nobody waits for any more would go on for as long as it takes. */
+        if (session->replies.count > 0 && !session->twin_ended)
+            twin_cancel(session->server->base, &session->twin_target, session->twin_pid,
+                        session->twin_key);
         wire_empty(stream_output(session->twin), 'X');
         stream_free_flushed(session->twin);
     }
@@ -369,7 +373,8 @@ static void send_local_replies(struct session *session)
 static bool may_read_client(const struct session *session)
 {
     return (session->state == SESSION_RELAY || session->state == SESSION_IGNORE) &&
-           session->replies.count < REPLIES_MAX && !stream_is_congested(session->twin);
+           session->replies.count < REPLIES_MAX && !session->twin_ended &&
+           !stream_is_congested(session->twin);
 }
 
 /* Looks at one message; false where there is none to look at now. */
@@ -426,6 +431,8 @@ void session_continue(struct session *session)
     session_arm(session);
 }
 
+static void read_twin(struct session *session);
+
 static void on_client(void *context, struct stream *stream, enum stream_event event)
 {
     struct session *session = context;
@@ -435,7 +442,9 @@ static void on_client(void *context, struct stream *stream, enum stream_event ev
             session_continue(session);
         break;
     case STREAM_DRAINED:
-        if (session->twin)
+        if (session->twin_ended)
+            read_twin(session);
+        else if (session->twin)
             stream_resume(session->twin);
         break;
     case STREAM_CLOSED: /* a client that only ended its half still gets its answers */
@@ -566,6 +575,10 @@ static void read_twin(struct session *session)
     }
     if (session->state == SESSION_CLOSING)
         return;
+    if (session->twin_ended && !stream_is_congested(session->client)) {
+        session_end(session, "57P01", "the twin session has ended");
+        return;
+    }
     if (stream_is_congested(session->client))
         stream_pause(session->twin);
     else
@@ -584,10 +597,9 @@ static void on_twin(void *context, struct stream *stream, enum stream_event even
     case STREAM_DRAINED:
         session_continue(session);
         break;
-    case STREAM_CLOSED:
+    case STREAM_CLOSED: /* a slow client still gets all that was said before */
+        session->twin_ended = true;
         read_twin(session);
-        if (session->state != SESSION_CLOSING)
-            session_end(session, "57P01", "the twin session has ended");
         break;
     case STREAM_CONNECTED:
         break;

@@ -47,6 +47,7 @@ struct session {
     char no_statement[40];       /* secret name that no statement has: see session_fail */
     char transaction;            /* I, T or E, from the twin's last ReadyForQuery */
     bool client_ended;           /* it will send no more; what it asked is still answered */
+    bool twin_ended;             /* what it said last is still on its way to the client */
     size_t partial;              /* bytes still to come of a large message being relayed */
     bool utf8;                   /* client_encoding, as the twin reports it */
     bool standard_strings;       /* standard_conforming_strings, likewise */
