@@ -21,6 +21,7 @@
 #include "proxy/server_open.h"
 #include "proxy/session.h"
 #include "proxy/stream.h"
+#include "proxy/twin_login.h"
 
 enum {
     NOISE_BUSY_MS = 1,
@@ -250,6 +251,7 @@ cleanup:
     if (!opened)
         log_error("%s", error);
     free_events(&program);
+    twin_cancel_drop_all();
     stream_drop_flushed();
     server_close(server, &program.managed);
     control_free(program.control);

@@ -351,6 +351,7 @@ struct twin_login *twin_login_start(struct event_base *base, const struct twin_t
 
 /* A cancel request lives until the server closes its connection. */
 struct twin_cancel {
+    struct twin_cancel *next, **link;
     struct twin_target target;
     struct twin_opener opener;
     struct stream *stream; /* owned */
@@ -358,8 +359,13 @@ struct twin_cancel {
     uint32_t pid, key;
 };
 
+static struct twin_cancel *cancels; /* under way */
+
 static void cancel_free(struct twin_cancel *cancel)
 {
+    *cancel->link = cancel->next;
+    if (cancel->next != NULL)
+        cancel->next->link = cancel->link;
     stream_free(cancel->stream);
     if (cancel->timer != NULL)
         event_free(cancel->timer);
@@ -406,6 +412,11 @@ void twin_cancel(struct event_base *base, const struct twin_target *target, uint
         return;
     }
     struct timeval limit = {.tv_sec = LIMIT_CANCEL_SECONDS};
+    cancel->next = cancels;
+    cancel->link = &cancels;
+    if (cancels != NULL)
+        cancels->link = &cancel->next;
+    cancels = cancel;
     cancel->target = *target;
     cancel->pid = pid;
     cancel->key = key;
@@ -416,4 +427,10 @@ void twin_cancel(struct event_base *base, const struct twin_target *target, uint
         log_error("cannot cancel: out of memory");
         cancel_free(cancel);
     }
+}
+
+void twin_cancel_drop_all(void)
+{
+    while (cancels != NULL)
+        cancel_free(cancels);
 }

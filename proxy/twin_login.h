@@ -35,5 +35,7 @@ void twin_login_abandon(struct twin_login *login); /* done is not called */
 /* Fire and forget: asks the twin server to cancel. */
 void twin_cancel(struct event_base *base, const struct twin_target *target, uint32_t pid,
                  uint32_t key);
+/* At the end of the program: gives up the requests under way. */
+void twin_cancel_drop_all(void);
 
 #endif
