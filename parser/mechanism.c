@@ -33,10 +33,9 @@ static uint64_t coordinates(const struct level *level)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < level->n_measures; i++) {
-        const struct level_measure *measure = &level->measures[i];
-        uint64_t groups =
-            measure->kind == MEASURE_UNITS ? level->bounding.unit_groups : level->bounding.groups;
-        if (__builtin_add_overflow(sum, groups, &sum))
+        struct price_sensitivity s;
+        if (!price_sensitivity(level, &level->measures[i], &s) ||
+            __builtin_add_overflow(sum, s.groups, &sum))
             return UINT64_MAX;
     }
     for (size_t i = 0; i < level->histograms.n; i++)
