@@ -419,6 +419,48 @@ Test(plan, the_fingerprint_is_of_what_is_measured_and_nothing_else)
     planning_clear(&first);
 }
 
+/* Two analysts' draws may stand for each other only where all of this is equal. */
+Test(plan, the_fingerprint_of_a_release_is_of_its_rows_its_noise_and_its_choice_of_keys)
+{
+    static const char sql[] = "SELECT city, count(*) FROM patients WHERE age > 30 GROUP BY city";
+    const struct catalog *catalog = catalogs_get("clinic");
+    struct plan_settings settings = planning_settings();
+    struct planning first = plan_statement(catalog, sql, &settings);
+    struct planning beside =
+        made("clinic", "SELECT count(*) FROM patients WHERE age > 30 UNION ALL "
+                       "SELECT count(*) FROM patients WHERE age > 31");
+    struct planning alone = made("clinic", "SELECT 2 * count(*) FROM patients WHERE age > 31");
+    cr_expect_str_eq(release_of(&beside, 1)->fingerprint, release_of(&alone, 0)->fingerprint);
+    cr_expect_str_neq(release_of(&beside, 0)->fingerprint, release_of(&beside, 1)->fingerprint);
+    const char *fingerprint = release_of(&first, 0)->fingerprint;
+    cr_assert_eq(strlen(fingerprint), 64);
+
+    struct plan_settings changed[4] = {settings, settings, settings, settings};
+    changed[0].epsilon += 1000000;
+    changed[1].delta *= 2;
+    changed[2].laplace = !settings.laplace;
+    changed[2].automatic = false;
+    changed[3].delta_conv *= 10;
+    for (size_t i = 0; i < sizeof changed / sizeof changed[0]; i++) {
+        struct planning other = plan_statement(catalog, sql, &changed[i]);
+        cr_expect_str_neq(release_of(&other, 0)->fingerprint, fingerprint, "setting %zu", i);
+        planning_clear(&other);
+    }
+    struct catalog *copy = catalogs_copy("clinic");
+    struct policy policy = *copy->policy;
+    policy.minimum_units += 7;
+    copy->policy = &policy;
+    struct planning choosier = plan_statement(copy, sql, &settings);
+    cr_expect_str_neq(release_of(&choosier, 0)->fingerprint, fingerprint);
+    struct planning again = plan_statement(catalog, sql, &settings);
+    cr_expect_str_eq(release_of(&again, 0)->fingerprint, fingerprint);
+    planning_clear(&first);
+    planning_clear(&beside);
+    planning_clear(&alone);
+    planning_clear(&choosier);
+    planning_clear(&again);
+}
+
 Test(plan, the_secret_of_the_hash_is_only_in_a_parameter)
 {
     struct catalog *catalog = catalogs_copy("clinic");
