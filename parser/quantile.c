@@ -189,6 +189,16 @@ size_t quantile_find(const struct level_histogram *histogram, const struct dp_ra
     return i;
 }
 
+/* Different quantiles of a level, so that the answer fits memory however many groups there are. */
+static size_t quantiles_max(const struct level *level)
+{
+    const size_t values = 1000000, least = MEASURES_MAX;
+    if (level->n_keys == 0)
+        return LEVEL_QUANTILES_MAX;
+    size_t each = level->public_keys ? values / level->release->n_domain : least;
+    return each < least ? least : each > LEVEL_QUANTILES_MAX ? LEVEL_QUANTILES_MAX : each;
+}
+
 bool quantile_share(struct level *level, struct level_aggregate *aggregate)
 {
     struct level_quantile *quantile = &aggregate->quantile;
@@ -199,11 +209,14 @@ bool quantile_share(struct level *level, struct level_aggregate *aggregate)
     for (size_t i = 0; i < quantile->n_ranks; i++)
         if (quantile_find(histogram, &quantile->ranks[i]) == histogram->ranks.n)
             VECTOR_PUSH(level->compile->arena, &histogram->ranks, quantile->ranks[i]);
-    if (quantile_columns(level) <= LEVEL_QUANTILES_MAX)
+    size_t most = quantiles_max(level);
+    if (quantile_columns(level) <= most)
         return true;
-    return compile_refuse(level->compile, node_location(aggregate->node), "54001",
-                          "too many quantiles", "A query may ask for 1024 different ones.",
-                          "Split the query.");
+    return compile_refuse(
+        level->compile, node_location(aggregate->node), "54001", "too many quantiles",
+        arena_printf(level->compile->arena,
+                     "In so many groups a query may ask for %zu different ones.", most),
+        "Split the query, or ask for fewer groups.");
 }
 
 /* Drawn values; before there is a price, ranks, of which two may still become one. */

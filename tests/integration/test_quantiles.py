@@ -293,16 +293,21 @@ def test_empty_tables_have_answers_too(edges):
     assert len(rows) == 1 and 0 <= rows[0][0] <= 100 and -1000 <= rows[0][1] <= 1000
 
 
-def test_what_is_not_a_fraction_is_refused_for_nothing(edges):
+def test_fractions_are_parameters_and_what_is_none_is_refused_for_nothing(edges):
     with edges.connect3("edges") as connection:
+        several = connection.execute("SELECT percentile_disc(%s::float8[]) WITHIN GROUP (ORDER BY small)"
+                                     " FROM people", [[0.1, 0.5, 0.9]]).fetchone()[0]
+        assert several == sorted(several) and len(several) == 3
+        spent = connection.execute("SELECT spent FROM dp.budget").fetchone()[0]
+        connection.execute("SELECT percentile_disc(%s::float8) WITHIN GROUP (ORDER BY small) FROM"
+                           " people", [0.5])
+        paid = connection.execute("SELECT spent FROM dp.budget").fetchone()[0]
+        assert paid > spent
         for value in (1.5, -0.1, float("nan")):
             with pytest.raises(Exception, match="between 0 and 1|constant"):
                 connection.execute("SELECT percentile_disc(%s::float8) WITHIN GROUP (ORDER BY small)"
                                    " FROM people", [value])
-        spent = connection.execute("SELECT spent FROM dp.budget").fetchone()[0]
-        connection.execute("SELECT percentile_disc(%s::float8) WITHIN GROUP (ORDER BY small) FROM"
-                           " people", [0.5])
-        assert connection.execute("SELECT spent FROM dp.budget").fetchone()[0] > spent
+        assert connection.execute("SELECT spent FROM dp.budget").fetchone()[0] == paid
 
 
 def test_a_bound_that_is_missing_is_named(edges):

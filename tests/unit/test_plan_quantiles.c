@@ -191,6 +191,27 @@ Test(plan_quantiles, many_quantiles_are_had_by_whatever_errs_less)
     planning_clear(&grouped);
 }
 
+Test(plan_quantiles, an_answer_fits_memory_however_many_groups_there_are)
+{
+    char sql[16384], *at = sql;
+    at += sprintf(at, "SELECT percentile_disc('{");
+    for (int i = 1; i <= 65; i++)
+        at += sprintf(at, "%s0.%03d", i == 1 ? "" : ",", i);
+    sprintf(at, "}'::float8[]) WITHIN GROUP (ORDER BY experience) FROM people GROUP BY education");
+    struct planning planning = plan_statement(catalogs_get("census"), sql, NULL);
+    cr_assert_eq(planning.result, PLANNING_REFUSED);
+    cr_expect_str_eq(planning.refusal.sqlstate, "54001");
+    cr_expect_not_null(strstr(planning.refusal.detail, "64 different"), "%s",
+                       planning.refusal.detail);
+    planning_clear(&planning);
+    planning = many("census", "experience", "people GROUP BY region", 200, false);
+    cr_expect_eq(release_of(&planning)->histograms[0].n_values, 200);
+    planning_clear(&planning);
+    planning = many("census", "experience", "people GROUP BY education", 64, false);
+    cr_expect_eq(release_of(&planning)->histograms[0].n_values, 64);
+    planning_clear(&planning);
+}
+
 Test(plan_quantiles, fractions_that_are_hard_to_write_are_nearly_kept)
 {
     static const struct {
