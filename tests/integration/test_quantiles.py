@@ -132,6 +132,26 @@ def test_a_quantile_copies_out_and_stands_in_a_cursor(exact):
         cursor.execute("ROLLBACK")
 
 
+@pytest.mark.parametrize("mechanism", ["gaussian", "laplace"])
+@pytest.mark.parametrize("column", ["age", "weight"])
+def test_a_thousand_quantiles_come_at_once(exact, protected, mechanism, column):
+    """Read from the whole distribution, or drawn by recursion: exact and in order."""
+    fractions = [k / 1001 for k in range(1, 1001)]
+    [(answers, least, greatest)] = exact.rows(
+        "clinic", "SELECT percentile_disc('{" + ",".join(map(str, fractions)) + "}'::float8[]) WITHIN"
+                  f" GROUP (ORDER BY {column}), min({column}), max({column}) FROM patients",
+        settings={"dp.mechanism": mechanism})
+    assert len(answers) == 1000 and answers == sorted(answers)
+    with protected.connect("clinic") as connection:
+        values = sorted(row[0] for row in ask(
+            connection, f"SELECT {column} FROM patients WHERE {column} IS NOT NULL"))
+    if column == "weight":
+        values = [math.floor(value * 16) / 16 for value in values]  # 4,001 bins up to 250
+    weights = {value: values.count(value) for value in values}
+    assert answers == [quantile(weights, fraction) for fraction in fractions]
+    assert values[0] <= least < greatest <= values[-1]
+
+
 # --- errors -----------------------------------------------------------------------------------------
 
 RUNS = 300
