@@ -320,7 +320,8 @@ def test_the_order_of_rows_does_not_change_a_measurement(database):
 GENERATED = 80
 
 
-def test_generated_statements_keep_their_word(database):
+@pytest.mark.parametrize("options", [[], ["--laplace", "--limits", "3:4"]], ids=["", "laplace-limits"])
+def test_generated_statements_keep_their_word(database, options):
     dataset, proper, connection = database
     if dataset != "clinic":
         return
@@ -329,7 +330,7 @@ def test_generated_statements_keep_their_word(database):
         source = random.Random(cursor.fetchone()[0])
         generator = Generator(source)
         statements = [generator.statement() for _ in range(GENERATED)]
-        answered = [(sql, plan) for sql, plan in zip(statements, plans(dataset, statements))
+        answered = [(sql, plan) for sql, plan in zip(statements, plans(dataset, statements, *options))
                     if plan["result"] == "ready"]
         assert len(answered) > GENERATED / 4, "the generator writes what is refused"
         for sql, plan in answered:

@@ -84,7 +84,7 @@ class Generator:
                 f" {self.pick('USING (code)', 'ON c.code = v.code', 'ON c.chapter = v.note')}")
 
     def aggregate(self):
-        kind = self.source.randrange(6)
+        kind = self.source.randrange(8)
         chosen = f" FILTER (WHERE {self.condition()})" if self.source.random() < 0.3 else ""
         if kind == 0:
             return "count(*)" + chosen
@@ -95,7 +95,9 @@ class Generator:
                      "t": "count(DISTINCT t.id)"}
             alias = self.source.choice(self.scope)[0]
             return units.get(alias, "count(*)") + chosen
-        return f"{self.pick('sum', 'sum', 'avg')}({self.number()}){chosen}"
+        if kind == 6:
+            return f"count(DISTINCT {self.pick(self.column(), self.number(), self.condition())}){chosen}"
+        return f"{self.pick('sum', 'sum', 'avg', 'stddev')}({self.number()}){chosen}"
 
     def statement(self):
         rows = self.rows()
