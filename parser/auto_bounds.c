@@ -445,7 +445,7 @@ bool auto_bounds_decide(const struct level *level)
         bought |= level->measures[i].bought;
     for (size_t i = 0; i < level->histograms.n; i++)
         bought |= level->histograms.items[i].bought;
-    return bought && auto_bounds_are_open(level->compile);
+    return bought;
 }
 
 bool auto_bounds_are_open(const struct compile *c)

@@ -56,9 +56,9 @@ bool auto_bounds_price(struct level *level, uint64_t budget);
  * bought together with its bounds had four fifths of the budget, and asked again it is the same. */
 double auto_bounds_patience(const struct level *level);
 
-/* Is there a column whose numbers are not there yet? Does it decide about what the level measures?
- */
+/* Is there a column whose numbers are not there yet? */
 bool auto_bounds_are_open(const struct compile *c);
+/* Do bounds that the statement buys decide about what the level measures? */
 bool auto_bounds_decide(const struct level *level);
 
 /* The relations of the plan: the releases of bounds that the statement pays for, and those of the

@@ -133,8 +133,8 @@ struct release {
     const struct release_histogram *histograms; /* drawn always, once the groups are known */
     struct dp_charge charge;                    /* of what is drawn */
     /* SHA-256, hexadecimal, of the rows, the measures, their noise and the keys' rule: releases
-     * with the same fingerprint are drawn by the same law. NULL: the law is not known yet, because
-     * bounds are to be found first. */
+     * with the same fingerprint are drawn by the same law. NULL: the law was not known when
+     * the price was, because bounds had to be found first. */
     const char *fingerprint;
     const char *mechanism_json; /* public integers of what is drawn, for the journal */
 };

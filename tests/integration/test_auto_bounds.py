@@ -5,10 +5,12 @@ ALPHA is the chance that a right program fails one of the statistical checks."""
 import json
 import math
 import random
+import threading
 from decimal import ROUND_CEILING, Decimal
 
 import psycopg2
 import pytest
+from harness import processes
 from harness.pgveil import AMPLE, Pgveil
 
 ALPHA = 1e-6
@@ -386,6 +388,32 @@ def test_the_extended_protocol_and_parameters(server):
             value, = connection.execute("SELECT sum(income) FROM people WHERE age > %s", [age]).fetchone()
             assert isinstance(value, Decimal)
     assert charges(analyst) == [[["bounds"], ["sum"]], [["sum"]]]
+
+
+def test_a_failure_behind_the_bounds_is_the_uniform_one_and_the_charge_stands(server, incomes):
+    analyst = server.analyst(grants={"incomes": AMPLE})
+    lock = incomes.connect("incomes")
+    lock.autocommit = False
+    lock.cursor().execute("LOCK TABLE payments IN ACCESS EXCLUSIVE MODE")
+    errors = []
+
+    def ask():
+        try:
+            analyst.rows("incomes", "SELECT sum(income) FROM people JOIN payments ON person = id")
+        except psycopg2.Error as error:
+            errors.append(error)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    # The bounds are of people alone: what waits for the lock is the answer's measurement.
+    waiting = ("SELECT pid FROM pg_stat_activity WHERE datname = 'incomes' AND usename = 'pgveil_reader' AND "
+               "wait_event_type = 'Lock'")
+    processes.wait_until(lambda: query(incomes, waiting), 60, "the measurement")
+    query(incomes, f"SELECT pg_terminate_backend(pid) FROM ({waiting}) AS w")
+    asking.join(60)
+    lock.rollback()
+    lock.close()
+    assert [error.pgcode for error in errors] == ["58000"]
+    assert charges(analyst) == [[["bounds"], ["sum"]]]
 
 
 # --- one unit more or less ------------------------------------------------------------------------------
