@@ -21,6 +21,7 @@ static const char schema[] =
 #include "budget/schema_database.sql.h"
 #include "budget/schema_answers.sql.h"
 #include "budget/schema_charge.sql.h"
+#include "budget/schema_verify.sql.h"
 #include "budget/schema_admin.sql.h"
     ;
 /* clang-format on */

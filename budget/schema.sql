@@ -1,9 +1,8 @@
 -- The ledger: schema "pgveil" of a PostgreSQL server of its own (14 or later, never the protected one).
 --
--- This file makes the tables; schema_account.sql, schema_answers.sql, schema_charge.sql and
--- schema_admin.sql follow in this order with the functions. The whole script is idempotent. Sent as one simple query it is one
--- transaction; an advisory lock lets several instances start at once. Everything that must be atomic is
--- one routine, called by one statement. Functions run with the rights of the caller, pin their
+-- This file makes the tables; the other files of this name follow with the functions, in the order that
+-- budget/ledger.c has them. The whole script is idempotent. Sent as one simple query it is one transaction;
+-- an advisory lock lets several instances start at once. Everything that must be atomic is one routine, called by one statement. Functions run with the rights of the caller, pin their
 -- search_path and qualify every name.
 --
 -- Amounts are integers: mu2 (squared Gaussian-DP parameter) and zcdp (twice rho) in 1e-12, delta in

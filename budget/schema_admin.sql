@@ -414,103 +414,53 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     WHERE j.seq::text = p_key OR j.kind = 'charge' AND j.request::text = lower(p_key)
 $function$;
 
--- What is wrong with the entries from p_from to p_to: a row for each finding, none where all is well.
-CREATE FUNCTION pgveil.check_journal(p_from bigint, p_to bigint)
-RETURNS TABLE (seq text, finding text)
+-- The draws that are kept, newest first; NULL: of all datasets, of all analysts.
+CREATE FUNCTION pgveil.answers(p_dataset text, p_analyst text)
+RETURNS TABLE (draw text, dataset text, analysts text, charged_at text, entry text, n_answers text,
+    n_groups text, mu2_pico text, delta text, epsilon text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT c.seq::text, f.finding
-    FROM (SELECT j.*, lag(j.seq) OVER w AS seq_before, lag(j.hash) OVER w AS hash_before,
-                 lag(j.at) OVER w AS at_before, sha256(j.prev_hash || pgveil.encoded(j)) AS hash_now
-          FROM pgveil.journal j WHERE j.seq BETWEEN p_from - 1 AND p_to
-          WINDOW w AS (ORDER BY j.seq)) c
-    CROSS JOIN LATERAL (VALUES
-        (CASE WHEN c.hash_now <> c.hash THEN 'the entry was changed: its hash does not fit' END),
-        (CASE WHEN c.hash_before <> c.prev_hash AND c.seq_before = c.seq - 1
-              THEN 'it does not continue the entry before' END),
-        (CASE WHEN c.seq > 1 AND c.seq >= p_from AND c.seq_before IS DISTINCT FROM c.seq - 1
-              THEN 'entries before it are missing' END),
-        (CASE WHEN c.at < c.at_before THEN 'it is older than the entry before' END),
-        (CASE WHEN c.mu2_pico < 0 OR c.zcdp_pico < 0 OR c.delta_atto < 0 OR c.epsilon_nano < 0
-              THEN 'it has a negative amount' END)) f(finding)
-    WHERE f.finding IS NOT NULL AND c.seq >= p_from
-    ORDER BY c.seq
+    SELECT d.id::text, d.dataset,
+           coalesce((SELECT string_agg(p.analyst, ', ' ORDER BY p.seq) FROM pgveil.paid p
+                     WHERE p.draw = d.id), ''),
+           pgveil.time_text(d.at), d.seq::text, k.answers::text, coalesce(k.groups, 0)::text,
+           d.mu2_pico::text, pgveil.decimal_text(d.delta_atto, 18),
+           coalesce(pgveil.decimal_text(d.epsilon_nano, 9), '')
+    FROM pgveil.draw d CROSS JOIN LATERAL (
+        SELECT count(*) AS answers,
+               max(coalesce(cardinality(a.noisy), cardinality(a.keys) / a.n_keys)) AS groups
+        FROM pgveil.kept_answer a WHERE a.draw = d.id) k
+    WHERE (p_dataset IS NULL OR d.dataset = p_dataset)
+      AND (p_analyst IS NULL OR EXISTS (SELECT 1 FROM pgveil.paid p
+                                        WHERE p.draw = d.id AND p.analyst = p_analyst))
+    ORDER BY d.id DESC
 $function$;
 
--- What is wrong with the entries of kind adoption: each follows a charge of its request, names a charge of
--- another analyst as the draw's, and leaves out no account that was not debited for the draw, and counts
--- that, when the adoption was written. What a window has forgotten since is not looked at.
-CREATE FUNCTION pgveil.check_adoptions() RETURNS TABLE (seq bigint, finding text)
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
-    WITH adoption AS MATERIALIZED (
-        SELECT j.*, t.number[2]::bigint AS draw, t.number[3]::bigint AS drawn_by
-        FROM pgveil.journal j CROSS JOIN LATERAL (SELECT pgveil.taken(j.detail)) t(number)
-        WHERE j.kind = 'adoption'
-    ), paying AS (
-        SELECT a.seq, c.debited, c.seq AS charge, d.seq AS first, d.analyst AS other,
-               d.debited AS first_debited, d.at AS first_at
-        FROM adoption a
-        LEFT JOIN pgveil.journal c ON c.request = a.request AND c.kind = 'charge' AND c.seq < a.seq
-            AND (c.analyst, c.dataset) = (a.analyst, a.dataset)
-        LEFT JOIN pgveil.journal d ON d.seq = a.drawn_by AND d.kind = 'charge' AND d.seq < a.seq
-            AND d.dataset = a.dataset AND d.analyst <> a.analyst
-    )
-    SELECT p.seq, 'it follows no charge of its request' FROM paying p WHERE p.charge IS NULL
-    UNION ALL
-    SELECT p.seq, 'it takes over a draw that no other analyst was charged for' FROM paying p
-    WHERE p.first IS NULL
-    UNION ALL
-    SELECT a.seq, format('the account %s of %s %s on %s was not debited for it', b.id, b.holder,
-                         b.name, b.dataset)
-    FROM adoption a JOIN paying p ON p.seq = a.seq
-    CROSS JOIN LATERAL unnest(p.debited) u(id)
-    JOIN pgveil.account b ON b.id = u.id
-    CROSS JOIN LATERAL (SELECT ARRAY(SELECT n.of FROM pgveil.kin n WHERE n.account = b.id) AS "all") k
-    WHERE u.id <> ALL (a.debited)
-      AND (b.holder = 'analyst' OR pgveil.counts(b, a.seq, a.at)
-           AND NOT (coalesce(k."all" && p.first_debited AND pgveil.counts(b, p.first, p.first_at), false)
-                    OR EXISTS (SELECT 1 FROM adoption e
-                               WHERE e.draw = a.draw AND e.seq < a.seq AND k."all" && e.debited
-                                 AND pgveil.counts(b, e.seq, e.at))))
-$function$;
-
--- What is wrong beside the entries: the head, the accounts' sums, resolutions of no charge, and (where
--- a head noted earlier is given) whether the journal still holds it.
-CREATE FUNCTION pgveil.check_state(p_head_seq bigint, p_head_hash text)
-RETURNS TABLE (seq text, finding text)
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT h.seq::text, 'entries at the end of the journal are missing, or were added by hand'
-    FROM pgveil.head h LEFT JOIN (SELECT l.* FROM pgveil.journal l ORDER BY l.seq DESC LIMIT 1) j ON true
-    WHERE h.seq <> coalesce(j.seq, 0) OR h.hash <> coalesce(j.hash, h.hash)
-    UNION ALL
-    SELECT '', format('the account %s of %s %s on %s does not show what the journal adds up to',
-                      a.id, a.holder, a.name, a.dataset)
-    FROM pgveil.account a LEFT JOIN (
-        SELECT b.id, sum(j.mu2_pico) AS mu2, sum(j.zcdp_pico) AS zcdp, sum(j.delta_atto) AS delta,
-               sum(j.epsilon_nano) AS epsilon, bool_and(j.epsilon_nano IS NOT NULL) AS pure
-        FROM pgveil.journal j CROSS JOIN LATERAL (
-            SELECT DISTINCT k.account AS id FROM unnest(j.debited) d(id)
-            JOIN pgveil.kin k ON k.of = d.id) u
-        JOIN pgveil.account b ON b.id = u.id AND pgveil.counts(b, j.seq, j.at)
-        WHERE j.kind IN ('charge', 'adoption')
-        GROUP BY b.id) c ON c.id = a.id
-    WHERE (a.mu2_spent_pico, a.zcdp_spent_pico, a.delta_spent_atto, a.epsilon_spent_nano, a.all_pure)
-          IS DISTINCT FROM
-          (a.mu2_floor_pico + coalesce(c.mu2, 0), a.zcdp_floor_pico + coalesce(c.zcdp, 0),
-           a.delta_floor_atto + coalesce(c.delta, 0), a.epsilon_floor_nano + coalesce(c.epsilon, 0),
-           a.floor_pure AND coalesce(c.pure, true))
-    UNION ALL
-    SELECT '', format('the resolution of request %s belongs to no charge', s.request)
-    FROM pgveil.resolution s LEFT JOIN pgveil.journal j
-        ON j.request = s.request AND j.kind = 'charge'
-    WHERE j.request IS NULL
-    UNION ALL
-    SELECT f.seq::text, f.finding FROM pgveil.check_adoptions() f
-    UNION ALL
-    SELECT p_head_seq::text, CASE WHEN h.seq < p_head_seq
-        THEN 'the journal ends before the head that was noted: this is an older ledger'
-        ELSE 'the entry is not the one whose head was noted: this is another ledger' END
-    FROM pgveil.head h
-    WHERE p_head_seq > 0 AND NOT pgveil.continues(p_head_seq, p_head_hash)
+-- Forgets the draws of a dataset: all, one, or those of an analyst (who then would pay again; what others
+-- have paid for too stays theirs). Nothing is given back.
+CREATE FUNCTION pgveil.answers_forget(p_dataset text, p_analyst text, p_draw bigint)
+RETURNS TABLE (outcome text, draws text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_draws bigint[];
+BEGIN
+    v_draws := ARRAY(
+        SELECT d.id FROM pgveil.draw d
+        WHERE d.dataset = p_dataset AND (p_draw IS NULL OR d.id = p_draw)
+          AND (p_analyst IS NULL OR EXISTS (SELECT 1 FROM pgveil.paid p
+                                            WHERE p.draw = d.id AND p.analyst = p_analyst))
+        ORDER BY d.id FOR UPDATE);
+    IF cardinality(v_draws) = 0 THEN
+        RETURN QUERY SELECT 'unknown', '0';
+        RETURN;
+    END IF;
+    DELETE FROM pgveil.paid p
+    WHERE p.draw = ANY (v_draws) AND (p_analyst IS NULL OR p.analyst = p_analyst);
+    DELETE FROM pgveil.draw d
+    WHERE d.id = ANY (v_draws) AND NOT EXISTS (SELECT 1 FROM pgveil.paid p WHERE p.draw = d.id);
+    PERFORM pgveil.note('forget', coalesce(p_analyst, ''), p_dataset, '{}',
+                        format('%s kept draws', cardinality(v_draws)));
+    RETURN QUERY SELECT 'ok', cardinality(v_draws)::text;
+END
 $function$;
 
 DO $script$
