@@ -78,6 +78,9 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
             SELECT DISTINCT k.account AS id FROM unnest(j.debited) d(id)
             JOIN pgveil.kin k ON k.of = d.id) u
         JOIN pgveil.account b ON b.id = u.id AND pgveil.counts(b, j.seq, j.at)
+        JOIN (SELECT DISTINCT a.dataset, s.name FROM pgveil.account a
+              CROSS JOIN LATERAL unnest(pgveil.siblings(a.dataset)) s(name)) n
+          ON n.dataset = b.dataset AND n.name = j.dataset
         WHERE j.kind IN ('charge', 'adoption')
         GROUP BY b.id) c ON c.id = a.id
     WHERE (a.mu2_spent_pico, a.zcdp_spent_pico, a.delta_spent_atto, a.epsilon_spent_nano, a.all_pure)

@@ -136,3 +136,17 @@ def test_pgveil_finds_out_by_itself(protected):
         assert pgveil.end() == 0
     finally:
         pgveil.stop()
+
+
+def test_a_sibling_of_a_sibling_over_another_database_counts_nothing(ledger):
+    """The one in the middle was served over both; the two others are about different people."""
+    ledger.analyst()
+    for dataset, database in (("census", "one"), ("again", "one"), ("again", "other"), ("far", "other")):
+        serve(ledger, dataset, database)
+        ledger.grant(dataset=dataset)
+    ledger.charge(5000)
+    assert spent(ledger) == [5000, 5000]
+    assert ledger.spend(dataset="far") == 0
+    ledger.charge(7000, dataset="far")
+    assert spent(ledger) == [5000, 12000]
+    assert is_sound(ledger)
