@@ -198,6 +198,10 @@ static bool compile_argument(struct level *level, PgQuery__FuncCall *call,
         return true;
     aggregate->type = expr_type(aggregate->expr)->oid;
     if (aggregate->kind == AGGREGATE_DISTINCT) {
+        if (aggregate->type == TYPE_INTERVAL) /* equal ones can have different forms */
+            return refuse_aggregate(level, call, "count(DISTINCT) of intervals",
+                                    "Count numbers made of them: count(DISTINCT extract(epoch "
+                                    "FROM ...)).");
         struct text key = text_new(level->compile->arena);
         bool written = expr_write_key(&level->scope, aggregate->expr, call->location, &key);
         aggregate->distinct = key.data;
