@@ -6,6 +6,7 @@
 #include "budget/ctl.h"
 
 #define BIT(option) (1U << CTL_OPTION_##option)
+static_assert(CTL_OPTION_COUNT <= 32, "an option is a bit of an unsigned");
 
 const unsigned ctl_general_options = BIT(CONFIG) | BIT(SERVER) | BIT(JSON) | BIT(CSV) | BIT(HELP);
 
