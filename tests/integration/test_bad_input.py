@@ -300,7 +300,8 @@ def test_a_protected_server_killed_in_the_middle_of_a_measurement(own_pgveil, ow
     lock.autocommit = False
     lock.cursor().execute("LOCK TABLE patients IN ACCESS EXCLUSIVE MODE")
     session = raw.log_in(analyst, "clinic")
-    session.send(raw.query("SELECT count(*) FROM patients"))
+    # Asked by nobody before: an answer that another has paid for would need no measurement.
+    session.send(raw.query("SELECT count(*) FROM patients WHERE age > -17"))
     processes.wait_until(lambda: journal(own_pgveil, analyst), 20, "the charge")
     own_protected.kill()
     error = next(raw.fields(body) for kind, body in session.until("Z") if kind == "E")
