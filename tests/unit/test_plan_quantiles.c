@@ -118,6 +118,16 @@ Test(plan_quantiles, one_release_spends_what_is_set_whatever_stands_in_it)
     }
 }
 
+Test(plan_quantiles, a_person_in_several_groups_pays_for_each)
+{
+    struct planning planning =
+        planned("clinic", "SELECT code, max(cost), count(*) FROM visits GROUP BY code", false);
+    const struct release *release = release_of(&planning);
+    cr_expect_gt(release->histograms[0].groups, 1);
+    check_price(release, budget(), UINT64_MAX);
+    planning_clear(&planning);
+}
+
 Test(plan_quantiles, a_release_of_quantiles_alone_is_pure_and_says_so)
 {
     struct planning gaussian = planned("census", "SELECT max(education) FROM people", false);
