@@ -36,7 +36,6 @@ def settles(pgveil, pid):
 
 def test_a_slow_reader_gets_all_that_the_twin_said_before_it_died(own_pgveil, own_analyst):
     session = raw.log_in(own_analyst, "clinic")
-    session.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     pid, = backends(own_pgveil, own_analyst)
     # Without reading: until every buffer on the way is full and the twin cannot go on.
     complete = 0
@@ -47,7 +46,6 @@ def test_a_slow_reader_gets_all_that_the_twin_said_before_it_died(own_pgveil, ow
         complete += 1
         assert complete < 1000, "nothing is ever full"
     as_admin(own_pgveil, f"SELECT pg_terminate_backend({pid}, 10000)")
-    session.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     kinds = []
     try:
         while True:
