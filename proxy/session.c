@@ -609,6 +609,7 @@ static void on_twin(void *context, struct stream *stream, enum stream_event even
 void session_attach_twin(struct session *session, struct stream *stream, uint32_t pid, uint32_t key)
 {
     session->twin = stream;
+    stream_outlive_output(stream);
     session->twin_pid = pid;
     session->twin_key = key;
     session->transaction = 'I';

@@ -59,6 +59,7 @@ struct stream {
     size_t input_max; /* 0: no limit */
     bool paused;      /* by the owner */
     bool is_full;     /* input_max is reached */
+    bool outlives_output;
     bool in_callback;
     char peer[INET6_ADDRSTRLEN + 16];
 };
@@ -252,6 +253,13 @@ static void on_event(struct bufferevent *transport, short what, void *context)
     }
     if (stream->state == STATE_BROKEN)
         return;
+    if (stream->outlives_output && stream->state == STATE_OPEN && (what & BEV_EVENT_WRITING) != 0) {
+        struct evbuffer *output = bufferevent_get_output(transport);
+        bufferevent_disable(transport, EV_WRITE);
+        evbuffer_unfreeze(output, 1);
+        evbuffer_drain(output, evbuffer_get_length(output));
+        return;
+    }
     bool input_ended = (what & BEV_EVENT_EOF) != 0 && stream->ssl == NULL;
     if (input_ended && stream->state == STATE_INPUT_ENDED)
         return;
@@ -616,6 +624,11 @@ void stream_limit_input(struct stream *stream, size_t bytes_max)
         return;
     }
     stream->input_max = bytes_max;
+}
+
+void stream_outlive_output(struct stream *stream)
+{
+    stream->outlives_output = stream->ssl == NULL;
 }
 
 bool stream_is_congested(const struct stream *stream)

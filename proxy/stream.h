@@ -65,6 +65,9 @@ void stream_resume(struct stream *stream);
 /* Reads on only while fewer than so many bytes are unread (LIMIT_READ_ONCE_BYTES may come on top):
  * a net below stream_pause, wider than the largest message. */
 void stream_limit_input(struct stream *stream, size_t bytes_max);
+/* What the peer said before it went is still to be read where writing to it fails: STREAM_CLOSED
+ * comes with the end of the input only. For plain streams. */
+void stream_outlive_output(struct stream *stream);
 /* True while more bytes wait in the output than its high mark. */
 bool stream_is_congested(const struct stream *stream);
 const char *stream_peer(const struct stream *stream); /* "127.0.0.1:5555", "unix"; borrowed */

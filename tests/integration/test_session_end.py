@@ -46,6 +46,8 @@ def test_a_slow_reader_gets_all_that_the_twin_said_before_it_died(own_pgveil, ow
         complete += 1
         assert complete < 1000, "nothing is ever full"
     as_admin(own_pgveil, f"SELECT pg_terminate_backend({pid}, 10000)")
+    session.send(raw.query("SELECT 'to nobody'"))
+    processes.wait_until(lambda: not backends(own_pgveil, own_analyst), 20, "the twin's end")
     kinds = []
     try:
         while True:
