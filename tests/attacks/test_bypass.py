@@ -37,6 +37,7 @@ def test_the_analysts_randomness_has_no_effect(analyst):
     connection = analyst.connect("with_bob")
     with connection.cursor() as cursor:
         cursor.execute("SET dp.epsilon = '0.01'")
+        cursor.execute("SET dp.reuse = 'off'")
         seen = set()
         for _ in range(6):
             cursor.execute("SELECT setseed(0.5)")
