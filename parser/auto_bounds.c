@@ -305,6 +305,16 @@ static const struct plan_histogram *find_histogram(const struct level *level,
 /* --- columns of a statement ----------------------------------------------------------------------
  */
 
+/* Numbers may be known yet: nothing is refused for the outer range until it is clear that there are
+ * none, and any small range will do to find out what to look for. */
+static void choose_any(struct auto_column *entry)
+{
+    for (int use = FOR_SUMS; use <= FOR_AVERAGES; use++) {
+        entry->low[use] = dp_decimal_from_int(0);
+        entry->high[use] = dp_decimal_from_int(1);
+    }
+}
+
 /* The entry of the column, made when it is first asked for: the level that asks pays. */
 static const struct auto_column *find_entry(struct level *level, const struct catalog_table *table,
                                             const struct catalog_column *column)
@@ -328,6 +338,8 @@ static const struct auto_column *find_entry(struct level *level, const struct ca
     if (histogram == NULL || histogram->paid_here)
         entry.payer = level;
     entry.open = histogram == NULL;
+    if (entry.open && c->request->may_know_more)
+        choose_any(&entry);
     VECTOR_PUSH(c->arena, &c->automatic, entry);
     return &c->automatic.items[c->automatic.n - 1];
 }

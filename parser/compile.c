@@ -361,8 +361,7 @@ static bool make_plan(struct compile *c, PgQuery__RawStmt *raw, struct plan *pla
             "Put the private aggregate into a CREATE TEMP TABLE ... AS SELECT ... "
             "and query that.");
     plan->probe = c->probe;
-    plan->provisional = c->request->may_know_more && c->request->settings->max_error.digits > 0 &&
-                        plan->n_bounds > 0;
+    plan->provisional = c->request->may_know_more && plan->n_bounds > 0;
     plan->n_client_params = (unsigned)c->request->n_params;
     plan->fingerprint = fingerprint_releases(c);
     bool identified = plan->fingerprint != NULL;

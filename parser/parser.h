@@ -107,8 +107,8 @@ struct plan_request {
     const struct kept_answer *kept; /* of the identities of an earlier plan of the same statement */
     size_t n_histograms;
     const struct plan_histogram *histograms;
-    /* Kept answers were not looked up yet, and will be: what follows from bounds that may be among
-     * them is not refused, but planned for dp.epsilon (plan.provisional). */
+    /* Kept answers were not looked up yet, and will be: nothing is refused for bounds that may be
+     * among them, and the plan (plan.provisional) says no more than what to look for. */
     bool may_know_more;
 };
 

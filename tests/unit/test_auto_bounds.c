@@ -1,6 +1,8 @@
 /* Bounds that are found: what is measured for them, what they cost, and that neither the price nor
  * the shape of a plan depends on what is found. */
 #include <criterion/criterion.h>
+#include <glob.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mechanisms/bounds.h"
@@ -32,7 +34,7 @@ static struct planning first(const char *sql)
     return planning;
 }
 
-enum { HISTOGRAMS_MAX = 4, NUMBERS_MAX = 2 * DP_BOUND_BINS };
+enum { HISTOGRAMS_MAX = 16, NUMBERS_MAX = 2 * DP_BOUND_BINS };
 
 /* Numbers for each release of bounds of a plan. */
 struct numbers {
@@ -47,6 +49,7 @@ static void say(struct numbers *numbers, const struct plan *plan, bool paid_here
                 int negative)
 {
     memset(numbers, 0, sizeof *numbers);
+    cr_assert_leq(plan->n_bounds, HISTOGRAMS_MAX);
     numbers->n = plan->n_bounds;
     for (size_t i = 0; i < plan->n_bounds; i++) {
         const struct release *release = plan->relations[i].release;
@@ -515,4 +518,91 @@ Test(auto_bounds, the_factor_of_the_error_is_what_the_error_then_is)
     /* z(0.95) 60 / sqrt(0.8 * 0.056028963825) */
     cr_expect_float_eq(factor, 1.959963985 * 60 / 0.21171483, 1e-3 * factor, "%g", factor);
     planning_clear(&before);
+}
+
+/* A dataset in which every number with bounds has them found. */
+static const struct catalog *found_everywhere(const char *dataset)
+{
+    static struct catalog *made[3];
+    static const char *const names[] = {"census", "panel", "clinic"};
+    static const struct policy_automatic policy = {.has_unit = true, .unit = {1, 2}};
+    size_t index = 0;
+    while (strcmp(names[index], dataset) != 0)
+        cr_assert_lt(++index, sizeof names / sizeof *names);
+    if (made[index] != NULL)
+        return made[index];
+    made[index] = catalogs_copy(dataset);
+    for (size_t t = 0; t < made[index]->n_tables; t++) {
+        const struct catalog_table *table = &made[index]->tables[t];
+        for (size_t i = 0; i < table->n_columns && !table->is_public; i++) {
+            uint32_t type = table->columns[i].type.oid;
+            if (table->columns[i].bounds != NULL &&
+                (type == TYPE_INT2 || type == TYPE_INT4 || type == TYPE_INT8 ||
+                 type == TYPE_NUMERIC || type == TYPE_FLOAT8))
+                catalogs_find_bounds(made[index], table->name, table->columns[i].name, &policy);
+        }
+    }
+    return made[index];
+}
+
+static void same_price(const char *sql, const struct planning *before, const struct planning *after)
+{
+    cr_assert_eq(after->result, PLANNED, "%s: %s", sql, after->refusal.message);
+    cr_expect_eq(after->plan->charge.mu2_pico, before->plan->charge.mu2_pico, "%s", sql);
+    cr_expect_eq(after->plan->charge.delta_atto, before->plan->charge.delta_atto, "%s", sql);
+    cr_assert_eq(after->plan->n_relations, before->plan->n_relations, "%s", sql);
+    for (size_t i = 0; i < after->plan->n_relations; i++)
+        if (after->plan->relations[i].kind == RELATION_RELEASE)
+            cr_expect_str_eq(after->plan->relations[i].release->mechanism_json,
+                             before->plan->relations[i].release->mechanism_json, "%s", sql);
+}
+
+/* Returns whether bounds were bought. */
+static bool check_statement(const char *dataset, const char *sql, bool laplace)
+{
+    const struct catalog *catalog = found_everywhere(dataset);
+    struct plan_settings settings = planning_settings();
+    settings.laplace = laplace;
+    struct planning before = plan_statement(catalog, sql, &settings);
+    bool bought = before.result == PLANNED && before.plan->n_bounds > 0;
+    for (int round = 0; bought && round < 6; round++) {
+        struct numbers numbers;
+        say(&numbers, before.plan, true, round == 0 ? -1 : rand() % DP_BOUND_BINS,
+            round < 2 ? -1 : rand() % DP_BOUND_BINS);
+        struct planning after =
+            plan_with_histograms(catalog, sql, &settings, numbers.histograms, numbers.n);
+        same_price(sql, &before, &after);
+        planning_clear(&after);
+    }
+    planning_clear(&before);
+    return bought;
+}
+
+static size_t check_cases(const char *path, bool laplace)
+{
+    char line[4096], dataset[64] = "";
+    size_t bought = 0;
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        line[strcspn(line, ";\n")] = '\0';
+        if (sscanf(line, "-- dataset: %63s", dataset) != 1 && strncmp(line, "--", 2) != 0 &&
+            line[0] != '\0' && strchr(line, '$') == NULL)
+            bought += check_statement(dataset, line, laplace);
+    }
+    fclose(file);
+    return bought;
+}
+
+Test(auto_bounds, no_accepted_statement_has_a_price_that_depends_on_what_is_found)
+{
+    glob_t found;
+    size_t bought = 0;
+    srand(1);
+    cr_assert_eq(glob("tests/cases/accept/*.sql", 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        for (int laplace = 0; laplace < 2; laplace++)
+            bought += check_cases(found.gl_pathv[i], laplace == 1);
+    globfree(&found);
+    cr_expect_gt(bought, 100u, "statements that buy bounds: %zu", bought);
 }
