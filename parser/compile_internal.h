@@ -222,6 +222,7 @@ struct level_measure {
     /* reuse.c */
     struct dp_calibration wanted; /* what the request would buy if nothing were kept */
     struct dp_calibration draw;   /* what is drawn; m = 0: nothing */
+    struct dp_calibration have;   /* what is kept; m = 0: nothing */
     size_t n_kept;
     const struct kept_draw *kept;
     /* bought: the integers that fix the price, those of a measure of size one for the same share.
@@ -312,6 +313,7 @@ struct level {
     VECTOR(struct level_aggregate) aggregates;
     VECTOR(struct level_interval) intervals;
     struct bounding bounding;
+    bool pairs_sums;                /* reuse_forms.c: every sum is measured beside its count */
     bool averages, averages_known;  /* auto_bounds.c: some aggregate is neither count nor sum */
     bool bought;                    /* auto_bounds.c: of the argument that is compiled */
     bool found;                     /* auto_bounds.c: some bounds were bought before */
@@ -448,6 +450,8 @@ const char *measurement_histogram_text(const struct level *level,
 /* part.c: a copy with the chosen measures and their values alone. */
 struct level *level_part(const struct level *level, const bool *chosen);
 
+/* reuse_forms.c: chooses and prices the measures, in the form that is paid for if there is one. */
+bool reuse_choose(struct level *level);
 /* reuse.c: settles what is kept of each measure and what is drawn. */
 void reuse_settle(struct level *level);
 /* reuse_draws.c: draws of the histogram that were not paid for before. */

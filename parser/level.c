@@ -451,7 +451,7 @@ static bool check_fields(struct level *level)
 static bool measure_level(struct level *level)
 {
     return ownership_find(level) && find_domain(level) && bounding_choose(level) &&
-           measures_choose(level) && price_release(level) && measurement_write(level);
+           reuse_choose(level) && measurement_write(level);
 }
 
 bool level_read(struct level *level)

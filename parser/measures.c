@@ -133,7 +133,7 @@ static void raise_weight(struct level *level, int measure, unsigned weight)
 /* Are the rows of this sum also counted for the analyst, by COUNT or AVG? */
 static bool is_paired(struct level *level, const struct level_aggregate *sum, bool *counted_too)
 {
-    bool paired = false;
+    bool paired = *counted_too = level->pairs_sums;
     for (size_t i = 0; i < level->aggregates.n; i++) {
         const struct level_aggregate *other = &level->aggregates.items[i];
         if ((other->kind == AGGREGATE_AVG || other->kind == AGGREGATE_VARIANCE) &&

@@ -26,6 +26,7 @@ struct choice {
     size_t n;
     struct kept_draw kept[DRAWS_MAX];
     struct dp_calibration together, draw;
+    struct dp_calibration have; /* together, without the draw; m = 0: nothing is kept */
 };
 
 /* Draws of one measure that can be put together. */
@@ -125,7 +126,7 @@ static void choose(const struct level *level, const struct kept_answer *list,
         if (width <= least) {
             least = width;
             take(choice, &draws);
-            choice->together = draws.together;
+            choice->together = choice->have = draws.together;
             choice->draw = (struct dp_calibration){.m = 0};
         } else if (choice->draw.m != 0 && draws.first.mechanism == DP_GAUSSIAN &&
                    dp_refine(wanted, &draws.first, rounds, draws.m, draws.n, &rest, &together) &&
@@ -133,6 +134,7 @@ static void choose(const struct level *level, const struct kept_answer *list,
             take(choice, &draws);
             choice->together = together;
             choice->draw = rest;
+            choice->have = draws.together;
         }
     }
 }
@@ -164,8 +166,8 @@ static void choose_pair(const struct level *level, const struct kept_answer *lis
                 !same_calibration(first, second))
                 continue;
             least = deviation(first);
-            choices[0] = (struct choice){1, {{i, first->m}}, *first, {.m = 0}};
-            choices[1] = (struct choice){1, {{n, second->m}}, *second, {.m = 0}};
+            choices[0] = (struct choice){1, {{i, first->m}}, *first, {.m = 0}, *first};
+            choices[1] = (struct choice){1, {{n, second->m}}, *second, {.m = 0}, *second};
             break;
         }
     }
@@ -274,7 +276,9 @@ void reuse_settle(struct level *level)
         measure->kept = kept;
         measure->calibration = choice.together;
         measure->draw = choice.draw;
+        measure->have = choice.have;
     }
+    reuse_relax(level);
 }
 
 /* The earlier of two times, ISO and UTC. */

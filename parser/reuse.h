@@ -1,13 +1,16 @@
 #ifndef PARSER_REUSE_H
 #define PARSER_REUSE_H
 
-/* What reuse.c (measures) and reuse_draws.c (quantiles) have in common. */
+/* What reuse.c (measures), reuse_forms.c and reuse_draws.c (quantiles) have in common. */
 #include "parser/compile_internal.h"
 
 /* Was the answer measured on this list of private groups? NULL: on none. */
 bool reuse_is_of_list(const struct kept_answer *kept, const struct kept_answer *list);
 /* Groups of the level's answers with this list. */
 size_t reuse_groups(const struct level *level, const struct kept_answer *list);
+
+/* reuse_forms.c: leaves undrawn what all that read it do not need. */
+void reuse_relax(struct level *level);
 
 /* Quantiles: mu^2 of those that the list leaves to be drawn; and the decision. */
 uint64_t reuse_draws_price(const struct level *level, const struct kept_answer *list);

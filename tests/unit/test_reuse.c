@@ -340,6 +340,49 @@ Test(reuse, what_the_account_chose_is_free_although_it_would_choose_another_now)
     planning_clear(&fresh);
 }
 
+Test(reuse, sums_averages_and_counts_are_had_from_each_other)
+{
+    static const struct {
+        const char *first, *free[3];
+    } cases[] = {
+        {"SELECT avg(minutes), count(minutes) FROM visits",
+         {"SELECT sum(minutes) FROM visits", "SELECT count(minutes), sum(minutes) FROM visits",
+          "SELECT avg(minutes) FROM visits"}},
+        {"SELECT sum(minutes), count(minutes) FROM visits",
+         {"SELECT avg(minutes) FROM visits", "SELECT sum(minutes) FROM visits",
+          "SELECT sum(minutes) / count(minutes), avg(minutes) FROM visits"}},
+        {"SELECT sex, avg(weight), count(weight) FROM patients GROUP BY sex",
+         {"SELECT sex, sum(weight) FROM patients GROUP BY sex",
+          "SELECT sex, avg(weight) FROM patients GROUP BY sex",
+          "SELECT sex, avg(weight), sum(weight) FROM patients GROUP BY sex"}},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (size_t n = 0; n < 3; n++) {
+            struct analyst who = analyst("clinic");
+            ask(&who, cases[i].first);
+            cr_expect_eq(ask(&who, cases[i].free[n]), 0u, "%s", cases[i].free[n]);
+            who.settings.epsilon *= 2;
+            cr_expect_gt(ask(&who, cases[i].free[n]), 0u, "not twice as precise: %s",
+                         cases[i].free[n]);
+        }
+}
+
+Test(reuse, what_is_had_from_others_must_be_precise_enough)
+{
+    struct analyst who = analyst("clinic");
+    ask(&who, "SELECT avg(minutes) FROM visits");
+    const char *sum = "SELECT sum(minutes) FROM visits";
+    struct planning dear = planned(&who, sum);
+    cr_expect_eq(dear.plan->charge.mu2_pico, fresh_price(&who, sum),
+                 "a third for the count is too little for a sum");
+    planning_clear(&dear);
+    struct planning count = planned(&who, "SELECT count(minutes) FROM visits");
+    cr_expect_gt(count.plan->charge.mu2_pico, 0u);
+    planning_clear(&count);
+    who.settings.epsilon = 900000000;
+    cr_expect_eq(ask(&who, sum), 0u, "enough for a little less");
+}
+
 static const char *const cities[] = {"Bergen", "Oslo", NULL};
 
 Test(reuse, private_groups_that_were_told_stay_what_they_are)
