@@ -270,6 +270,20 @@ def test_laplace_answers_are_kept_as_pairs(patients):
     assert patients.free(automatic) == first
 
 
+def test_sums_averages_and_counts_are_had_from_each_other(patients):
+    (average, number), = patients.paid("SELECT avg(minutes), count(minutes) FROM visits")
+    (total,), = patients.free("SELECT sum(minutes) FROM visits")
+    assert abs(float(total) - float(average) * number) <= 1
+    assert patients.free("SELECT count(minutes) FROM visits") == [(number,)]
+    assert patients.free("SELECT avg(minutes) FROM visits") == [(average,)]
+    (total, number), = patients.paid("SELECT sum(age), count(age) FROM patients")
+    (average,), = patients.free("SELECT avg(age) FROM patients")
+    assert abs(float(average) * number - float(total)) < 1
+    low, high = patients.free("SELECT dp.interval_low(sum(age)), dp.interval_high(sum(age)) "
+                              "FROM patients")[0]
+    assert low < float(total) < high
+
+
 @pytest.mark.parametrize("sql", [
     "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY minutes), max(minutes), count(*) FROM visits",
     "SELECT code, percentile_disc(ARRAY[0.1, 0.5, 0.9]) WITHIN GROUP (ORDER BY cost) FROM visits "
