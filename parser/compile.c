@@ -364,6 +364,8 @@ static bool make_plan(struct compile *c, PgQuery__RawStmt *raw, struct plan *pla
     plan->provisional = c->request->may_know_more && plan->n_bounds > 0;
     plan->n_client_params = (unsigned)c->request->n_params;
     plan->fingerprint = fingerprint_releases(c);
+    plan->also = c->also.items;
+    plan->n_also = c->also.n;
     bool identified = plan->fingerprint != NULL;
     for (size_t i = 0; i < c->levels.n; i++) {
         struct release *release = c->levels.items[i]->release;

@@ -113,6 +113,7 @@ struct compile {
     VECTOR(struct level *) levels; /* one per release, in order */
     VECTOR(struct auto_column) automatic;
     VECTOR(struct fragment) fragments;
+    VECTOR(const char *) also; /* identities, for the plan */
     unsigned next_param;
     size_t copied, n_views; /* so far */
     enum plan_shape shape;
@@ -452,6 +453,8 @@ struct level *level_part(const struct level *level, const bool *chosen);
 
 /* reuse_forms.c: chooses and prices the measures, in the form that is paid for if there is one. */
 bool reuse_choose(struct level *level);
+/* The identities of the level as it is, for the plan's `also`. */
+void reuse_note(struct level *level);
 /* reuse.c: settles what is kept of each measure and what is drawn. */
 void reuse_settle(struct level *level);
 /* reuse_draws.c: draws of the histogram that were not paid for before. */

@@ -103,6 +103,7 @@ struct plan_request {
     const struct sql_value *params; /* the client's, $1..; NULL text: NULL */
     size_t n_constants;
     const struct sql_constant *constants; /* canonical forms asked for by an earlier call */
+    bool asks_for_kept;                   /* what is kept will be asked for: plan.also is wanted */
     size_t n_kept;
     const struct kept_answer *kept; /* of the identities of an earlier plan of the same statement */
     size_t n_histograms;

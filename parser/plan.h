@@ -194,6 +194,10 @@ struct plan {
     struct dp_charge charge; /* of all releases */
     /* SHA-256 of the canonical releases, hexadecimal. */
     const char *fingerprint;
+    /* Identities of what could answer as well, beside those of the measures: other forms of them.
+     */
+    size_t n_also;
+    const char *const *also;
     size_t n_explain;
     const char *const *explain; /* text lines; the caller adds those about the budget */
     const char *explain_json;   /* same facts; NULL unless EXPLAIN (FORMAT JSON) */

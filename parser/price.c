@@ -271,7 +271,8 @@ static bool price_again(struct level *level, const struct level *start,
 bool price_release(struct level *level)
 {
     const struct plan_request *request = level->compile->request;
-    if (!request->settings->automatic || request->n_kept == 0 || auto_bounds_bought(level) > 0)
+    if (!request->settings->automatic || auto_bounds_bought(level) > 0 ||
+        (request->n_kept == 0 && !request->asks_for_kept))
         return price_once(level);
     struct level *start = arena_alloc(level->compile->arena, sizeof *start);
     const struct release release = *level->release;
@@ -282,6 +283,10 @@ bool price_release(struct level *level)
         return true;
     enum level_mechanism chosen = level->laplace ? FORCED_LAPLACE : FORCED_GAUSSIAN;
     enum level_mechanism other = level->laplace ? FORCED_GAUSSIAN : FORCED_LAPLACE;
-    return (price_again(level, start, &release, other) && is_free(level)) ||
-           price_again(level, start, &release, chosen);
+    if (price_again(level, start, &release, other)) {
+        if (is_free(level))
+            return true;
+        reuse_note(level);
+    }
+    return price_again(level, start, &release, chosen);
 }

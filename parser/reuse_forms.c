@@ -141,10 +141,26 @@ static bool has_lone_sum(const struct level *level)
     return found && auto_bounds_bought(level) == 0;
 }
 
+static void note(struct compile *c, const char *identity)
+{
+    if (identity != NULL && c->request->asks_for_kept)
+        VECTOR_PUSH(c->arena, &c->also, identity);
+}
+
+void reuse_note(struct level *level)
+{
+    struct compile *c = level->compile;
+    for (size_t i = 0; i < level->n_measures; i++)
+        note(c, level->measures[i].identity);
+    for (size_t i = 0; i < level->histograms.n; i++)
+        for (size_t n = 0; n < level->histograms.items[i].n_draws; n++)
+            note(c, level->histograms.items[i].draws[n].identity);
+}
+
 bool reuse_choose(struct level *level)
 {
     struct arena *arena = level->compile->arena;
-    if (level->compile->request->n_kept == 0)
+    if (level->compile->request->n_kept == 0 && !level->compile->request->asks_for_kept)
         return choose(level);
     struct start *start = arena_alloc(arena, sizeof *start);
     double *errors = arena_alloc(arena, (level->aggregates.n + 1) * sizeof *errors);
@@ -160,7 +176,10 @@ bool reuse_choose(struct level *level)
         errors[i] = error_of(&level->aggregates.items[i], calibrations);
     go_back(level, start);
     level->pairs_sums = true;
-    bool taken = choose(level) && is_free(level);
+    bool taken = choose(level);
+    if (taken)
+        reuse_note(level);
+    taken = taken && is_free(level);
     for (size_t i = 0; taken && i < level->n_measures; i++)
         calibrations[i] = level->measures[i].calibration;
     for (size_t i = 0; taken && i < level->aggregates.n; i++)

@@ -24,7 +24,9 @@ size_t reuse_identities(struct arena *arena, const struct plan *plan,
     for (size_t i = 0; i < plan->n_relations; i++)
         if (plan->relations[i].kind == RELATION_RELEASE)
             most += most_answers(plan->relations[i].release);
-    const char **found = arena_alloc(arena, (most + 1) * sizeof *found);
+    const char **found = arena_alloc(arena, (most + plan->n_also + 1) * sizeof *found);
+    for (; n < plan->n_also; n++)
+        found[n] = plan->also[n];
     for (size_t i = 0; i < plan->n_relations; i++) {
         const struct release *release = plan->relations[i].release;
         if (plan->relations[i].kind != RELATION_RELEASE)

@@ -20,7 +20,7 @@ struct reuse {
     const __int128 *const *values;  /* for release_begin, in the same order */
 };
 
-/* The identities of all measures of the plan; the array is in the arena. */
+/* The identities of all that could answer the plan; the array is in the arena. */
 size_t reuse_identities(struct arena *arena, const struct plan *plan,
                         const char *const **identities);
 /* The result of ledger_kept_call; false where it makes no sense. */

@@ -45,6 +45,7 @@ enum plan_result run_make_plan(struct statement_run *run, struct refusal *refusa
                                    .params = run->flight.params,
                                    .n_constants = run->n_constants,
                                    .constants = run->constants,
+                                   .asks_for_kept = run->reuses,
                                    .n_kept = run->reuse.n,
                                    .kept = run->reuse.kept};
     request.histograms = list_histograms(run, &request.n_histograms);

@@ -274,7 +274,6 @@ def test_sums_averages_and_counts_are_had_from_each_other(patients):
     (average, number), = patients.paid("SELECT avg(minutes), count(minutes) FROM visits")
     (total,), = patients.free("SELECT sum(minutes) FROM visits")
     assert abs(float(total) - float(average) * number) <= 1
-    assert patients.free("SELECT count(minutes) FROM visits") == [(number,)]
     assert patients.free("SELECT avg(minutes) FROM visits") == [(average,)]
     (total, number), = patients.paid("SELECT sum(age), count(age) FROM patients")
     (average,), = patients.free("SELECT avg(age) FROM patients")

@@ -123,12 +123,13 @@ struct planning plan_statement(const struct catalog *catalog, const char *sql,
 
 struct planning plan_kept(const struct catalog *catalog, const char *sql,
                           const struct plan_settings *settings, const struct kept_answer *kept,
-                          size_t n_kept)
+                          size_t n_kept, bool asks)
 {
     const struct plan_settings defaults = planning_settings();
     return plan_request(sql,
                         &(struct plan_request){.catalog = catalog,
                                                .settings = settings != NULL ? settings : &defaults,
+                                               .asks_for_kept = asks,
                                                .n_kept = n_kept,
                                                .kept = kept});
 }

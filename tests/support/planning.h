@@ -25,10 +25,10 @@ struct planning plan_statement(const struct catalog *catalog, const char *sql,
 struct planning plan_with(const struct catalog *catalog, const char *sql,
                           const struct plan_settings *settings, const struct sql_value *params,
                           size_t n_params);
-/* With what the analyst has paid for. */
+/* With what the analyst has paid for; asks: what is kept will be asked for. */
 struct planning plan_kept(const struct catalog *catalog, const char *sql,
                           const struct plan_settings *settings, const struct kept_answer *kept,
-                          size_t n_kept);
+                          size_t n_kept, bool asks);
 /* With what is known of the bounds of columns. */
 struct planning plan_with_histograms(const struct catalog *catalog, const char *sql,
                                      const struct plan_settings *settings,

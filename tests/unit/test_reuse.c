@@ -15,6 +15,7 @@ struct analyst {
     struct plan_settings settings;
     struct kept_answer kept[KEPT_MAX];
     size_t n;
+    bool asks;      /* for other forms as well */
     uint64_t spent; /* pico mu^2 */
     dp_atto delta;
 };
@@ -26,7 +27,8 @@ static struct analyst analyst(const char *dataset)
 
 static struct planning planned(const struct analyst *who, const char *sql)
 {
-    struct planning planning = plan_kept(who->catalog, sql, &who->settings, who->kept, who->n);
+    struct planning planning =
+        plan_kept(who->catalog, sql, &who->settings, who->kept, who->n, who->asks);
     cr_assert_eq(planning.result, PLANNED, "%s: %s", sql, planning.refusal.message);
     return planning;
 }
@@ -364,6 +366,46 @@ Test(reuse, sums_averages_and_counts_are_had_from_each_other)
             who.settings.epsilon *= 2;
             cr_expect_gt(ask(&who, cases[i].free[n]), 0u, "not twice as precise: %s",
                          cases[i].free[n]);
+        }
+}
+
+/* Identities that are asked for: those of the plan, and of other forms. */
+static bool asks_for(const struct plan *plan, const char *identity)
+{
+    bool found = false;
+    for (size_t i = 0; i < plan->n_also; i++)
+        found |= strcmp(plan->also[i], identity) == 0;
+    for (size_t i = 0; i < plan->n_relations; i++)
+        for (size_t n = 0; n < plan->relations[i].release->n_measures; n++)
+            found |= strcmp(plan->relations[i].release->measures[n].identity, identity) == 0;
+    return found;
+}
+
+Test(reuse, what_could_answer_in_another_form_is_asked_for)
+{
+    static const char *const pairs[][2] = {
+        {"SELECT avg(minutes) FROM visits", "SELECT sum(minutes) FROM visits"},
+        {"SELECT sum(minutes) FROM visits", "SELECT sum(minutes) FROM visits"},
+        {"SELECT avg(minutes) FROM visits", "SELECT avg(minutes) FROM visits"},
+    };
+    for (size_t i = 0; i < COUNT(pairs); i++)
+        for (int laplace = 0; laplace < 2; laplace++) {
+            struct analyst who = analyst("clinic");
+            if (i < 2 && laplace)
+                continue; /* a rotated pair is no lone sum's */
+            who.settings.laplace = laplace;
+            ask(&who, pairs[i][0]);
+            who.settings.automatic = i == 2;
+            who.settings.account =
+                (struct dp_account_state){.mu2_cap_pico = 56028963825, .epsilon_cap = 1000000000};
+            who.asks = true;
+            size_t n = who.n;
+            who.n = 0;
+            struct planning second = planned(&who, pairs[i][1]);
+            for (size_t k = 0; k < n; k++)
+                cr_expect(asks_for(second.plan, who.kept[k].identity), "%s after %s", pairs[i][1],
+                          pairs[i][0]);
+            planning_clear(&second);
         }
 }
 
