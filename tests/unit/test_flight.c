@@ -46,6 +46,7 @@ Test(flight, values_come_back_in_a_form_no_setting_can_bend)
         NULL,
         NULL,
         NULL,
+        NULL,
         "notice",
         "UTC",
         "t",
@@ -58,7 +59,7 @@ Test(flight, values_come_back_in_a_form_no_setting_can_bend)
         "6c6f77"};
     struct arena *arena = arena_new();
     struct evbuffer *buffer = evbuffer_new();
-    struct wire_message message = row(buffer, 16, cells);
+    struct wire_message message = row(buffer, 17, cells);
     struct flight flight;
     cr_assert(flight_read(arena, &message, 2, 5, types, &flight));
     cr_assert(flight.still_prepared);
@@ -78,10 +79,10 @@ Test(flight, values_come_back_in_a_form_no_setting_can_bend)
 Test(flight, a_row_of_another_shape_or_with_bad_digits_is_not_believed)
 {
     static const uint32_t types[] = {TYPE_TEXT};
-    static const char *const cells[] = {"", "", "", "", "", "", "", "UTC", "t", "zz"};
+    static const char *const cells[] = {"", "", "", "", "", "", "", "UTC", "", "t", "zz"};
     struct arena *arena = arena_new();
     struct evbuffer *buffer = evbuffer_new();
-    struct wire_message message = row(buffer, 10, cells);
+    struct wire_message message = row(buffer, 11, cells);
     struct flight flight;
     cr_assert_not(flight_read(arena, &message, 0, 1, types, &flight));
     cr_assert_not(flight_read(arena, &message, 1, 1, types, &flight));
