@@ -85,8 +85,8 @@ struct kept_answer {
     const char *const *keys;
 };
 
-/* What is known of the bounds of a column: the noisy numbers of a release of plan.bounds, of an
- * earlier statement or (paid_here) of this one; noisy NULL: paid here and not to be used. */
+/* What is known of the bounds of a column: the noisy numbers of their release (plan.n_bounds), of
+ * an earlier statement or (paid_here) of this one; noisy NULL: paid here and not to be used. */
 struct plan_histogram {
     const char *identity;
     bool paid_here;

@@ -63,7 +63,7 @@ static void plan_candidate(struct planning *planning, const struct plan_request 
                                                 : PLANNING_RELAYED;
 }
 
-static struct planning plan_request(const char *sql, const struct plan_request *request)
+struct planning plan_requested(const char *sql, const struct plan_request *request)
 {
     const struct parser_limits limits = {1 << 20, 20000, 1000};
     struct planning planning = {.parsed = parser_parse(sql, request->catalog, &limits)};
@@ -88,11 +88,11 @@ struct planning plan_with(const struct catalog *catalog, const char *sql,
                           size_t n_params)
 {
     const struct plan_settings defaults = planning_settings();
-    return plan_request(sql,
-                        &(struct plan_request){.catalog = catalog,
-                                               .settings = settings != NULL ? settings : &defaults,
-                                               .params = params,
-                                               .n_params = n_params});
+    return plan_requested(
+        sql, &(struct plan_request){.catalog = catalog,
+                                    .settings = settings != NULL ? settings : &defaults,
+                                    .params = params,
+                                    .n_params = n_params});
 }
 
 struct planning plan_with_histograms(const struct catalog *catalog, const char *sql,
@@ -104,7 +104,7 @@ struct planning plan_with_histograms(const struct catalog *catalog, const char *
                                        .settings = settings != NULL ? settings : &defaults,
                                        .histograms = histograms,
                                        .n_histograms = n};
-    return plan_request(sql, &found);
+    return plan_requested(sql, &found);
 }
 
 struct planning plan_before_lookup(const struct catalog *catalog, const char *sql,
@@ -112,7 +112,7 @@ struct planning plan_before_lookup(const struct catalog *catalog, const char *sq
 {
     const struct plan_request unasked = {
         .catalog = catalog, .settings = settings, .may_know_more = true};
-    return plan_request(sql, &unasked);
+    return plan_requested(sql, &unasked);
 }
 
 struct planning plan_statement(const struct catalog *catalog, const char *sql,
@@ -126,12 +126,12 @@ struct planning plan_kept(const struct catalog *catalog, const char *sql,
                           size_t n_kept, bool asks)
 {
     const struct plan_settings defaults = planning_settings();
-    return plan_request(sql,
-                        &(struct plan_request){.catalog = catalog,
-                                               .settings = settings != NULL ? settings : &defaults,
-                                               .asks_for_kept = asks,
-                                               .n_kept = n_kept,
-                                               .kept = kept});
+    return plan_requested(
+        sql, &(struct plan_request){.catalog = catalog,
+                                    .settings = settings != NULL ? settings : &defaults,
+                                    .asks_for_kept = asks,
+                                    .n_kept = n_kept,
+                                    .kept = kept});
 }
 
 void planning_clear(struct planning *planning)

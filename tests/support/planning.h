@@ -33,6 +33,8 @@ struct planning plan_kept(const struct catalog *catalog, const char *sql,
 struct planning plan_with_histograms(const struct catalog *catalog, const char *sql,
                                      const struct plan_settings *settings,
                                      const struct plan_histogram *histograms, size_t n);
+/* With a request of one's own, but for the names, which are looked up in its catalogue. */
+struct planning plan_requested(const char *sql, const struct plan_request *request);
 /* Before kept answers are looked up. */
 struct planning plan_before_lookup(const struct catalog *catalog, const char *sql,
                                    const struct plan_settings *settings);
