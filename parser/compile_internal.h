@@ -115,7 +115,7 @@ struct compile {
     VECTOR(struct fragment) fragments;
     VECTOR(const char *) also; /* identities, for the plan */
     unsigned next_param;
-    size_t copied, n_views; /* so far */
+    size_t copied, n_views, n_aliases; /* so far */
     enum plan_shape shape;
     bool probe;
 };
@@ -474,7 +474,8 @@ void identity_find(struct level *level);
 const char *proof_write(const struct level *level, bool unique);
 
 /* final.c */
-void final_release(struct level *level, PgQuery__RangeSubselect *place);
+/* same: the level whose release this one's is; NULL: none. */
+void final_release(struct level *level, const struct level *same, PgQuery__RangeSubselect *place);
 void final_ledger(struct compile *c, enum relation_kind kind, PgQuery__RangeSubselect *place);
 void final_empty(struct compile *c, const struct catalog_table *table,
                  PgQuery__RangeSubselect *place);

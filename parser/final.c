@@ -211,7 +211,7 @@ static void add_relation(struct compile *c, enum relation_kind kind, const struc
 static void write_source(const struct level *level, size_t n_columns, struct text *out)
 {
     const struct compile *c = level->compile;
-    unsigned param = c->next_param;
+    unsigned param = level->first_param;
     bool rotated = rotated_any(level);
     size_t first = level->release->n_hidden, n_keys = level->n_keys;
     struct text names = text_new(out->arena);
@@ -245,7 +245,7 @@ static void write_source(const struct level *level, size_t n_columns, struct tex
     text_printf(out, rotated ? ") AS r(%s)) AS u" : ") AS u(%s)", names.data);
 }
 
-void final_release(struct level *level, PgQuery__RangeSubselect *place)
+void final_release(struct level *level, const struct level *same, PgQuery__RangeSubselect *place)
 {
     struct compile *c = level->compile;
     struct text out = text_new(c->arena);
@@ -263,9 +263,10 @@ void final_release(struct level *level, PgQuery__RangeSubselect *place)
                     final_interval(level, &level->intervals.items[i]), i + 1);
     if (level->n_keys == 0 && level->aggregates.n == 0)
         text_add(&out, "SELECT 1 AS one");
+    level->first_param = same != NULL ? same->first_param : c->next_param;
     write_source(level, n_columns, &out);
-    level->first_param = c->next_param;
-    add_relation(c, RELATION_RELEASE, level->release, n_columns);
+    if (same == NULL)
+        add_relation(c, RELATION_RELEASE, level->release, n_columns);
     add_fragment(c, place, out.data);
 }
 

@@ -421,16 +421,45 @@ static void find_key_types(struct level *level)
     level->release->n_keys = level->n_keys;
 }
 
+static bool hands_over_the_same(const struct level *a, const struct level *b)
+{
+    const struct release *first = a->release, *second = b->release;
+    if (first->n_keys != second->n_keys || first->n_measures != second->n_measures ||
+        first->n_histograms != second->n_histograms || first->n_hidden != second->n_hidden ||
+        (first->keep == NULL) != (second->keep == NULL))
+        return false;
+    for (size_t i = 0; i < first->n_measures; i++)
+        if (first->measures[i].floating != second->measures[i].floating ||
+            first->measures[i].n_kept != second->measures[i].n_kept)
+            return false;
+    return strcmp(fingerprint_release(a), fingerprint_release(b)) == 0;
+}
+
+/* A release that the statement has already, asked a second time: its answer is the first one's. */
+static const struct level *find_same(const struct level *level)
+{
+    const struct compile *c = level->compile;
+    /* The arrays of a COPY stand in its text, where each has one place. */
+    for (size_t i = 0; c->shape != PLAN_COPY && i + 1 < c->levels.n; i++)
+        if (c->levels.items[i]->release->measures != NULL &&
+            hands_over_the_same(c->levels.items[i], level))
+            return c->levels.items[i];
+    return NULL;
+}
+
 static void replace_from(struct level *level)
 {
     struct compile *c = level->compile;
+    const struct level *same = find_same(level);
     PgQuery__SelectStmt *select = level->select;
     select->from_clause[0] = node_new_subselect(c->arena, NULL, level->alias);
     select->n_from_clause = 1;
     select->where_clause = select->having_clause;
     select->having_clause = NULL;
     select->n_group_clause = 0;
-    final_release(level, select->from_clause[0]->range_subselect);
+    final_release(level, same, select->from_clause[0]->range_subselect);
+    if (same != NULL)
+        c->levels.n--;
 }
 
 static bool check_fields(struct level *level)
@@ -476,7 +505,7 @@ bool level_compile_release(struct compile *c, PgQuery__SelectStmt *select,
                                   .source = c->source};
     VECTOR_PUSH(c->arena, &c->levels, level);
     level->alias =
-        c->levels.n == 1 ? "release" : arena_printf(c->arena, "release_%zu", c->levels.n);
+        c->n_aliases++ == 0 ? "release" : arena_printf(c->arena, "release_%zu", c->n_aliases);
     if (!check_fields(level) || !level_read(level) || !rewrite(level))
         return false;
     if (c->pending)

@@ -55,6 +55,24 @@ Test(plan, a_repeated_aggregate_is_measured_once)
     planning_clear(&often);
 }
 
+Test(plan, a_release_that_a_statement_has_twice_is_measured_and_paid_for_once)
+{
+    struct planning once = made("census", "SELECT count(*) FROM people");
+    struct planning twice =
+        made("census", "SELECT (SELECT count(*) FROM people), 1 + (SELECT count(id) FROM people p) "
+                       "FROM (SELECT count(*) FROM people) t");
+    struct planning other = made("census", "SELECT (SELECT count(*) FROM people), (SELECT count(*) "
+                                           "FROM people WHERE education > 3)");
+    cr_expect_eq(twice.plan->n_relations, 1);
+    cr_expect_eq(twice.plan->charge.mu2_pico, once.plan->charge.mu2_pico);
+    cr_expect_str_eq(twice.plan->fingerprint, once.plan->fingerprint);
+    cr_expect(contains(twice.plan->final_sql, "$1") && !contains(twice.plan->final_sql, "$2"));
+    cr_expect_eq(other.plan->n_relations, 2);
+    planning_clear(&once);
+    planning_clear(&twice);
+    planning_clear(&other);
+}
+
 Test(plan, an_average_alone_gives_two_thirds_to_the_sum)
 {
     struct planning planning = made("census", "SELECT avg(education) FROM people");
