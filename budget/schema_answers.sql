@@ -364,6 +364,42 @@ BEGIN
 END
 $function$;
 
+-- Deletes what a charge has surpassed: draws that the analyst alone has paid for, and of which every answer
+-- has 32 more exact ones of the same identity (no more than half as many are handed out). So what is asked
+-- again and again for a fresh draw does not fill the disk.
+CREATE FUNCTION pgveil.forget_surpassed(p_request uuid, p_analyst text, p_dataset text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_surpassed bigint[];
+    v_draws bigint[];
+BEGIN
+    v_surpassed := ARRAY(
+        SELECT o.id FROM (
+            SELECT k.id, row_number() OVER (PARTITION BY k.identity
+                                            ORDER BY k.mu2_pico DESC, k.id) AS place
+            FROM pgveil.kept_answer k
+            JOIN pgveil.draw d ON d.id = k.draw AND d.dataset = p_dataset
+            JOIN pgveil.paid p ON p.draw = d.id AND p.analyst = p_analyst
+            WHERE k.identity IN (SELECT n.identity FROM pgveil.kept_answer n
+                                 JOIN pgveil.draw e ON e.id = n.draw AND e.request = p_request)) o
+        WHERE o.place > 32);
+    IF cardinality(v_surpassed) = 0 THEN
+        RETURN;
+    END IF;
+    -- Locked before it is asked who else has paid: nobody takes a draw over that is about to go.
+    v_draws := ARRAY(
+        SELECT d.id FROM pgveil.draw d
+        WHERE d.id IN (SELECT k.draw FROM pgveil.kept_answer k WHERE k.id = ANY (v_surpassed))
+        ORDER BY d.id FOR UPDATE SKIP LOCKED);
+    DELETE FROM pgveil.draw d
+    WHERE d.id = ANY (v_draws)
+      AND NOT EXISTS (SELECT 1 FROM pgveil.paid p WHERE p.draw = d.id AND p.analyst <> p_analyst)
+      AND NOT EXISTS (SELECT 1 FROM pgveil.kept_answer k
+                      LEFT JOIN pgveil.kept_answer l ON l.keys_of = k.id AND l.draw <> d.id
+                      WHERE k.draw = d.id AND (k.id <> ALL (v_surpassed) OR l.id IS NOT NULL));
+END
+$function$;
+
 -- Keeps the answers of one release. p_drawn: the charge, in the journal.
 CREATE FUNCTION pgveil.keep_release(p_drawn pgveil.journal, p_release integer, p_price pgveil.release,
                                     p_answers json)
@@ -453,6 +489,7 @@ BEGIN
                                       v_answers.answers);
         v_kept := v_kept OR v_draw IS NOT NULL;
     END LOOP;
+    PERFORM pgveil.forget_surpassed(p_request, p_analyst, p_dataset);
     IF v_draw % 64 = 0 THEN
         PERFORM pgveil.forget_expired(p_dataset, p_epoch);
     END IF;

@@ -597,10 +597,44 @@ def test_forgetting_asks_first_and_says_what_there_is_not(ledger):
 def test_expired_draws_are_deleted_some_at_a_time(ledger):
     ask(ledger)
     ledger.age("3 days")
-    for _ in range(65):
-        ask(ledger, releases=[release(1000)])
+    for number in range(65):
+        ask(ledger, releases=[release(1000)], answers={0: [kept_answer(f"{number:064}")]})
     assert ledger.one("SELECT count(*) FROM pgveil.draw WHERE id = 1") == 0
     assert ledger.one("SELECT count(*) FROM pgveil.draw") == 65
+
+
+def ids(ledger):
+    return [number for number, in ledger.rows("SELECT id FROM pgveil.draw ORDER BY id")]
+
+
+def test_no_more_than_32_draws_of_one_identity_are_kept_and_these_the_most_exact(ledger):
+    for number in range(40):
+        ask(ledger, releases=[release(1000 + number)], mu2=1000 + number, noisy=[number])
+    assert ids(ledger) == list(range(9, 41))
+    ask(ledger, releases=[release(500)], mu2=500)
+    assert ids(ledger) == list(range(9, 41))
+    assert [int(row["noisy"][0]) for row in ledger.kept(ONE, most=2)] == [39, 38]
+    check_all(ledger)
+
+
+def test_a_surpassed_draw_stays_while_something_else_needs_it(ledger):
+    """Another answer of the draw, another analyst, what is measured on its keys."""
+    ask(ledger, releases=[release(10)], answers={0: [kept_answer(ONE, mu2=10),
+                                                     kept_answer(TWO, measure=1, mu2=10)]})
+    ask(ledger, releases=[release(10, fingerprint=DRAW)], mu2=10)
+    ask(ledger, "bob", releases=[release(10, fingerprint=DRAW)], mu2=10)
+    ask(ledger, releases=[release(10)], mu2=10, n_keys=1, keys=["a"])
+    ask(ledger, releases=[release(10)], mu2=10, n_keys=1, keys=["a"])
+    first, second = [row["id"] for row in ledger.kept(ONE) if row["keys"]]
+    assert first < second
+    ask(ledger, releases=[release(10)],
+        answers={0: [kept_answer("3" * 64, n_keys=1, keys_of=first)]})
+    ask(ledger, "bob", releases=[release(10)], mu2=10)
+    assert ids(ledger) == [1, 2, 3, 4, 5, 6]
+    for number in range(32):
+        ask(ledger, releases=[release(1000)])
+    assert ids(ledger)[:5] == [1, 2, 3, 5, 6] and len(ledger.kept("3" * 64)) == 2
+    check_all(ledger)
 
 
 @pytest.mark.parametrize("damage, finding", [
