@@ -401,6 +401,18 @@ static void gather_wanted(struct compile *c, struct compile_output *output)
     output->n_wanted = c->wanted.n;
 }
 
+/* What was not looked at was taken for something else: whatever came of it is not said. */
+static bool looked_enough(struct compile *c)
+{
+    if (*c->looked <= LOOKED_MAX)
+        return true;
+    c->refusal = (struct refusal){0};
+    c->wanted.n = 0;
+    return compile_refuse(c, -1, "54001", "statement is too complex",
+                          "Its WITH queries name each other too often.",
+                          "Use fewer queries, or each of them once.");
+}
+
 void compile_statement(const struct compile_input *input, struct compile_output *output)
 {
     struct compile *c = arena_alloc(input->arena, sizeof *c);
@@ -410,6 +422,7 @@ void compile_statement(const struct compile_input *input, struct compile_output 
     c->source = input->source;
     c->names = input->names;
     c->n_names = input->n_names;
+    c->looked = arena_alloc(c->arena, sizeof *c->looked);
     c->next_param = (unsigned)input->request->n_params + 1;
     c->resolved = arena_alloc(c->arena, (c->n_names + 1) * sizeof *c->resolved);
     bool concerned = false;
@@ -434,7 +447,9 @@ void compile_statement(const struct compile_input *input, struct compile_output 
     bool done = walk_statement(&visit, NULL, &root);
     output->result = PLAN_REFUSED;
     struct plan *plan = arena_alloc(c->arena, sizeof *plan);
-    if (c->pending && c->refusal.sqlstate[0] == '\0')
+    if (!looked_enough(c))
+        done = false;
+    else if (c->pending && c->refusal.sqlstate[0] == '\0')
         gather_wanted(c, output);
     if (c->wanted.n > 0)
         output->result = PLAN_WANTS_CONSTANTS;

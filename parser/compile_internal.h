@@ -71,7 +71,8 @@ enum {
     LEVEL_QUANTILES_MAX = 1024, /* different ones of all histograms of a level */
     AGGREGATES_MAX = 256,
     RELATIONS_MAX = 16,
-    COPIED_MAX = 200000 /* parts of expressions that stand for columns of subqueries */
+    COPIED_MAX = 200000, /* parts of expressions that stand for columns of subqueries */
+    LOOKED_MAX = 1000000 /* items of FROM, each as often as WITH queries name it */
 };
 
 /* What a name of the statement stands for. */
@@ -116,6 +117,7 @@ struct compile {
     VECTOR(const char *) also; /* identities, for the plan */
     unsigned next_param;
     size_t copied, n_views, n_aliases; /* so far */
+    size_t *looked;                    /* at items of FROM, for the unit (per_unit.c) */
     enum plan_shape shape;
     bool probe;
 };
@@ -371,6 +373,8 @@ struct join *derived_build_cte(struct level *level, const PgQuery__RangeVar *ran
                                const struct cte_scope *cte);
 /* A select list's constant, typed as a column of a subquery. */
 PgQuery__Node *derived_typed_constant(struct arena *arena, PgQuery__Node *node);
+/* A refusal where a column of a subquery calls what is neither an aggregate nor known. */
+bool derived_check_calls(struct level *level, PgQuery__Node *node);
 /* Are all columns of the flattened subqueries plain columns, and so NULL in a null-extended row? */
 bool derived_is_plain(const struct join *join);
 

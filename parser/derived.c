@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "parser/compile_internal.h"
+#include "parser/expr_internal.h"
 #include "parser/node.h"
 #include "parser/walk.h"
 
@@ -62,6 +63,33 @@ PgQuery__Node *derived_typed_constant(struct arena *arena, PgQuery__Node *node)
     return node_new(arena, PG_QUERY__NODE__NODE_TYPE_CAST, cast);
 }
 
+/* A column that nobody asks for is not compiled, but a function that returns sets would repeat its
+ * row, and an unknown aggregate would put rows together. */
+static bool check_calls(void *context, const ProtobufCFieldDescriptor *field,
+                        ProtobufCMessage **child)
+{
+    struct level *level = context;
+    (void)field;
+    if ((*child)->descriptor == &pg_query__node__descriptor) {
+        PgQuery__Node *node = (PgQuery__Node *)*child;
+        bool builtin = false;
+        const char *name = node->node_case == PG_QUERY__NODE__NODE_FUNC_CALL
+                               ? node_function_name(node->func_call, &builtin)
+                               : NULL;
+        if (name != NULL && !aggregate_is(node) && node->func_call->over == NULL &&
+            !(builtin && expr_function_exists(name)))
+            return refuse_subquery(level, node_location(node),
+                                   arena_printf(level->compile->arena, "function %s", name));
+    }
+    return walk_children(*child, check_calls, level);
+}
+
+bool derived_check_calls(struct level *level, PgQuery__Node *node)
+{
+    ProtobufCMessage *message = &node->base;
+    return check_calls(level, NULL, &message);
+}
+
 static bool is_star(const PgQuery__Node *node)
 {
     return node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF && node->column_ref->n_fields > 0 &&
@@ -92,7 +120,8 @@ static bool add_columns(struct level *level, struct join *derived, PgQuery__Sele
         bool named = target->name != NULL && target->name[0] != '\0';
         struct named_node column = {
             named ? target->name : arena_strdup(arena, node_column_name(target->val)), NULL};
-        if (!from_qualify(level, derived->left, &target->val))
+        if (!derived_check_calls(level, target->val) ||
+            !from_qualify(level, derived->left, &target->val))
             return false;
         column.node = derived_typed_constant(arena, target->val);
         VECTOR_PUSH(arena, &derived->columns, column);

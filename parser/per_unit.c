@@ -88,6 +88,8 @@ static bool item_has_unit(const struct compile *c, const struct cte_scope *ctes,
 {
     int kind = (int)item->node_case;
     const PgQuery__Node *query;
+    if (++*c->looked > LOOKED_MAX) /* names of WITH queries double what is below them */
+        return false;
     switch (kind) {
     case PG_QUERY__NODE__NODE_RANGE_VAR:
         return table_has_unit(c, ctes, item->range_var, qualifier, column);
@@ -201,6 +203,36 @@ const char *unit_group_written(const struct unit_group *group, const struct expr
     return out.data;
 }
 
+/* Equal values that print differently: which one a group shows would be left to chance. */
+static bool has_one_form(struct unit_group *group, const struct level_key *key,
+                         const struct catalog_column *column)
+{
+    int location = node_location(key->node);
+    bool free_size = column->type.typmod < 0;
+    if (column->type.oid == TYPE_NUMERIC && free_size)
+        return unit_group_refuse(group, location, "a key of type numeric without a scale",
+                                 "Cast it to numeric(p, s).");
+    if (column->type.oid == TYPE_BPCHAR && free_size)
+        return unit_group_refuse(group, location, "a key of type bpchar without a length",
+                                 "Cast it to text.");
+    if (!column->deterministic)
+        return unit_group_refuse(group, location, "a key with a nondeterministic collation",
+                                 "Group by another column.");
+    return true;
+}
+
+/* Zero has two forms in floating point; adding zero leaves the positive one. */
+static const char *key_sql(const struct unit_group *group, const struct expr *expr)
+{
+    const char *sql = unit_group_written(group, expr);
+    uint32_t type = expr_type(expr)->oid;
+    if (type != TYPE_FLOAT4 && type != TYPE_FLOAT8)
+        return sql;
+    return arena_printf(group->level->compile->arena,
+                        "%s OPERATOR(pg_catalog.+) '0'::pg_catalog.%s", sql,
+                        type == TYPE_FLOAT8 ? "float8" : "float4");
+}
+
 static bool add_key(struct unit_group *group, size_t index)
 {
     struct arena *arena = group->level->compile->arena;
@@ -213,17 +245,14 @@ static bool add_key(struct unit_group *group, size_t index)
                                     .not_null = expr_not_null(key->expr),
                                     .deterministic = from == NULL || from->deterministic,
                                     .collation = from == NULL ? 0 : from->collation};
-    /* Equal values that print differently: which one a group shows is left to chance. */
-    if (column.type.oid == TYPE_NUMERIC && column.type.typmod < 0)
-        return unit_group_refuse(group, node_location(key->node),
-                                 "a key of type numeric without a scale",
-                                 "Cast it to numeric(p, s).");
+    if (!has_one_form(group, key, &column))
+        return false;
     if (key->domain != NULL) {
         column.domain = key->domain->domain;
         column.n_domain = key->domain->n_domain;
     }
     unit_group_bound(&column, arena, expr_bounds(key->expr, &low, &high), &low, &high);
-    unit_group_add(group, column, unit_group_written(group, key->expr));
+    unit_group_add(group, column, key_sql(group, key->expr));
     return true;
 }
 
@@ -345,6 +374,34 @@ static void give_back_scope(struct level *outer, const struct level *level)
     scope->uses_time_zone |= from->uses_time_zone;
 }
 
+/* DISTINCT over groups puts none of them together where all their keys are shown. */
+static bool shows_every_key(const struct level *level)
+{
+    const PgQuery__SelectStmt *select = level->select;
+    for (size_t k = 0; k < level->n_keys; k++) {
+        bool shown = false;
+        for (size_t i = 0; i < select->n_target_list && !shown; i++)
+            shown = walk_equal(&level->keys[k].node->base,
+                               &select->target_list[i]->res_target->val->base);
+        if (!shown)
+            return false;
+    }
+    return true;
+}
+
+static bool check_targets(struct unit_group *group)
+{
+    const PgQuery__SelectStmt *select = group->level->select;
+    if (select->n_distinct_clause > 0 && !shows_every_key(group->level))
+        return unit_group_refuse(group, node_location(select->target_list[0]),
+                                 "DISTINCT without all columns of GROUP BY",
+                                 "Leave DISTINCT out, or select all columns of GROUP BY.");
+    for (size_t i = 0; i < select->n_target_list; i++)
+        if (!derived_check_calls(group->level, select->target_list[i]->res_target->val))
+            return false;
+    return true;
+}
+
 static bool read_group(struct unit_group *group)
 {
     struct level *level = group->level;
@@ -356,7 +413,7 @@ static bool read_group(struct unit_group *group)
                                                                       : unexpected,
                                  "Leave it out of the subquery.");
     if (!level_read(level) || level->compile->pending || !ownership_find(level) ||
-        !find_unit(group))
+        !find_unit(group) || !check_targets(group))
         return false;
     for (size_t i = 0; i < level->n_keys; i++)
         if (!add_key(group, i))

@@ -92,12 +92,13 @@ static bool clamped(struct unit_group *group, const PgQuery__FuncCall *call,
             group, call->location, "a sum of values without bounds",
             "Clamp them, for example sum(least(greatest(x, 0), 100)), or use a column "
             "with declared bounds.");
-    /* Clamped before it becomes numeric, which has no infinity on every server. */
+    /* Clamped before it becomes numeric, which has no infinity on every server. LEAST and GREATEST
+     * pass over NULL, which does not count. */
     const char *type = is_float(argument->type) ? "float8" : "numeric";
     *sql = arena_printf(arena,
-                        "LEAST(GREATEST((%s)::pg_catalog.%s, '%s'::pg_catalog.%s), "
-                        "'%s'::pg_catalog.%s)%s",
-                        argument->sql, type, number(arena, &argument->low), type,
+                        "CASE WHEN (%s) IS NOT NULL THEN LEAST(GREATEST((%s)::pg_catalog.%s, "
+                        "'%s'::pg_catalog.%s), '%s'::pg_catalog.%s)%s END",
+                        argument->sql, argument->sql, type, number(arena, &argument->low), type,
                         number(arena, &argument->high), type,
                         is_float(argument->type) ? "::pg_catalog.numeric" : "");
     return true;

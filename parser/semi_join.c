@@ -69,6 +69,25 @@ static bool has_column(const struct rewrite *r, const PgQuery__SelectStmt *selec
     return false;
 }
 
+static bool finds_call(void *context, const ProtobufCFieldDescriptor *field,
+                       ProtobufCMessage **child)
+{
+    bool *found = context;
+    (void)field;
+    if ((*child)->descriptor == &pg_query__func_call__descriptor)
+        *found = true;
+    return !*found && walk_children(*child, finds_call, context);
+}
+
+/* What EXISTS selects does not matter, unless a function returns an empty set. */
+static bool selects_call(const PgQuery__SelectStmt *query)
+{
+    bool found = false;
+    for (size_t i = 0; i < query->n_target_list && !found; i++)
+        walk_children(&query->target_list[i]->base, finds_call, &found);
+    return found;
+}
+
 static bool is_only_tables(const PgQuery__Node *item)
 {
     int kind = (int)item->node_case;
@@ -97,6 +116,7 @@ static PgQuery__SelectStmt *plain_query(const PgQuery__SubLink *link)
     PgQuery__SelectStmt *query = link->subselect->select_stmt;
     if (walk_unexpected_field(&query->base, query_fields) != NULL ||
         query->op != PG_QUERY__SET_OPERATION__SETOP_NONE || level_is_aggregated(query) ||
+        selects_call(query) ||
         (query->n_distinct_clause > 0 &&
          query->distinct_clause[0]->node_case != PG_QUERY__NODE__NODE__NOT_SET))
         return NULL;

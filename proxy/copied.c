@@ -34,6 +34,18 @@ static void write_strings(FILE *out, const struct array_param *array)
     fputc('}', out);
 }
 
+/* The number of the array whose place this is, as the planner writes it (PLAN_ARRAY); 0: none. */
+static unsigned place_number(const char *place, size_t *length)
+{
+    char written[sizeof PLAN_ARRAY + 16];
+    unsigned number = 0;
+    if (sscanf(place, PLAN_ARRAY, &number) != 1)
+        return 0;
+    snprintf(written, sizeof written, PLAN_ARRAY, number);
+    *length = strlen(written);
+    return strncmp(place, written, *length) == 0 ? number : 0;
+}
+
 static void write_array(FILE *out, const struct array_param *array)
 {
     fputc('\'', out);
@@ -63,12 +75,9 @@ char *copied_sql(const struct plan *plan, size_t n_arrays, const struct array_pa
     assert(out != NULL);
     const char *at = plan->final_sql, *place;
     while ((place = strchr(at, '\'')) != NULL) {
-        unsigned number = 0;
-        int read = 0;
+        size_t read = 0;
         fwrite(at, 1, (size_t)(place - at), out);
-        const struct array_param *array = NULL;
-        if (sscanf(place, PLAN_ARRAY "%n", &number, &read) == 1 && read > 0)
-            array = numbered(number, n_arrays, arrays);
+        const struct array_param *array = numbered(place_number(place, &read), n_arrays, arrays);
         if (array != NULL)
             write_array(out, array);
         else

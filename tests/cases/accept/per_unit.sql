@@ -17,3 +17,6 @@ SELECT k, count(*) FROM (SELECT patient_id, least(count(*), 3) AS k FROM (SELECT
 SELECT count(*) FROM visits v JOIN (SELECT patient_id, max(id) AS last FROM visits GROUP BY patient_id) l ON l.patient_id = v.patient_id AND l.last = v.id WHERE v.minutes > 5;
 SELECT a.sex, count(*) FROM patients a JOIN (SELECT patient_id FROM visits GROUP BY patient_id HAVING sum(minutes) FILTER (WHERE code = 'A00') > 30) b ON a.id = b.patient_id GROUP BY a.sex ORDER BY 1;
 SELECT count(*), avg(heaviest) FROM (SELECT id, max(weight) AS heaviest, min(weight) AS lightest FROM patients GROUP BY id) t WHERE heaviest = lightest;
+SELECT avg(m), count(m), sum(s) FROM (SELECT patient_id, avg(minutes + 10) FILTER (WHERE minutes > 100) AS m, sum(least(greatest(cost, 7), 4000)) FILTER (WHERE code = 'A00') AS s FROM visits GROUP BY patient_id) t;
+SELECT count(*) FROM (SELECT DISTINCT patient_id, code FROM visits GROUP BY code, patient_id) t;
+SELECT count(*), sum(w) FROM (SELECT id, weight AS w FROM patients WHERE weight < 80 GROUP BY id, weight) t;
