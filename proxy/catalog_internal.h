@@ -43,5 +43,7 @@ bool catalog_fit_column(const struct catalog_reader *reader, const struct catalo
                         struct catalog_column *column, const struct policy_column *policy);
 /* The privacy unit: one root, every private table leads to it, keys of one identity-like type. */
 bool catalog_fit_units(const struct catalog_reader *reader);
+/* A row that two tables share by inheritance is public in both, or the same unit's in both. */
+bool catalog_fit_inheritance(const struct catalog_reader *reader);
 
 #endif

@@ -376,7 +376,8 @@ struct catalog *catalog_read(const struct config_dataset *dataset, const struct 
         catalog->n_tables = i + 1;
         done = read_table(&reader, &policy->tables[i], &catalog->tables[i]);
     }
-    done = done && link_units(&reader, policy) && catalog_fit_units(&reader) && fit_views(&reader);
+    done = done && link_units(&reader, policy) && catalog_fit_units(&reader) &&
+           catalog_fit_inheritance(&reader) && fit_views(&reader);
     PQfinish(reader.conn);
     if (done)
         return catalog;
