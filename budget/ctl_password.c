@@ -15,7 +15,8 @@
 
 enum { PASSWORD_SIZE = 1024, INTERRUPT = 3 };
 
-/* The first line, without its end; false where it is too long or cannot be read. */
+/* The first line, without its end; false where it is too long or cannot be read. An interrupt from
+ * the keyboard ends it and stays in it, as no password has one. */
 static bool read_line(int file, char line[PASSWORD_SIZE])
 {
     size_t length = 0;
@@ -33,6 +34,9 @@ static bool read_line(int file, char line[PASSWORD_SIZE])
             break;
         }
         line[length++] = byte;
+        if (byte == INTERRUPT) {
+            break;
+        }
     }
     if (length > 0 && line[length - 1] == '\r') {
         length--;
@@ -60,7 +64,8 @@ static bool read_file(const char *path, char password[PASSWORD_SIZE])
     return ok;
 }
 
-/* Asks once. Signals from the keyboard are off meanwhile, so that the echo is always restored. */
+/* Asks once. Signals from the keyboard are off meanwhile, so that the echo is always restored; an
+ * interrupt ends the line, and with it the question. */
 static bool ask(int terminal, const char *question, char password[PASSWORD_SIZE])
 {
     struct termios before;
@@ -69,6 +74,7 @@ static bool ask(int terminal, const char *question, char password[PASSWORD_SIZE]
     }
     struct termios silent = before;
     silent.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
+    silent.c_cc[VEOL] = INTERRUPT;
     if (tcsetattr(terminal, TCSAFLUSH, &silent) != 0) {
         return false;
     }

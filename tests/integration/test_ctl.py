@@ -173,6 +173,14 @@ def on_terminal(ledger, arguments, answers):
     return shown, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+@pytest.mark.parametrize("answers", [[(b"Password: ", b"\x03")],
+                                     [(b"Password: ", b"secret\n"), (b"Again: ", b"secr\x03")]])
+def test_an_interrupt_ends_the_question_for_a_password_at_once(ledger, answers):
+    shown, code = on_terminal(ledger, ["analyst", "add", "ana"], answers)
+    assert code == 1 and b"no password was given" in shown and b"secr" not in shown
+    assert not verifier_known(ledger)
+
+
 def test_a_password_is_asked_for_twice_without_echo(ledger):
     shown, code = on_terminal(ledger, ["analyst", "add", "ana"],
                               [(b"Password: ", b"secret\n"), (b"Again: ", b"secret\n")])
