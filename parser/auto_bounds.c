@@ -444,10 +444,10 @@ bool auto_bounds_price(struct level *level, uint64_t budget)
     return true;
 }
 
-double auto_bounds_patience(const struct level *level)
+double auto_bounds_rest(const struct level *level)
 {
-    /* And what calibrations round away: on the grid of floating point two millionths. */
-    return !level->found ? 1 : 1.0001 * (level->laplace ? 1.25 : sqrt(1.25));
+    /* Less what calibrations round away: on the grid of floating point two millionths. */
+    return !level->found ? 1 : 0.8 / 1.0002;
 }
 
 bool auto_bounds_decide(const struct level *level)

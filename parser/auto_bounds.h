@@ -52,9 +52,9 @@ bool auto_bounds_range(struct level *level, const struct catalog_table *table,
 size_t auto_bounds_bought(const struct level *level);
 bool auto_bounds_price(struct level *level, uint64_t budget);
 
-/* How much wider than what the level would buy the noise of kept answers may be: an answer that was
- * bought together with its bounds had four fifths of the budget, and asked again it is the same. */
-double auto_bounds_patience(const struct level *level);
+/* The part of the budget that kept answers must have had: one that was bought together with its
+ * bounds had four fifths, and asked again it is the same. */
+double auto_bounds_rest(const struct level *level);
 
 /* Is there a column whose numbers are not there yet? */
 bool auto_bounds_are_open(const struct compile *c);

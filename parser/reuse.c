@@ -12,6 +12,7 @@
  * All of it follows from the request and from identities, precisions and groups that were told, and
  * nothing from a kept value.
  */
+#include <math.h>
 #include <string.h>
 
 #include "mechanisms/accuracy.h"
@@ -99,6 +100,17 @@ static double deviation(const struct dp_calibration *calibration)
     return dp_calibration_stddev(calibration) * dp_grid_unit(&calibration->grid);
 }
 
+/* The width of what suffices. Discrete noise does not widen in proportion. */
+static double widest(const struct level *level, const struct dp_calibration *wanted)
+{
+    double rest = auto_bounds_rest(level);
+    struct dp_calibration least = *wanted;
+    if (rest < 1)
+        least.m =
+            (uint64_t)((double)wanted->m * (wanted->mechanism == DP_LAPLACE ? rest : sqrt(rest)));
+    return deviation(&least);
+}
+
 static void take(struct choice *choice, const struct draws *draws)
 {
     choice->n = draws->n;
@@ -114,7 +126,7 @@ static void choose(const struct level *level, const struct kept_answer *list,
     const struct plan_request *request = level->compile->request;
     const struct dp_calibration *wanted = &measure->wanted;
     bool rounds = measure->floating || wanted->grid.exp2 != 0;
-    double least = deviation(wanted) * auto_bounds_patience(level);
+    double least = widest(level, wanted);
     struct draws draws;
     *choice = (struct choice){.together = *wanted, .draw = *wanted};
     for (size_t i = 0; i < request->n_kept; i++) {
@@ -153,7 +165,7 @@ static void choose_pair(const struct level *level, const struct kept_answer *lis
     const struct plan_request *request = level->compile->request;
     const struct level_measure *own = &level->measures[sum];
     const struct level_measure *partner = &level->measures[own->partner];
-    double least = deviation(&own->wanted) * auto_bounds_patience(level);
+    double least = widest(level, &own->wanted);
     choices[0] = (struct choice){.together = own->wanted, .draw = own->wanted};
     choices[1] = (struct choice){.together = partner->wanted, .draw = partner->wanted};
     for (size_t i = 0; i < request->n_kept; i++) {

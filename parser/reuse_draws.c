@@ -3,11 +3,28 @@
  * and given again where it is at least as sharp as what the request would buy. Draws of one
  * distribution do not add up, so that nothing is refined.
  */
+#include <math.h>
 #include <string.h>
 
 #include "parser/auto_bounds.h"
 #include "parser/quantile.h"
 #include "parser/reuse.h"
+
+/* The strength of the exponential mechanism is epsilon, whose mu^2 is no plain square of it. */
+static bool is_sharp(const struct level *level, const struct release_draw *draw, uint64_t have,
+                     uint64_t wanted)
+{
+    double rest = auto_bounds_rest(level);
+    uint64_t had, asked;
+    if (have >= wanted || rest >= 1)
+        return have >= wanted;
+    if (draw->whole.m != 0)
+        return (double)have >= sqrt(rest) * (double)wanted;
+    if (level->laplace)
+        return (double)have >= rest * (double)wanted;
+    return dp_mu2_of_pure(have, &had) && dp_mu2_of_pure(wanted, &asked) &&
+           (double)had >= rest * (double)asked;
+}
 
 static bool is_usable(const struct level *level, const struct kept_answer *list,
                       const struct release_draw *draw, const struct kept_answer *kept)
@@ -19,8 +36,7 @@ static bool is_usable(const struct level *level, const struct kept_answer *list,
            kept->n_groups == reuse_groups(level, list) * draw->plan.n &&
            have->mechanism == wanted.mechanism && have->grid.scale10 == wanted.grid.scale10 &&
            have->grid.exp2 == wanted.grid.exp2 && have->delta_grid == wanted.delta_grid &&
-           have->groups == wanted.groups &&
-           (double)have->m * auto_bounds_patience(level) >= (double)wanted.m;
+           have->groups == wanted.groups && is_sharp(level, draw, have->m, wanted.m);
 }
 
 /* The sharpest, of these the newest; -1: none. */

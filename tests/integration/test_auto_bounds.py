@@ -149,6 +149,23 @@ def test_a_statement_that_is_asked_again_is_the_same_and_free(analyst):
     assert len(charges(analyst)) == 1
 
 
+EIGHT = ", ".join(f"0.{n}" for n in range(1, 9))
+
+
+@pytest.mark.parametrize("epsilon", ["0.01", "0.5", "5", "20"])
+@pytest.mark.parametrize("mechanism", ["gaussian", "laplace"])
+@pytest.mark.parametrize("sql", [
+    "SELECT sum(income), count(*) FROM people", "SELECT max(income) FROM people",
+    "SELECT town, percentile_disc(0.5) WITHIN GROUP (ORDER BY balance) FROM people GROUP BY town ORDER BY 1",
+    f"SELECT percentile_disc(ARRAY[{EIGHT}]) WITHIN GROUP (ORDER BY pieces) FROM payments"])
+def test_discrete_noise_and_quantiles_are_free_again_whatever_the_budget(analyst, sql, mechanism, epsilon):
+    """A fifth went into the bounds: noise does not widen in proportion, least of all where there is little."""
+    settings = {"dp.epsilon": epsilon, "dp.mechanism": mechanism}
+    once = analyst.rows("incomes", sql, settings=settings)
+    assert analyst.rows("incomes", sql, settings=settings) == once
+    assert len(statements(analyst)) == 1
+
+
 def test_a_better_answer_costs_and_keeps_the_bounds(analyst):
     sql = "SELECT sum(income) FROM people"
     analyst.rows("incomes", sql)
