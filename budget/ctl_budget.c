@@ -168,6 +168,19 @@ static enum ctl_exit send_grant(struct ctl *ctl, const struct holder *holder,
     return ok ? CTL_OK : CTL_REFUSED;
 }
 
+/* One DBA at a time: what is kept of a budget is what it is when the change is made, not what
+ * another one has changed meanwhile. Held until pgveilctl ends. */
+static bool take_turn(struct ctl *ctl)
+{
+    PGresult *result = PQexec(ctl->ledger, "SELECT pg_catalog.pg_advisory_lock(7810182655114244)");
+    bool ok = PQresultStatus(result) == PGRES_TUPLES_OK;
+    if (!ok) {
+        ctl_error("the ledger refused: %s", PQerrorMessage(ctl->ledger));
+    }
+    PQclear(result);
+    return ok;
+}
+
 /* Sets a budget from the options, and from the present one where keep is set; connected already. */
 static enum ctl_exit set_budget(struct ctl *ctl, const struct holder *holder, bool keep)
 {
@@ -175,6 +188,9 @@ static enum ctl_exit set_budget(struct ctl *ctl, const struct holder *holder, bo
     struct ledger_call call;
     PGresult *present = NULL;
     int row = -1;
+    if (!take_turn(ctl)) {
+        return CTL_REFUSED;
+    }
     if (keep) {
         ledger_budgets_call(&call, holder->name, holder->dataset);
         present = ctl_call(ctl, &call);
@@ -238,7 +254,7 @@ static enum ctl_exit change_budget(struct ctl *ctl, const struct holder *holder,
              strcmp(holder->kind, "analyst") == 0 ? "budget" : "cap",
              holder->name[0] ? holder->kind : "all analysts", holder->name[0] ? " " : "",
              holder->name, holder->dataset);
-    if (!ctl_begin_change(ctl)) {
+    if (!take_turn(ctl) || !ctl_begin_change(ctl)) {
         return CTL_REFUSED;
     }
     ledger_change_call(&call, holder->kind, holder->name, holder->dataset, change);

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from harness.processes import skip_without_terminals
+from harness.processes import skip_without_terminals, wait_until
 from ledger_server import LedgerServer, program
 
 
@@ -202,6 +202,25 @@ def test_interrupting_the_question_leaves_everything_as_it_was(ledger):
     shown, code = on_terminal(ledger, ["analyst", "add", "ana"], [(b"Password: ", b"abc\x03\n")])
     assert code == 1
     assert not verifier_known(ledger)
+
+
+def test_two_dbas_who_change_different_parts_of_a_budget_both_have_their_way(ledger):
+    """The second one may not keep what the first one is about to change."""
+    ledger.analyst("ana", epsilon="3")
+    with ledger.server.connect() as blocker:
+        blocker.autocommit = False
+        blocker.cursor().execute("SELECT 1 FROM pgveil.account FOR UPDATE")
+        command = [program("pgveilctl"), "budget", "set", "ana", "census", "--server",
+                   ledger.server.conninfo(ledger.database)]
+        dbas = []
+        for change in (["--epsilon", "1"], ["--window", "day"]):
+            dbas.append(subprocess.Popen(command + change, stdout=subprocess.DEVNULL))
+            wait_until(lambda: ledger.one("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+                       == len(dbas), 20, "a DBA who waits")
+        blocker.rollback()
+        assert [dba.wait(20) for dba in dbas] == [0, 0]
+    (budget,) = ledger.table("budget", "show", "ana")
+    assert (budget["epsilon"], budget["budget_window"]) == (1, "day")
 
 
 def test_a_grant_shows_its_account_and_the_first_sets_the_cap(ledger):
