@@ -286,6 +286,18 @@ static void fly_constants(struct statement_run *run, const struct sql_constant *
         on_constants_row);
 }
 
+/* A subquery's constants come to light when those of the subqueries in it are known. */
+static bool asks_for_new(const struct statement_run *run, const struct sql_constant *wanted,
+                         size_t n_wanted)
+{
+    for (size_t i = 0; i < n_wanted; i++)
+        for (size_t k = 0; k < run->n_constants; k++)
+            if (wanted[i].type == run->constants[k].type &&
+                strcmp(wanted[i].literal, run->constants[k].literal) == 0)
+                return false;
+    return n_wanted > 0;
+}
+
 static void on_kept(struct statement_run *run, const PGresult *result)
 {
     if (result == NULL || !reuse_read(&run->reuse, run->arena, result)) {
@@ -361,7 +373,7 @@ static void plan_statement(struct statement_run *run)
         run_fail(run, &refusal);
         break;
     case PLAN_WANTS_CONSTANTS:
-        if (run->n_constants > 0)
+        if (!asks_for_new(run, wanted, n_wanted))
             run_fail_with(run, "XX000", "the planner asked twice for the same constants", "");
         else
             fly_constants(run, wanted, n_wanted);

@@ -19,4 +19,5 @@ SELECT a.sex, count(*) FROM patients a JOIN (SELECT patient_id FROM visits GROUP
 SELECT count(*), avg(heaviest) FROM (SELECT id, max(weight) AS heaviest, min(weight) AS lightest FROM patients GROUP BY id) t WHERE heaviest = lightest;
 SELECT avg(m), count(m), sum(s) FROM (SELECT patient_id, avg(minutes + 10) FILTER (WHERE minutes > 100) AS m, sum(least(greatest(cost, 7), 4000)) FILTER (WHERE code = 'A00') AS s FROM visits GROUP BY patient_id) t;
 SELECT count(*) FROM (SELECT DISTINCT patient_id, code FROM visits GROUP BY code, patient_id) t;
+SELECT sum(x) FROM (SELECT patient_id, sum(day - date '2020-01-01') AS x FROM (SELECT patient_id, day, count(*) FROM visits WHERE arrived < '2025-01-01' GROUP BY 1, 2) a WHERE day < '2024-01-01' GROUP BY patient_id) t WHERE x > 3;
 SELECT count(*), sum(w) FROM (SELECT id, weight AS w FROM patients WHERE weight < 80 GROUP BY id, weight) t;
