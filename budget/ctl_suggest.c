@@ -35,7 +35,12 @@ static const char catalogue_sql[] =
     "            FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c'"
     "              AND k.conkey = ARRAY[a.attnum]), ''),"
     "  coalesce((SELECT pg_catalog.json_agg(e.enumlabel ORDER BY e.enumsortorder)::pg_catalog.text"
-    "            FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid), '')"
+    "            FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid), ''),"
+    "  coalesce((SELECT pg_catalog.quote_ident(pn.nspname) || '.'"
+    "                   || pg_catalog.quote_ident(p.relname)"
+    "            FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent"
+    "            JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace"
+    "            WHERE i.inhrelid = c.oid ORDER BY i.inhseqno LIMIT 1), '')"
     " FROM pg_catalog.pg_class c"
     " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid"
@@ -44,6 +49,12 @@ static const char catalogue_sql[] =
     "   AND NOT a.attisdropped AND n.nspname <> 'information_schema'"
     "   AND n.nspname NOT LIKE 'pg\\_%'"
     " ORDER BY 1, a.attnum";
+
+static const char views_sql[] =
+    "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)"
+    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE c.relkind = 'v' AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'"
+    " ORDER BY 1";
 
 const char *suggest_cell(const struct catalogue *catalogue, int row, enum catalogue_column column)
 {
@@ -73,6 +84,7 @@ static void free_catalogue(struct catalogue *catalogue)
         }
         free(catalogue->looked);
         PQclear(catalogue->rows);
+        PQclear(catalogue->views);
         free(catalogue);
     }
 }
@@ -145,19 +157,32 @@ static enum ctl_exit open_source(struct ctl *ctl, PGconn **connection)
     return CTL_OK;
 }
 
+static PGresult *ask_catalogue(PGconn *connection, const char *sql)
+{
+    PGresult *rows =
+        PQsendQuery(connection, sql) ? ctl_await(connection, "reading the catalogue") : NULL;
+    if (PQresultStatus(rows) == PGRES_TUPLES_OK) {
+        return rows;
+    }
+    ctl_error("the catalogue cannot be read: %s", PQerrorMessage(connection));
+    PQclear(rows);
+    return NULL;
+}
+
 static struct catalogue *read_catalogue(PGconn *connection)
 {
-    struct catalogue *catalogue = NULL;
-    PGresult *rows = PQsendQuery(connection, catalogue_sql)
-                         ? ctl_await(connection, "reading the catalogue")
-                         : NULL;
-    if (PQresultStatus(rows) == PGRES_TUPLES_OK) {
-        catalogue = new_catalogue(rows);
-    } else {
-        ctl_error("the catalogue cannot be read: %s", PQerrorMessage(connection));
+    PGresult *rows = ask_catalogue(connection, catalogue_sql);
+    PGresult *views = rows ? ask_catalogue(connection, views_sql) : NULL;
+    struct catalogue *catalogue = views ? new_catalogue(rows) : NULL;
+    if (catalogue) {
+        catalogue->views = views;
+        return catalogue;
+    }
+    if (!views) {
         PQclear(rows);
     }
-    return catalogue;
+    PQclear(views);
+    return NULL;
 }
 
 static bool print_policy(const json_t *policy)

@@ -18,7 +18,8 @@ enum catalogue_column {
     CATALOGUE_UNIQUE,     /* t: alone unique */
     CATALOGUE_REFERENCES, /* table whose primary key it references; "" */
     CATALOGUE_CHECKS,     /* its CHECK constraints; "" */
-    CATALOGUE_LABELS      /* of an enum, as a JSON array; "" */
+    CATALOGUE_LABELS,     /* of an enum, as a JSON array; "" */
+    CATALOGUE_PARENT      /* table that its table inherits from; "" */
 };
 
 struct table {
@@ -30,7 +31,8 @@ struct table {
 
 struct catalogue {
     PGresult *rows;
-    char **looked; /* per row: what was seen in the column, NULL: nothing was looked at */
+    PGresult *views; /* their names */
+    char **looked;   /* per row: what was seen in the column, NULL: nothing was looked at */
     int n_tables;
     struct table tables[];
 };

@@ -57,6 +57,23 @@ static const char *left_out(const struct catalogue *catalogue, const struct tabl
     return strchr("NDBSE", category) ? NULL : "a type that analysts can do little with";
 }
 
+/* What a number needs to be summed: automatic bounds want the smallest size that matters where the
+ * type has none. */
+static const char *bounds_of_number(const char *type)
+{
+    if (strcmp(type, "smallint") == 0 || strcmp(type, "integer") == 0 ||
+        strcmp(type, "bigint") == 0) {
+        return "For sums and averages: \"bounds\": [low, high], from what the subject allows, or "
+               "\"auto\".";
+    }
+    if (strcmp(type, "numeric") == 0 || strcmp(type, "double precision") == 0 ||
+        strcmp(type, "real") == 0) {
+        return "For sums and averages: \"bounds\": [low, high], from what the subject allows, or "
+               "{\"auto\": true, \"unit\": the smallest size that matters}.";
+    }
+    return "Such values can be counted, and not summed.";
+}
+
 static json_t *suggest_column(const struct catalogue *catalogue, const struct table *table, int row)
 {
     const char *checks = suggest_cell(catalogue, row, CATALOGUE_CHECKS);
@@ -69,9 +86,7 @@ static json_t *suggest_column(const struct catalogue *catalogue, const struct ta
     add(&comment, "%s.", suggest_cell(catalogue, row, CATALOGUE_TYPE));
     switch (suggest_cell(catalogue, row, CATALOGUE_CATEGORY)[0]) {
     case 'N':
-        add(&comment,
-            "For sums and averages: \"bounds\": [low, high], from what the subject allows, "
-            "or \"auto\".");
+        add(&comment, "%s", bounds_of_number(suggest_cell(catalogue, row, CATALOGUE_TYPE)));
         break;
     case 'D':
         add(&comment, "For averages: \"bounds\": [first, last], from what the subject allows.");
@@ -174,6 +189,31 @@ static json_t *suggest_table(const struct catalogue *catalogue, const struct tab
     return with_comment(entry, comment);
 }
 
+static void add_table_left_out(char **comment, const struct catalogue *catalogue,
+                               const struct table *table)
+{
+    const char *parent = suggest_cell(catalogue, table->first, CATALOGUE_PARENT);
+    if (parent[0]) {
+        add(comment, "Left out: %s (its rows are also rows of %s, from which it inherits).",
+            table->name, parent);
+    } else {
+        add(comment,
+            "Left out: %s (no key leads to the unit; add it with \"public\": true if every analyst "
+            "may read its rows).",
+            table->name);
+    }
+}
+
+static void add_views(char **comment, const struct catalogue *catalogue)
+{
+    for (int row = 0; row < PQntuples(catalogue->views); row++) {
+        add(comment,
+            "Left out: %s (a view; add it with \"view\": true, and the tables and columns that it "
+            "reads, if analysts should ask it).",
+            PQgetvalue(catalogue->views, row, 0));
+    }
+}
+
 json_t *suggest_policy(const struct catalogue *catalogue, const struct table *root, const char *why)
 {
     json_t *tables = json_object();
@@ -193,11 +233,9 @@ json_t *suggest_policy(const struct catalogue *catalogue, const struct table *ro
         if (table->unit >= 0) {
             json_object_set_new(tables, table->name, suggest_table(catalogue, table, root));
         } else {
-            add(&comment,
-                "Left out: %s (no key leads to the unit; add it with \"public\": true if "
-                "every analyst may read its rows).",
-                table->name);
+            add_table_left_out(&comment, catalogue, table);
         }
     }
+    add_views(&comment, catalogue);
     return with_comment(json_pack("{s:o}", "tables", tables), comment);
 }
