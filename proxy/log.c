@@ -27,12 +27,16 @@ bool log_set_level(const char *name)
     return false;
 }
 
-/* Names come from files and the network: a line stays one line, and a terminal stays sane. */
+/* Names come from files and the network: a line stays one line, and a terminal stays sane. Control
+ * characters are also U+0080 to U+009F, in two bytes. */
 static void make_printable(char *text)
 {
     for (char *at = text; *at != '\0'; at++) {
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = ' ';
+        const unsigned char byte = (unsigned char)at[0], next = (unsigned char)at[1];
+        if (byte == 0xc2 && next >= 0x80 && next < 0xa0)
+            at[0] = at[1] = ' ';
+        else if (byte < ' ' || byte == 0x7f)
+            at[0] = ' ';
     }
 }
 

@@ -52,10 +52,13 @@ Test(log, lines_above_the_level_are_dropped)
 
 Test(log, a_name_cannot_forge_a_line_or_steer_a_terminal)
 {
-    log_info("user \"%s\"", "x\n2026-01-01T00:00:00.000Z error: forged\x1b[31m");
+    log_info("user \"%s\"", "x\n2026-01-01T00:00:00.000Z error: forged\x1b[31m\xc2\x9b"
+                            "31m Zo\xc3\xab");
     const char *line = written();
     cr_assert_eq(strchr(line, '\n'), line + strlen(line) - 1);
     cr_assert_null(strchr(line, '\x1b'));
+    cr_assert_null(strchr(line, '\x9b'));
+    cr_assert_not_null(strstr(line, "31m Zo\xc3\xab"));
 }
 
 Test(log, a_long_text_is_cut_and_still_ends_its_line)
