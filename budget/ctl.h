@@ -132,6 +132,9 @@ enum ctl_exit ctl_show(struct ctl *ctl, const struct ledger_call *call, bool one
 char *ctl_new_verifier(struct ctl *ctl, const char *analyst, enum ctl_exit *exit_code);
 /* Whether a text may be a password: not empty, not longer than 512 bytes, no control characters. */
 bool ctl_password_usable(const char *password, const char **why);
+/* Says that there is no such command, and which begin with the first word, where any do. */
+void ctl_tell_unknown(int n_words, char **words);
+
 /* Whether a name may be an analyst's or dataset's. */
 bool ctl_name_usable(const char *name, bool analyst, const char **why);
 

@@ -357,8 +357,7 @@ enum ctl_exit ctl_help(struct ctl *ctl)
     }
     const struct ctl_command *command = ctl_find_command(ctl->n_arguments, ctl->arguments, &used);
     if (!command || used != ctl->n_arguments) {
-        ctl_error("there is no command \"%s%s%s\"; `pgveilctl help` lists them", ctl->arguments[0],
-                  ctl->n_arguments > 1 ? " " : "", ctl->n_arguments > 1 ? ctl->arguments[1] : "");
+        ctl_tell_unknown(ctl->n_arguments, ctl->arguments);
         return CTL_USAGE;
     }
     ctl_print_help(stdout, command);

@@ -153,8 +153,7 @@ static int words_of_options(struct given *given, char ***words)
     return 1;
 }
 
-/* Says which commands begin with the first word, where any do. */
-static void tell_unknown(int n_words, char **words)
+void ctl_tell_unknown(int n_words, char **words)
 {
     size_t length = strlen(words[0]);
     const char *separator = "; there are: ";
@@ -190,7 +189,7 @@ bool ctl_parse(struct ctl *ctl, int argc, char **argv)
     }
     ctl->command = ctl_find_command(n_words, words, &used);
     if (!ctl->command) {
-        tell_unknown(n_words, words);
+        ctl_tell_unknown(n_words, words);
         return false;
     }
     ctl->n_arguments = n_words - used;

@@ -62,6 +62,12 @@ def test_exit_codes_are_those_documented(ledger):
     assert done.returncode == 3 and "cannot be reached" in done.stderr
 
 
+def test_half_a_command_says_what_it_can_go_on_with(ledger):
+    for words in (["budget"], ["help", "budget"], ["budget", "--help"]):
+        done = ledger.ctl(*words, check=False, server=False)
+        assert done.returncode == 2 and "budget grant, budget set" in done.stderr, words
+
+
 def test_a_server_without_a_ledger_says_what_to_do(server):
     done = subprocess.run([program("pgveilctl"), "status", "--server", server.conninfo("postgres")],
                           capture_output=True, text=True, timeout=30)
@@ -889,6 +895,18 @@ def test_policy_suggest_follows_the_keys_and_reads_no_rows(ledger, server, catal
     (tmp_path / "bare.json").write_text(json.dumps(without_comments(policy)))
     assert ledger.ctl("policy", "diff", str(tmp_path / "first.json"), str(tmp_path / "bare.json"),
                       server=False).returncode == 0
+
+
+def test_policy_suggest_says_of_views_children_and_numbers_what_pgveil_accepts(ledger, server, catalogue):
+    catalogue(CLINIC + """CREATE VIEW clinic."all" AS SELECT id FROM clinic.patients;
+                          CREATE TABLE clinic.old (note text) INHERITS (clinic."Visits");
+                          ALTER TABLE clinic.patients ADD w float8, ADD m money, ADD n bigint""")
+    policy, _ = suggested(ledger, server)
+    columns = policy["tables"]["clinic.patients"]["columns"]
+    assert 'Left out: clinic."all" (a view' in policy["comment"]
+    assert 'clinic.old (its rows are also rows of clinic."Visits"' in policy["comment"]
+    assert '{"auto": true, "unit"' in columns["w"]["comment"] and 'or "auto".' in columns["n"]["comment"]
+    assert "not summed" in columns["m"]["comment"] and "bounds" not in columns["m"]["comment"]
 
 
 def test_policy_suggest_looks_at_rows_where_asked_and_says_so(ledger, server, catalogue):
