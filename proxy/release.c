@@ -389,7 +389,8 @@ bool release_give(struct release_output *output, size_t n_groups, const char *co
     const struct release *release = output->release;
     bool chosen = has_private_keys(release);
     assert(output->n_rows == 0 && !output->given);
-    if (chosen ? keys == NULL || n_groups > output->rows_max : n_groups != output->n_exact)
+    if (chosen ? (keys == NULL && n_groups > 0) || n_groups > output->rows_max
+               : n_groups != output->n_exact)
         return false;
     for (size_t row = 0; row < n_groups; row++) {
         make_room(output);
@@ -462,7 +463,8 @@ size_t release_groups(const struct release_output *output)
 
 const char *const *release_keys(const struct release_output *output)
 {
-    return (const char *const *)output->keys;
+    static const char *const none[1]; /* that there is no group is an answer as well */
+    return output->keys != NULL ? (const char *const *)output->keys : none;
 }
 
 __int128 release_drawn(const struct release_output *output, size_t group, size_t measure)

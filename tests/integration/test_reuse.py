@@ -353,6 +353,25 @@ def test_private_groups_of_another_are_taken_over_whole(pgveil):
         connection.close()
 
 
+@pytest.mark.parametrize("sql", [
+    "SELECT city, count(*), avg(age) FROM patients WHERE age < {} GROUP BY city",
+    "SELECT city, max(age) FROM patients WHERE age < {} GROUP BY city",
+    "SELECT DISTINCT city FROM patients WHERE age < {}"])
+def test_that_there_is_no_group_is_kept_and_taken_over_too(pgveil, sql):
+    one, two = (pgveil.analyst(grants={"clinic": AMPLE}) for _ in range(2))
+    sql = sql.format(-len(sql))
+    for analyst in (one, two):
+        connection = analyst.connect("clinic")
+        try:
+            asked = Asked(connection)
+            assert asked.paid(sql) == [] and asked.free(sql) == []
+            assert asked.rows("SELECT state FROM dp.history") == [("answered",)]
+            # Nothing can be told of no group, and what is asked of it is an answer all the same.
+            assert asked.rows(sql.replace("SELECT", "SELECT sum(weight),", 1) if "GROUP" in sql else sql) == []
+        finally:
+            connection.close()
+
+
 # --- policies, epochs, windows -----------------------------------------------------------------------
 
 

@@ -228,6 +228,29 @@ Test(release, what_is_kept_is_handed_over_again_and_nothing_is_drawn)
     array_params_clear(&params);
 }
 
+Test(release, no_group_is_a_list_of_groups_too)
+{
+    struct measure measures[] = {{.kind = MEASURE_UNITS, .calibration = quiet, .draw = quiet}};
+    struct release release = {
+        .n_keys = 1, .n_measures = 1, .n_drawn = 1, .measures = measures, .key_threshold = 1000};
+    const char *key = "a";
+    const __int128 exact = 1, none = 0;
+    const __int128 *noisy = &none;
+    struct array_params params = {0};
+    struct release_output *drawn = release_begin(noise, &release, NULL, 10);
+    cr_assert(release_add(drawn, &key, &exact) && release_finish(drawn, false, &params));
+    cr_assert_eq(release_groups(drawn), 0u);
+    cr_assert_not_null(release_keys(drawn), "the ledger tells it from an answer without a list");
+    array_params_clear(&params);
+    struct release_output *given = release_begin(noise, &release, NULL, 10);
+    cr_assert(release_give(given, 0, release_keys(drawn), &noisy));
+    cr_assert(release_finish(given, false, &params));
+    cr_expect(has_text(&params, 1, "{}"));
+    release_free(drawn);
+    release_free(given);
+    array_params_clear(&params);
+}
+
 Test(release, a_refined_measure_is_the_weighted_mean_of_old_and_new)
 {
     static const char *const domain[] = {"a", "b"};
