@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <libpq-fe.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -275,6 +276,30 @@ static const char usage[] =
     "      --version      print the version\n"
     "      --help         this text\n";
 
+/* libpq's own words would repeat a part of the text, which may be a password. */
+static bool is_conninfo(const char *file, const char *dataset, const char *key, const char *text)
+{
+    PQconninfoOption *options = text != NULL ? PQconninfoParse(text, NULL) : NULL;
+    if (text != NULL && options == NULL)
+        fprintf(stderr,
+                "pgveil: %s: %s%s%s%s: is no connection string; accepted: libpq's, with values "
+                "that hold spaces in single quotes\n",
+                file, dataset != NULL ? "datasets." : "", dataset != NULL ? dataset : "",
+                dataset != NULL ? "." : "", key);
+    PQconninfoFree(options);
+    return text == NULL || options != NULL;
+}
+
+static bool are_conninfos(const struct config *config)
+{
+    bool good = is_conninfo(config->file, NULL, "ledger_server", config->ledger_server) &&
+                is_conninfo(config->file, NULL, "twin_server", config->twin_server);
+    for (size_t i = 0; good && i < config->n_datasets; i++)
+        good = is_conninfo(config->file, config->datasets[i].name, "server",
+                           config->datasets[i].server);
+    return good;
+}
+
 int main(int argc, char **argv)
 {
     enum { OPTION_CHECK = 256, OPTION_LEDGER, OPTION_VERSION, OPTION_HELP };
@@ -317,6 +342,10 @@ int main(int argc, char **argv)
     if (config == NULL) {
         fprintf(stderr, "pgveil: %s: %s%s%s\n", error.file, error.key, error.key[0] ? ": " : "",
                 error.text);
+        return EXIT_FAILURE;
+    }
+    if (!are_conninfos(config)) {
+        config_free(config);
         return EXIT_FAILURE;
     }
     signal(SIGPIPE, SIG_IGN);

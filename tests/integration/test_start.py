@@ -36,6 +36,16 @@ def test_a_wrong_configuration_is_named_with_file_key_and_what_is_accepted(made)
     assert "no_such_key" in said and "accepted" in said and str(pgveil.file) in said
 
 
+@pytest.mark.parametrize("key", ["ledger_server", "twin_server", "datasets.census.server"])
+def test_a_connection_string_that_cannot_be_read_is_named_and_not_repeated(made, key):
+    wrong = "host=/nowhere password=two WORDS dbname=x"
+    pgveil = made(**({"dataset_settings": {"server": wrong}} if "." in key else {"settings": {key: wrong}}))
+    for options in ([], ["--check"]):
+        done = processes.run([pgveil.program, "-c", pgveil.file, *options], timeout=60)
+        assert done.returncode == 1 and key + ": is no connection string" in done.stderr
+        assert "WORDS" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("policy, word", [
     ({"id": {}, "no_such_column": {}}, "no_such_column"),
     ({"id": {}, "region": {"bounds": [0, 1]}}, "region"),
