@@ -171,6 +171,10 @@ const char *ctl_argument(const struct ctl *ctl, int place, enum ctl_option_id op
 PGresult *ctl_new_result(int n_columns, const char *const columns[]);
 bool ctl_set_value(PGresult *result, int row, int column, const char *value);
 
+/* False, with the reason printed, for a connection string with a password in it: every user of the
+ * machine can see arguments. */
+bool ctl_conninfo_argument(const char *argument);
+
 /* True where the configuration file has the dataset, or where no configuration file is in use. */
 bool ctl_dataset_configured(const struct ctl *ctl, const char *dataset);
 

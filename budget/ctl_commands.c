@@ -15,7 +15,8 @@ const struct ctl_option ctl_options[CTL_OPTION_COUNT + 1] = {
     [CTL_OPTION_CONFIG] = {"config", 'c', "FILE",
                            "configuration file (default /etc/pgveil/pgveil.json)"},
     [CTL_OPTION_SERVER] = {"server", 's', "CONNINFO",
-                           "ledger server, instead of what the configuration file says"},
+                           "ledger server, instead of what the configuration file says; without a "
+                           "password, which others could see"},
     [CTL_OPTION_JSON] = {"json", 0, NULL, "print tables as JSON"},
     [CTL_OPTION_CSV] = {"csv", 0, NULL, "print tables as CSV"},
     [CTL_OPTION_HELP] = {"help", 'h', NULL, "explain the command"},

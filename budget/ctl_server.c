@@ -41,8 +41,30 @@ static PGconn *open_external(const char *conninfo)
     return PQconnectdbParams(keys, values, 1);
 }
 
+bool ctl_conninfo_argument(const char *argument)
+{
+    static const char *const secrets[] = {"password", "sslpassword"};
+    PQconninfoOption *options = PQconninfoParse(argument, NULL);
+    bool open = true;
+    for (const PQconninfoOption *option = options; option && option->keyword; option++) {
+        for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
+            open = open && !(option->val && strcmp(option->keyword, secrets[i]) == 0);
+        }
+    }
+    PQconninfoFree(options);
+    if (!open) {
+        ctl_error("every user of the machine can see a password in an argument: keep it in the "
+                  "configuration file or in libpq's password file");
+    }
+    return open;
+}
+
 static PGconn *open_ledger(struct ctl *ctl, enum ctl_exit *exit_code)
 {
+    *exit_code = CTL_USAGE;
+    if (ctl->option[CTL_OPTION_SERVER] && !ctl_conninfo_argument(ctl->option[CTL_OPTION_SERVER])) {
+        return NULL;
+    }
     *exit_code = CTL_UNREACHABLE;
     if (ctl->option[CTL_OPTION_SERVER]) {
         return open_external(ctl->option[CTL_OPTION_SERVER]);

@@ -139,6 +139,9 @@ static char *source_conninfo(struct ctl *ctl, const char *source)
 /* Read-only whatever the role may do. */
 static enum ctl_exit open_source(struct ctl *ctl, PGconn **connection)
 {
+    if (!ctl_conninfo_argument(ctl->arguments[0])) {
+        return CTL_USAGE;
+    }
     char *conninfo = source_conninfo(ctl, ctl->arguments[0]);
     if (!conninfo) {
         return CTL_REFUSED;

@@ -68,6 +68,16 @@ def test_half_a_command_says_what_it_can_go_on_with(ledger):
         assert done.returncode == 2 and "budget grant, budget set" in done.stderr, words
 
 
+@pytest.mark.parametrize("words", [
+    ["status", "--server", "host=/nonexistent password=HUSH"],
+    ["status", "--server", "postgresql://u:HUSH@nowhere.invalid/x"],
+    ["policy", "suggest", "host=/nonexistent sslpassword=HUSH dbname=x"]])
+def test_a_connection_string_in_an_argument_holds_no_password(ledger, words):
+    done = ledger.ctl(*words, check=False, server=False)
+    assert done.returncode == 2 and "can see a password" in done.stderr
+    assert "HUSH" not in done.stdout + done.stderr
+
+
 def test_a_server_without_a_ledger_says_what_to_do(server):
     done = subprocess.run([program("pgveilctl"), "status", "--server", server.conninfo("postgres")],
                           capture_output=True, text=True, timeout=30)
