@@ -71,8 +71,9 @@ enum {
     LEVEL_QUANTILES_MAX = 1024, /* different ones of all histograms of a level */
     AGGREGATES_MAX = 256,
     RELATIONS_MAX = 16,
-    COPIED_MAX = 200000, /* parts of expressions that stand for columns of subqueries */
-    LOOKED_MAX = 1000000 /* items of FROM, each as often as WITH queries name it */
+    COPIED_MAX = 200000,  /* parts of expressions that stand for columns of subqueries */
+    UNIT_GROUPS_MAX = 64, /* each reads its tables on its own */
+    LOOKED_MAX = 1000000  /* items of FROM, each as often as WITH queries name it */
 };
 
 /* What a name of the statement stands for. */
@@ -116,8 +117,8 @@ struct compile {
     VECTOR(struct fragment) fragments;
     VECTOR(const char *) also; /* identities, for the plan */
     unsigned next_param;
-    size_t copied, n_views, n_aliases; /* so far */
-    size_t *looked;                    /* at items of FROM, for the unit (per_unit.c) */
+    size_t copied, n_views, n_groups, n_aliases; /* so far */
+    size_t *looked;                              /* at items of FROM, for the unit (per_unit.c) */
     enum plan_shape shape;
     bool probe;
 };

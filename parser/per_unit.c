@@ -465,6 +465,13 @@ struct join *per_unit_build(struct level *outer, PgQuery__SelectStmt *select, co
                             int location)
 {
     struct arena *arena = outer->compile->arena;
+    if (++outer->compile->n_groups > UNIT_GROUPS_MAX) {
+        compile_refuse(outer->compile, location, "54001", "statement is too complex",
+                       "It groups private rows by the person more than 64 times, each WITH query "
+                       "counted as often as it is named.",
+                       "Split the query.");
+        return NULL;
+    }
     struct unit_group group = {.level = new_level(outer, select),
                                .alias = unused_alias(outer),
                                .select = text_new(arena),
