@@ -129,7 +129,7 @@ def test_an_error_of_the_final_statement_comes_after_the_charge(pgveil):
 def test_pgveilctl_shows_what_the_ledger_holds(pgveil):
     analyst = pgveil.analyst(grants={"clinic": AMPLE})
     analyst.rows("clinic", "SELECT count(*) FROM patients")
-    shown = pgveil.ctl("budget", "show", analyst.name, "clinic")
+    shown = pgveil.ctl("budget", "show", analyst.name, "clinic", "--json")
     assert str(journal(pgveil, analyst)[0]) in shown, shown
     assert analyst.name in pgveil.ctl("analyst", "list")
     pgveil.ctl("status")

@@ -88,7 +88,8 @@ def test_the_way_to_the_unit_is_joined_and_nobodys_rows_are_dropped(shop, protec
 
 
 def measurement(shop, sql):
-    lines = [row[0] for row in shop.owner.rows("chain", "EXPLAIN (FORMAT JSON) " + sql)]
+    lines = [row[0] for row in shop.owner.rows("chain", "EXPLAIN (FORMAT JSON) " + sql,
+                                                settings={"dp.reuse": "off"})]
     release = lines[0][0]["Plan"]["Releases"][0]
     return release
 
@@ -127,7 +128,6 @@ def test_one_customer_moves_a_count_by_no_more_than_declared(shop, protected, sq
 
 
 @pytest.mark.parametrize("sql", [
-    "SELECT count(DISTINCT order_number) FROM items",
     "SELECT count(*) FROM items i JOIN items j ON j.line = i.line",
     "SELECT count(*) FROM orders o JOIN items i ON i.order_number = o.customer",
 ])

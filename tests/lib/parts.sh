@@ -85,12 +85,13 @@ run_programs() {
 part_unit() { run_programs unit 120; }
 part_stat() { run_programs stat 900; }
 
-# run_pytest FOLDER SECONDS: every test_*.py below it.
+# run_pytest FOLDER SECONDS: every test_*.py below it, two files at a time, each worker with servers of
+# its own: most of the time servers start or wait for the disk.
 run_pytest() {
     local folder=$1 report status counts
     compgen -G "$folder/test_*.py" >/dev/null || return 0
     report=$(mktemp)
-    timeout -k 30 "$2" /usr/bin/python3 -m pytest -q -p no:cacheprovider --tb=short \
+    timeout -k 30 "$2" /usr/bin/python3 -m pytest -q -n 2 --dist loadfile -p no:cacheprovider --tb=short \
         --junitxml="$report" "$folder" >&2
     status=$?
     counts=$(/usr/bin/python3 - "$report" <<'END'

@@ -7,7 +7,7 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 PACKAGES_BUILD=(gcc libc6-dev make pkg-config libevent-dev libjansson-dev libpq-dev libssl-dev
     libprotobuf-c-dev libpg-query-dev libedit-dev)
 PACKAGES_RUN=(postgresql-15 util-linux)
-PACKAGES_TEST=(libcriterion-dev python3-pytest python3-psycopg2 python3-psycopg openssl binutils
+PACKAGES_TEST=(libcriterion-dev python3-pytest python3-pytest-xdist python3-psycopg2 python3-psycopg openssl binutils
     procps clang-format)
 PACKAGES_FUZZ=(clang libclang-rt-14-dev)
 
