@@ -1,7 +1,8 @@
 /*
  * Canonical forms. A value leaves the twin in a form that no setting of the session can bend:
- * text as hexadecimal UTF-8, floating point and intervals as their binary wire form in hexadecimal,
- * dates and timestamps as JSON writes them (always ISO), the rest by its output function.
+ * text as hexadecimal UTF-8, arrays of floating point as those of numbers, floating point and
+ * intervals as their binary wire form in hexadecimal, dates and timestamps as JSON writes them
+ * (always ISO), the rest by its output function.
  */
 #include "proxy/flight.h"
 
@@ -10,7 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum form { FORM_OUTPUT, FORM_ISO, FORM_FLOAT4, FORM_FLOAT8, FORM_INTERVAL, FORM_TEXT };
+enum form {
+    FORM_OUTPUT,
+    FORM_ISO,
+    FORM_FLOAT4,
+    FORM_FLOAT8,
+    FORM_INTERVAL,
+    FORM_NUMBERS,
+    FORM_TEXT
+};
+enum { TYPE_FLOAT8_ARRAY = 1022 };
 
 static enum form form_of(uint32_t type)
 {
@@ -33,6 +43,8 @@ static enum form form_of(uint32_t type)
         return FORM_FLOAT8;
     case TYPE_INTERVAL:
         return FORM_INTERVAL;
+    case TYPE_FLOAT8_ARRAY:
+        return FORM_NUMBERS;
     default:
         return FORM_TEXT;
     }
@@ -58,6 +70,9 @@ static void add_canonical(struct text *sql, uint32_t type, const char *value)
         break;
     case FORM_INTERVAL:
         text_printf(sql, "pg_catalog.encode(pg_catalog.interval_send(%s), 'hex')", value);
+        break;
+    case FORM_NUMBERS: /* text would have as few digits as extra_float_digits says */
+        add_canonical(sql, TYPE_TEXT, arena_printf(sql->arena, "%s::pg_catalog.numeric[]", value));
         break;
     case FORM_TEXT:
         text_printf(sql,
@@ -169,7 +184,7 @@ static const char *read_canonical(struct arena *arena, uint32_t type, const char
         return arena_printf(arena, "%" PRId32 " mons %" PRId32 " days %" PRId64 " microseconds",
                             (int32_t)big_endian(bytes + 12, 4), (int32_t)big_endian(bytes + 8, 4),
                             (int64_t)big_endian(bytes, 8));
-    if (form == FORM_TEXT && memchr(bytes, 0, length) == NULL)
+    if ((form == FORM_TEXT || form == FORM_NUMBERS) && memchr(bytes, 0, length) == NULL)
         return arena_strndup(arena, (const char *)bytes, length);
     return NULL;
 }

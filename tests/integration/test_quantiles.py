@@ -318,7 +318,14 @@ def test_fractions_are_parameters_and_what_is_none_is_refused_for_nothing(edges)
         several = connection.execute("SELECT percentile_disc(%s::float8[]) WITHIN GROUP (ORDER BY small)"
                                      " FROM people", [[0.1, 0.5, 0.9]]).fetchone()[0]
         assert several == sorted(several) and len(several) == 3
+        connection.execute("SET extra_float_digits = -15")
+        few_digits = connection.execute("SELECT percentile_disc(%s::float8[]) WITHIN GROUP (ORDER BY small)"
+                                        " FROM people", [[0.1234, 0.1, 0.9]]).fetchone()[0]
+        connection.execute("SET extra_float_digits = 3")
         spent = connection.execute("SELECT spent FROM dp.budget").fetchone()[0]
+        assert connection.execute("SELECT percentile_disc(%s::float8[]) WITHIN GROUP (ORDER BY small)"
+                                  " FROM people", [[0.1234, 0.1, 0.9]]).fetchone()[0] == few_digits
+        assert connection.execute("SELECT spent FROM dp.budget").fetchone()[0] == spent
         connection.execute("SELECT percentile_disc(%s::float8) WITHIN GROUP (ORDER BY small) FROM"
                            " people", [0.5])
         paid = connection.execute("SELECT spent FROM dp.budget").fetchone()[0]
