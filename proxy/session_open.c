@@ -30,6 +30,12 @@ static void greet(struct session *session, struct evbuffer *greeting)
 
 static void open_twin(struct session *session);
 
+/* Whether a sync took the name away from the twin that the session is on its way to. */
+static bool twin_has_moved(const struct session *session)
+{
+    return session->dataset->switching || session->edition != session->dataset->edition;
+}
+
 /* Which twin this is cannot be told where the name moved while the login was under way. */
 static void open_twin_again(struct session *session, struct stream *stream)
 {
@@ -48,7 +54,7 @@ static void on_twin_login(void *context, struct stream *stream, struct evbuffer 
 {
     struct session *session = context;
     session->twin_login = NULL;
-    if (session->dataset->switching || session->edition != session->dataset->edition) {
+    if (twin_has_moved(session)) {
         open_twin_again(session, stream);
     } else if (stream == NULL) {
         size_t said = greeting ? evbuffer_get_length(greeting) : 0;
@@ -89,6 +95,10 @@ static void on_role(void *context, const PGresult *result)
         return;
     ExecStatusType status = result ? PQresultStatus(result) : PGRES_FATAL_ERROR;
     const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    if (sqlstate != NULL && twin_has_moved(session)) {
+        open_twin_again(session, NULL);
+        return;
+    }
     if (sqlstate != NULL && strcmp(sqlstate, TWIN_GONE) == 0)
         server_twin_has_gone(session->server, session->dataset);
     if ((status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) || !log_in_to_twin(session))

@@ -505,3 +505,29 @@ def test_it_does_not_count_as_one_of_the_analysts_connections(own_pgveil, own_an
 def test_it_opens_only_what_an_analyst_could(own_pgveil, analyst, dataset, text):
     with pytest.raises(psycopg2.OperationalError, match=text):
         own_pgveil.control_connection(dataset, analyst)
+
+
+def test_a_login_that_waits_while_a_sync_takes_the_name_goes_to_the_new_twin(
+        own_pgveil, own_analyst, policy):
+    """The first login holds the administrator's connection up; the second is asked for after the sync."""
+    lock = psycopg2.connect(host=str(own_pgveil.state / "twins/socket"), port=5432, dbname="postgres",
+                            user="pgveil_admin")
+    lock.cursor().execute("SELECT pg_advisory_lock(7091806402)")
+    seen = []
+    logins = [threading.Thread(target=lambda: seen.append(own_analyst.rows("census", "SELECT 1"))) for _ in range(3)]
+    for login in logins:
+        login.start()
+    with lock.cursor() as cursor:
+        def waiting():
+            cursor.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            return cursor.fetchall()
+        processes.wait_until(waiting, 20, "a login that waits")
+    before = own_pgveil.log_text().count("has gone")
+    policy["tables"]["public.people"]["columns"].pop("smsa")
+    write_policy(own_pgveil, policy)
+    own_pgveil.console("SYNC census")
+    lock.close()
+    for login in logins:
+        login.join(30)
+    assert seen == [[(1,)]] * 3
+    assert own_pgveil.log_text().count("has gone") == before
