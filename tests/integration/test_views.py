@@ -1,6 +1,7 @@
 """Views of the policy: their definitions are expanded, over tables that may be hidden, and mean what
 PostgreSQL means by them."""
 import copy
+import random
 import pathlib
 import re
 
@@ -56,7 +57,11 @@ QUESTIONS = [
 
 @pytest.fixture(scope="module")
 def served(protected):
-    protected.query("postgres", "CREATE DATABASE clinic_views TEMPLATE clinic")
+    protected.query("postgres", "CREATE DATABASE clinic_views")
+    connection = protected.connect("clinic_views")
+    with connection.cursor() as cursor:
+        clinic.create(cursor, random.Random(20260101))
+    connection.close()
     protected.query("clinic_views", "DELETE FROM visits WHERE patient_id IS NULL")
     protected.query("clinic_views", VIEWS)
     protected.query("clinic_views", "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM pgveil_reader; "
