@@ -189,8 +189,8 @@ size_t quantile_find(const struct level_histogram *histogram, const struct dp_ra
     return i;
 }
 
-/* Different quantiles of a level. Those of declared groups are drawn at once, at a cost of about ten
- * microseconds each, and nobody else is served meanwhile. */
+/* Different quantiles of a level. Those of declared groups are drawn at once, at a cost of about
+ * ten microseconds each, and nobody else is served meanwhile. */
 static size_t quantiles_max(const struct level *level)
 {
     const size_t values = 40000, least = DP_QUANTILE_SEPARATE_MAX;
