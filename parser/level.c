@@ -421,16 +421,28 @@ static void find_key_types(struct level *level)
     level->release->n_keys = level->n_keys;
 }
 
+/* The fingerprint is of what is drawn; what is kept is not in it. */
+static bool is_all_drawn(const struct release *release)
+{
+    for (size_t i = 0; i < release->n_measures; i++)
+        if (release->measures[i].n_kept > 0 || release->measures[i].draw.m == 0)
+            return false;
+    for (size_t i = 0; i < release->n_histograms; i++)
+        for (size_t k = 0; k < release->histograms[i].n_draws; k++)
+            if (release->histograms[i].draws[k].is_kept)
+                return false;
+    return release->sql != NULL && release->n_hidden == 0;
+}
+
 static bool hands_over_the_same(const struct level *a, const struct level *b)
 {
     const struct release *first = a->release, *second = b->release;
-    if (first->n_keys != second->n_keys || first->n_measures != second->n_measures ||
-        first->n_histograms != second->n_histograms || first->n_hidden != second->n_hidden ||
+    if (!is_all_drawn(first) || !is_all_drawn(second) || first->n_keys != second->n_keys ||
+        first->n_measures != second->n_measures || first->n_histograms != second->n_histograms ||
         (first->keep == NULL) != (second->keep == NULL))
         return false;
     for (size_t i = 0; i < first->n_measures; i++)
-        if (first->measures[i].floating != second->measures[i].floating ||
-            first->measures[i].n_kept != second->measures[i].n_kept)
+        if (first->measures[i].floating != second->measures[i].floating)
             return false;
     return strcmp(fingerprint_release(a), fingerprint_release(b)) == 0;
 }
