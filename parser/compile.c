@@ -87,18 +87,24 @@ static bool from_is_private(const struct compile *c, const struct cte_scope *cte
     }
 }
 
+bool compile_reads_private(const struct compile *c, const struct cte_scope *ctes,
+                           const PgQuery__SelectStmt *select)
+{
+    bool private = false;
+    for (size_t i = 0; i < select->n_from_clause; i++)
+    private = private || from_is_private(c, ctes, select->from_clause[i]);
+    return private;
+}
+
 bool compile_is_rows(const struct compile *c, const struct cte_scope *ctes,
                      PgQuery__SelectStmt *select)
 {
-    bool private = false;
     if (per_unit_is(c, ctes, select))
         return true;
     if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE || select->with_clause != NULL ||
         select->n_distinct_clause > 0 || level_is_aggregated(select))
         return false;
-    for (size_t i = 0; i < select->n_from_clause; i++)
-    private = private || from_is_private(c, ctes, select->from_clause[i]);
-    return private;
+    return compile_reads_private(c, ctes, select);
 }
 
 static bool walk_statement(void *context, const ProtobufCFieldDescriptor *field,
@@ -177,16 +183,13 @@ static bool walk_output(struct visit *visit, PgQuery__SelectStmt *select)
 
 static bool walk_select(struct visit *visit, PgQuery__SelectStmt *select)
 {
-    bool private = false;
     if (select->with_clause != NULL && !walk_with(visit, select->with_clause))
         return false;
     if (select->with_clause != NULL && select->with_clause->n_ctes == 0)
         select->with_clause = NULL;
     if (!views_expand(visit->c, visit->ctes, select))
         return false;
-    for (size_t i = 0; i < select->n_from_clause && !visit->c->probe; i++)
-    private = private || from_is_private(visit->c, visit->ctes, select->from_clause[i]);
-    if (private)
+    if (!visit->c->probe && compile_reads_private(visit->c, visit->ctes, select))
         return level_compile_release(visit->c, select, visit->ctes) && walk_output(visit, select);
     return walk_children(&select->base, walk_statement, visit);
 }

@@ -330,6 +330,9 @@ struct level {
     unsigned first_param;
 };
 
+/* Does the query's FROM name a private table? */
+bool compile_reads_private(const struct compile *c, const struct cte_scope *ctes,
+                           const PgQuery__SelectStmt *select);
 /* Does the query keep private rows as rows: private tables in FROM, nothing that puts rows
  * together? */
 bool compile_is_rows(const struct compile *c, const struct cte_scope *ctes,

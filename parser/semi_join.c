@@ -1,11 +1,13 @@
 /*
  * EXISTS, NOT EXISTS and IN over private rows decide about a person's row by that person's other
  * rows, where both are tied by their units. They become joins with the persons that the subquery
- * finds, each once (per_unit.c):
+ * finds, each once (per_unit.c). EXISTS (SELECT .. FROM v WHERE v.unit = p.id AND c) and
+ * p.id IN (SELECT v.unit FROM v WHERE c) become
  *
- *   EXISTS (SELECT .. FROM v WHERE v.unit = p.id AND c)   JOIN (SELECT DISTINCT v.unit FROM v WHERE
- * c) p.id IN (SELECT v.unit FROM v WHERE c)                the same NOT EXISTS (...) LEFT JOIN of
- * the same, where it finds none
+ *   JOIN (SELECT DISTINCT v.unit FROM v WHERE c) AS q ON q.unit = p.id
+ *
+ * and NOT EXISTS a LEFT JOIN with the same, of which those rows are kept that find nobody. After IN
+ * the subquery may group by the person: the persons are then those of the groups that it keeps.
  *
  * Only conditions that WHERE joins by AND are looked at; whatever has another form stays what it
  * is, to be refused later. NOT IN is not: a NULL in its list would decide about everybody.
@@ -15,6 +17,8 @@
 #include "parser/compile_internal.h"
 #include "parser/node.h"
 #include "parser/walk.h"
+
+static const char unit_name[] = "unit of persons";
 
 /* A level's conditions and what they become. */
 struct rewrite {
@@ -28,45 +32,61 @@ struct rewrite {
 /* --- whose column a name is ---------------------------------------------------------------------
  */
 
-static bool table_has(const struct rewrite *r, const PgQuery__RangeVar *range,
-                      const char *qualifier, const char *column)
+static bool renames_columns(const PgQuery__Alias *alias)
+{
+    return alias != NULL && alias->n_colnames > 0;
+}
+
+/* May the item have the column? Those of WITH queries, of subqueries and of the twin's tables are
+ * not known here. */
+static bool table_may_have(const struct rewrite *r, const PgQuery__RangeVar *range,
+                           const char *qualifier, const char *column)
 {
     const char *alias = range->alias != NULL ? range->alias->aliasname : range->relname;
     const struct cte_scope *cte = cte_scope_find(r->ctes, range);
     const struct resolved_name *name = cte != NULL ? NULL : compile_resolve(r->c, range);
     if (qualifier != NULL && strcmp(qualifier, alias) != 0)
         return false;
-    return name != NULL && name->table != NULL && from_column_index(name->table, column) >= 0;
+    return name == NULL || name->table == NULL || renames_columns(range->alias) ||
+           from_column_index(name->table, column) >= 0;
 }
 
-/* Tables and joins of tables; other items have no column that is found here. */
-static bool item_has(const struct rewrite *r, const PgQuery__Node *item, const char *qualifier,
-                     const char *column)
+static bool item_may_have(const struct rewrite *r, const PgQuery__Node *item, const char *qualifier,
+                          const char *column)
 {
+    const PgQuery__Alias *alias;
     int kind = (int)item->node_case;
     switch (kind) {
     case PG_QUERY__NODE__NODE_RANGE_VAR:
-        return table_has(r, item->range_var, qualifier, column);
+        return table_may_have(r, item->range_var, qualifier, column);
     case PG_QUERY__NODE__NODE_JOIN_EXPR:
-        return item_has(r, item->join_expr->larg, qualifier, column) ||
-               item_has(r, item->join_expr->rarg, qualifier, column);
+        return item->join_expr->alias != NULL ||
+               item_may_have(r, item->join_expr->larg, qualifier, column) ||
+               item_may_have(r, item->join_expr->rarg, qualifier, column);
+    case PG_QUERY__NODE__NODE_RANGE_SUBSELECT:
+        alias = item->range_subselect->alias;
+        return qualifier == NULL || alias == NULL || strcmp(qualifier, alias->aliasname) == 0;
     default:
-        return false;
+        return true;
     }
 }
 
-static bool has_column(const struct rewrite *r, const PgQuery__SelectStmt *select,
-                       const PgQuery__Node *node)
+static bool may_have(const struct rewrite *r, const PgQuery__SelectStmt *select,
+                     const PgQuery__Node *node)
 {
-    if (node == NULL || node->node_case != PG_QUERY__NODE__NODE_COLUMN_REF)
-        return false;
     const PgQuery__ColumnRef *ref = node->column_ref;
     const char *column = node_string(ref->fields[ref->n_fields - 1]);
     const char *qualifier = ref->n_fields > 1 ? node_string(ref->fields[ref->n_fields - 2]) : NULL;
-    for (size_t i = 0; column != NULL && i < select->n_from_clause; i++)
-        if (item_has(r, select->from_clause[i], qualifier, column))
+    for (size_t i = 0; i < select->n_from_clause; i++)
+        if (item_may_have(r, select->from_clause[i], qualifier, column))
             return true;
     return false;
+}
+
+static bool is_column(const PgQuery__Node *node)
+{
+    return node != NULL && node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF &&
+           node_string(node->column_ref->fields[node->column_ref->n_fields - 1]) != NULL;
 }
 
 static bool finds_call(void *context, const ProtobufCFieldDescriptor *field,
@@ -88,19 +108,6 @@ static bool selects_call(const PgQuery__SelectStmt *query)
     return found;
 }
 
-static bool is_only_tables(const PgQuery__Node *item)
-{
-    int kind = (int)item->node_case;
-    switch (kind) {
-    case PG_QUERY__NODE__NODE_RANGE_VAR:
-        return true;
-    case PG_QUERY__NODE__NODE_JOIN_EXPR:
-        return is_only_tables(item->join_expr->larg) && is_only_tables(item->join_expr->rarg);
-    default:
-        return false;
-    }
-}
-
 /* --- the persons that a subquery finds
  * ------------------------------------------------------------
  */
@@ -108,22 +115,23 @@ static bool is_only_tables(const PgQuery__Node *item)
 static const char *const query_fields[] = {
     "target_list", "from_clause", "where_clause", "limit_option", "op", "distinct_clause", NULL};
 
-/* A query of tables whose rows may be looked for, and nothing else. */
-static PgQuery__SelectStmt *plain_query(const PgQuery__SubLink *link)
+static PgQuery__SelectStmt *query_of(const PgQuery__SubLink *link)
 {
-    if (link->subselect == NULL || link->subselect->node_case != PG_QUERY__NODE__NODE_SELECT_STMT)
-        return NULL;
-    PgQuery__SelectStmt *query = link->subselect->select_stmt;
-    if (walk_unexpected_field(&query->base, query_fields) != NULL ||
-        query->op != PG_QUERY__SET_OPERATION__SETOP_NONE || level_is_aggregated(query) ||
-        selects_call(query) ||
-        (query->n_distinct_clause > 0 &&
-         query->distinct_clause[0]->node_case != PG_QUERY__NODE__NODE__NOT_SET))
-        return NULL;
-    for (size_t i = 0; i < query->n_from_clause; i++)
-        if (!is_only_tables(query->from_clause[i]))
-            return NULL;
-    return query->n_from_clause > 0 ? query : NULL;
+    return link->subselect != NULL &&
+                   link->subselect->node_case == PG_QUERY__NODE__NODE_SELECT_STMT &&
+                   link->subselect->select_stmt->n_from_clause > 0
+               ? link->subselect->select_stmt
+               : NULL;
+}
+
+/* May its rows be looked for, and is there nothing else? */
+static bool is_plain(const PgQuery__SelectStmt *query)
+{
+    return walk_unexpected_field(&query->base, query_fields) == NULL &&
+           query->op == PG_QUERY__SET_OPERATION__SETOP_NONE && !level_is_aggregated(query) &&
+           !selects_call(query) &&
+           (query->n_distinct_clause == 0 ||
+            query->distinct_clause[0]->node_case == PG_QUERY__NODE__NODE__NOT_SET);
 }
 
 static void split(struct arena *arena, PgQuery__Node *node, node_list *out)
@@ -150,8 +158,8 @@ static PgQuery__Node *join_by_and(struct arena *arena, const node_list *list)
     return node_new(arena, PG_QUERY__NODE__NODE_BOOL_EXPR, all);
 }
 
-/* The one equality of a column outside with a column inside is taken out of the subquery's WHERE.
- */
+/* The one equality of a column outside with a column inside is taken out of the subquery's WHERE. A
+ * name that the subquery may know is the subquery's. */
 static bool take_tie(const struct rewrite *r, PgQuery__SelectStmt *query, PgQuery__Node **inside,
                      PgQuery__Node **outside)
 {
@@ -166,11 +174,12 @@ static bool take_tie(const struct rewrite *r, PgQuery__SelectStmt *query, PgQuer
         const char *name = expr != NULL && expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP
                                ? node_operator(expr)
                                : NULL;
-        bool equal = *inside == NULL && name != NULL && strcmp(name, "=") == 0;
-        bool left = equal && has_column(r, query, expr->lexpr);
-        bool right = equal && has_column(r, query, expr->rexpr);
+        bool equal = *inside == NULL && name != NULL && strcmp(name, "=") == 0 &&
+                     is_column(expr->lexpr) && is_column(expr->rexpr);
+        bool left = equal && may_have(r, query, expr->lexpr);
+        bool right = equal && may_have(r, query, expr->rexpr);
         PgQuery__Node *other = !equal ? NULL : left ? expr->rexpr : expr->lexpr;
-        if (left != right && has_column(r, r->select, other)) {
+        if (left != right && may_have(r, r->select, other)) {
             *inside = left ? expr->lexpr : expr->rexpr;
             *outside = other;
         } else {
@@ -181,13 +190,30 @@ static bool take_tie(const struct rewrite *r, PgQuery__SelectStmt *query, PgQuer
     return *inside != NULL;
 }
 
-/* (SELECT DISTINCT inside AS unit FROM ... WHERE ...) AS alias */
-static PgQuery__Node *persons(struct arena *arena, PgQuery__SelectStmt *query,
-                              PgQuery__Node *inside, const char *alias)
+/* The query of FROM (query) AS groups: a person may have several groups. */
+static PgQuery__SelectStmt *over_groups(struct arena *arena, PgQuery__SelectStmt *query,
+                                        PgQuery__Node **inside)
+{
+    PgQuery__SelectStmt *select = arena_alloc(arena, sizeof *select);
+    PgQuery__ResTarget *target = query->target_list[0]->res_target;
+    pg_query__select_stmt__init(select);
+    select->limit_option = PG_QUERY__LIMIT_OPTION__LIMIT_OPTION_DEFAULT;
+    select->op = PG_QUERY__SET_OPERATION__SETOP_NONE;
+    select->from_clause = arena_alloc(arena, sizeof *select->from_clause);
+    select->from_clause[0] = node_new_subselect(arena, query, "groups");
+    select->n_from_clause = 1;
+    if (target->name == NULL || target->name[0] == '\0')
+        target->name = arena_strdup(arena, node_column_name(target->val));
+    *inside = node_new_column(arena, "groups", target->name, node_location(*inside));
+    return select;
+}
+
+/* SELECT DISTINCT inside AS unit FROM ... WHERE ... */
+static void select_persons(struct arena *arena, PgQuery__SelectStmt *query, PgQuery__Node *inside)
 {
     PgQuery__ResTarget *target = arena_alloc(arena, sizeof *target);
     pg_query__res_target__init(target);
-    target->name = arena_strdup(arena, "unit of persons");
+    target->name = arena_strdup(arena, unit_name);
     target->val = inside;
     target->location = -1;
     query->target_list = arena_alloc(arena, sizeof *query->target_list);
@@ -198,7 +224,6 @@ static PgQuery__Node *persons(struct arena *arena, PgQuery__SelectStmt *query,
     pg_query__node__init(nothing);
     query->distinct_clause[0] = nothing;
     query->n_distinct_clause = 1;
-    return node_new_subselect(arena, query, alias);
 }
 
 /* --- joins --------------------------------------------------------------------------------------
@@ -235,15 +260,15 @@ static PgQuery__Node *is_null(struct arena *arena, PgQuery__Node *node)
     return node_new(arena, PG_QUERY__NODE__NODE_NULL_TEST, test);
 }
 
-static void add_join(struct rewrite *r, PgQuery__SelectStmt *query, PgQuery__Node *inside,
-                     PgQuery__Node *outside, bool absent)
+static void add_join(struct rewrite *r, PgQuery__SelectStmt *query, PgQuery__Node *outside,
+                     bool absent)
 {
     struct arena *arena = r->c->arena;
     const char *alias = arena_printf(arena, "persons %zu", ++r->n);
-    int location = node_location(inside);
-    PgQuery__Node *item = persons(arena, query, inside, alias);
-    PgQuery__Node *on = node_new_equality(
-        arena, node_new_column(arena, alias, "unit of persons", location), outside, location);
+    int location = node_location(query->target_list[0]);
+    PgQuery__Node *item = node_new_subselect(arena, query, alias);
+    PgQuery__Node *on = node_new_equality(arena, node_new_column(arena, alias, unit_name, location),
+                                          outside, location);
     PgQuery__Node *from = all_items(arena, r->select);
     r->select->from_clause = arena_alloc(arena, sizeof *r->select->from_clause);
     r->select->n_from_clause = 1;
@@ -251,7 +276,7 @@ static void add_join(struct rewrite *r, PgQuery__SelectStmt *query, PgQuery__Nod
         new_join(arena, absent ? PG_QUERY__JOIN_TYPE__JOIN_LEFT : PG_QUERY__JOIN_TYPE__JOIN_INNER,
                  from, item, on);
     if (absent) {
-        PgQuery__Node *none = is_null(arena, node_new_column(arena, alias, "unit of persons", -1));
+        PgQuery__Node *none = is_null(arena, node_new_column(arena, alias, unit_name, -1));
         VECTOR_PUSH(arena, &r->kept, none);
     }
 }
@@ -273,37 +298,36 @@ static const PgQuery__SubLink *asked(const PgQuery__Node *node, bool *absent)
     return exists || in ? link : NULL;
 }
 
-static bool reads_private(const struct rewrite *r, const PgQuery__Node *item)
-{
-    if (item->node_case == PG_QUERY__NODE__NODE_JOIN_EXPR)
-        return reads_private(r, item->join_expr->larg) || reads_private(r, item->join_expr->rarg);
-    return item->node_case == PG_QUERY__NODE__NODE_RANGE_VAR &&
-           cte_scope_find(r->ctes, item->range_var) == NULL &&
-           compile_resolve(r->c, item->range_var)->kind == NAME_PRIVATE;
-}
-
 /* True: the condition has become a join. */
 static bool rewrite_condition(struct rewrite *r, const PgQuery__Node *node)
 {
-    bool absent, private = false;
+    bool absent;
     const PgQuery__SubLink *link = asked(node, &absent);
-    PgQuery__SelectStmt *query = link == NULL ? NULL : plain_query(link);
-    for (size_t i = 0; query != NULL && i < query->n_from_clause; i++)
-    private = private || reads_private(r, query->from_clause[i]);
-    if (!private)
+    PgQuery__SelectStmt *query = link == NULL ? NULL : query_of(link);
+    if (query == NULL)
         return false;
     query = (PgQuery__SelectStmt *)walk_copy(r->c->arena, &query->base);
+    if (!views_expand(r->c, r->ctes, query) || !compile_reads_private(r->c, r->ctes, query))
+        return false;
     PgQuery__Node *inside, *outside = link->testexpr;
     bool in = link->sub_link_type == PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK;
-    if (in && (query->n_target_list != 1 || !has_column(r, r->select, outside)))
+    bool grouped = query->n_group_clause > 0;
+    if (grouped ? !in || !per_unit_is(r->c, r->ctes, query) : !is_plain(query))
+        return false;
+    if (in && (query->n_target_list != 1 || !is_column(outside)))
         return false;
     if (in)
         inside = query->target_list[0]->res_target->val;
     else if (!take_tie(r, query, &inside, &outside))
         return false;
-    if (!has_column(r, query, inside))
+    if (!is_column(inside))
         return false;
-    add_join(r, query, inside, outside, absent);
+    if (grouped)
+        query = over_groups(r->c->arena, query, &inside);
+    select_persons(r->c->arena, query, inside);
+    if (!per_unit_is(r->c, r->ctes, query))
+        return false;
+    add_join(r, query, outside, absent);
     return true;
 }
 

@@ -4,6 +4,7 @@ answers to the analyst's own text, value by value and type by type.
 Rows without a unit belong to nobody and are not measured, so PostgreSQL is asked about a copy of
 the database without them."""
 import math
+import random
 import re
 from datetime import timedelta
 from decimal import Decimal
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 from harness.cases import accepted
 from harness.pgveil import AMPLE, DATASETS
+from harness.random_persons import PersonGenerator
 
 CASES = list(accepted())
 OWNED = {"clinic": "clinic_owned"}
@@ -101,3 +103,29 @@ SUMMED = [c for c in SIMPLE if re.search(r"\b(avg|sum|var\w*|stddev\w*)\(", c[2]
 @pytest.mark.parametrize("dataset, sql", [c[1:3] for c in SUMMED], ids=[c[0] for c in SUMMED])
 def test_the_pair_that_laplace_noise_measures_means_the_same(asker, protected, dataset, sql):
     check_simple(asker, protected, dataset, sql, {"dp.mechanism": "laplace"})
+
+
+def refused_or(connection, sql):
+    """The rows; None where the statement is refused or fails."""
+    try:
+        return connection.execute(sql).fetchall()
+    except psycopg.Error as error:
+        assert error.sqlstate != "XX000", (sql, error)
+        return None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_generated_counts_of_persons_mean_what_postgresql_means(zero_noise, protected, seed):
+    """EXISTS, IN, groups of one person and WITH, nested at random. Where PostgreSQL fails (a division by zero),
+    the answer is pgveil's own."""
+    generator = PersonGenerator(random.Random(seed))
+    statements = [generator.counts() for _ in range(40)]
+    compared = 0
+    with zero_noise.analyst(grants={"clinic": AMPLE}).connect3("clinic") as through, \
+            psycopg.connect(protected.conninfo(OWNED["clinic"], "postgres"), autocommit=True) as direct:
+        for sql in statements:
+            answer, expected = refused_or(through, sql), refused_or(direct, sql)
+            if answer is not None and expected is not None:
+                assert answer == expected, sql
+                compared += 1
+    assert compared > len(statements) / 2, "the generator writes what is refused"

@@ -8,6 +8,7 @@ import random
 import pytest
 from harness.cases import accepted
 from harness.plans import Measurement, plans
+from harness.random_persons import PersonGenerator
 from harness.random_sql import Generator
 
 STATEMENTS = {}
@@ -321,15 +322,16 @@ def test_the_order_of_rows_does_not_change_a_measurement(database):
 GENERATED = 80
 
 
+@pytest.mark.parametrize("kind", [Generator, PersonGenerator])
 @pytest.mark.parametrize("options", [[], ["--laplace", "--limits", "3:4"]], ids=["", "laplace-limits"])
-def test_generated_statements_keep_their_word(database, options):
+def test_generated_statements_keep_their_word(database, options, kind):
     dataset, proper, connection = database
     if dataset != "clinic":
         return
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_database()")
         source = random.Random(cursor.fetchone()[0])
-        generator = Generator(source)
+        generator = kind(source)
         statements = [generator.statement() for _ in range(GENERATED)]
         answered = [(sql, plan) for sql, plan in zip(statements, plans(dataset, statements, *options))
                     if plan["result"] == "ready"]
