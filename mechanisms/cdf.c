@@ -49,20 +49,45 @@ static bool calibrate(struct dp_cdf *cdf, uint64_t groups, uint64_t mu2_pico)
            cdf->calibration.grid.exp2 == 0;
 }
 
-bool dp_cdf_init(size_t n_bins, uint64_t unit_weight, uint64_t groups, uint64_t mu2_pico,
-                 struct dp_cdf *out)
+/* An empty matrix; false where out of range or out of memory. */
+static bool begin(size_t n_bins, uint64_t unit_weight, struct dp_cdf *out)
 {
     *out = (struct dp_cdf){.n_bins = n_bins, .unit_weight = unit_weight};
     if (n_bins == 0 || n_bins > DP_CDF_BINS_MAX || unit_weight == 0 ||
-        unit_weight > UNIT_WEIGHT_MAX || groups == 0 || mu2_pico == 0) {
+        unit_weight > UNIT_WEIGHT_MAX) {
         return false;
     }
     out->column = calloc(n_bins, sizeof(*out->column));
+    return out->column != NULL;
+}
+
+bool dp_cdf_init(size_t n_bins, uint64_t unit_weight, uint64_t groups, uint64_t mu2_pico,
+                 struct dp_cdf *out)
+{
+    bool done = begin(n_bins, unit_weight, out) && groups > 0 && mu2_pico > 0;
     /* The finest matrix whose noise still fits the natural grid. */
-    for (int bits = MATRIX_BITS_MAX; out->column != NULL && bits >= MATRIX_BITS_MIN; bits--) {
+    for (int bits = MATRIX_BITS_MAX; done && bits >= MATRIX_BITS_MIN; bits--) {
         out->matrix_bits = bits;
         fill_column(out);
         if (calibrate(out, groups, mu2_pico)) {
+            return true;
+        }
+    }
+    dp_cdf_clear(out);
+    return false;
+}
+
+bool dp_cdf_restore(size_t n_bins, uint64_t unit_weight, const struct dp_calibration *calibration,
+                    struct dp_cdf *out)
+{
+    bool done = begin(n_bins, unit_weight, out) && calibration->mechanism == DP_GAUSSIAN &&
+                calibration->grid.scale10 == 0 && calibration->grid.exp2 == 0 && calibration->m > 0;
+    /* The norm doubles from bit to bit. */
+    for (int bits = MATRIX_BITS_MAX; done && bits >= MATRIX_BITS_MIN; bits--) {
+        out->matrix_bits = bits;
+        fill_column(out);
+        if (sensitivity(out) == calibration->delta_grid) {
+            out->calibration = *calibration;
             return true;
         }
     }

@@ -29,6 +29,10 @@ struct dp_cdf {
  * histograms. False where out of range or out of memory; *out is then empty. */
 bool dp_cdf_init(size_t n_bins, uint64_t unit_weight, uint64_t groups, uint64_t mu2_pico,
                  struct dp_cdf *out);
+/* The one that a calibration of dp_cdf_init belongs to: its delta_grid tells the matrix. False
+ * where it is none of such a distribution, or out of memory; *out is then empty. */
+bool dp_cdf_restore(size_t n_bins, uint64_t unit_weight, const struct dp_calibration *calibration,
+                    struct dp_cdf *out);
 void dp_cdf_clear(struct dp_cdf *cdf);
 
 /* y = C x, exactly and for any weights; noise is then added to each coordinate. Quadratic in the

@@ -38,6 +38,9 @@ bool dp_plan_quantiles(size_t n, uint64_t unit_weight, uint64_t groups, uint64_t
 /* The same for at most epsilon in all. */
 bool dp_plan_quantiles_pure(size_t n, uint64_t unit_weight, uint64_t groups, dp_nano epsilon,
                             struct dp_quantile_plan *out);
+/* The same as strong as half_range, whatever that costs. */
+bool dp_plan_quantiles_strong(size_t n, uint64_t unit_weight, uint64_t groups, dp_nano half_range,
+                              struct dp_quantile_plan *out);
 
 /* The charge of n quantiles of each of `groups` groups, from the integers in use: what the plans
  * above fill in, and what an auditor of the journal checks. False where out of range. */
@@ -60,6 +63,11 @@ int64_t dp_extreme_offset(const struct dp_quantile_plan *plan, size_t n_bins);
  * top, the figure of the worst of plan->n ranks at equal distances, whichever is asked for. */
 double dp_quantile_error(const struct dp_quantile_plan *plan, const struct dp_rank *rank,
                          double beta);
+
+/* For each of n ranks the R / 2 of a draw of that rank alone whose dp_quantile_error is that of the
+ * plan's draw of it, rounded down: so sharp is the draw, by whatever plan it was had. */
+void dp_quantile_strengths(const struct dp_quantile_plan *plan, const struct dp_rank *ranks,
+                           size_t n, dp_nano *strengths);
 
 /* Draws plan->n quantiles: bins[i] in [0, n_bins) for ranks[i], the bin that holds the rank scoring
  * best. weights are exact and private; the sum is below 2^62. With more than

@@ -43,40 +43,41 @@ bool dp_quantile_charge(size_t n, uint64_t groups, dp_nano half_range, struct dp
     return dp_wide_to_u64(&mu2, &charge->mu2_pico) && dp_wide_to_u64(&epsilon, &charge->epsilon);
 }
 
-static bool charge_of(struct dp_quantile_plan *plan, uint64_t groups)
+bool dp_plan_quantiles_strong(size_t n, uint64_t unit_weight, uint64_t groups, dp_nano half_range,
+                              struct dp_quantile_plan *out)
 {
-    return dp_quantile_charge(plan->n, groups, plan->half_range, &plan->charge);
+    struct dp_quantile_plan plan = {.unit_weight = unit_weight, .n = n, .half_range = half_range};
+    if (!valid(n, unit_weight, groups) ||
+        !dp_quantile_charge(n, groups, half_range, &plan.charge)) {
+        return false;
+    }
+    plan.levels = levels_of(n);
+    *out = plan;
+    return true;
 }
 
 bool dp_plan_quantiles(size_t n, uint64_t unit_weight, uint64_t groups, uint64_t mu2_pico,
                        struct dp_quantile_plan *out)
 {
-    if (!valid(n, unit_weight, groups)) {
+    dp_nano half_range;
+    if (!valid(n, unit_weight, groups) ||
+        !dp_pure_of_mu2(mu2_pico / (levels_of(n) * groups), &half_range) ||
+        !dp_plan_quantiles_strong(n, unit_weight, groups, half_range, out)) {
         return false;
     }
-    struct dp_quantile_plan plan = {.unit_weight = unit_weight, .n = n, .levels = levels_of(n)};
-    if (!dp_pure_of_mu2(mu2_pico / (plan.levels * groups), &plan.half_range) ||
-        !charge_of(&plan, groups)) {
-        return false;
-    }
-    assert(plan.charge.mu2_pico <= mu2_pico);
-    *out = plan;
+    assert(out->charge.mu2_pico <= mu2_pico);
     return true;
 }
 
 bool dp_plan_quantiles_pure(size_t n, uint64_t unit_weight, uint64_t groups, dp_nano epsilon,
                             struct dp_quantile_plan *out)
 {
-    if (!valid(n, unit_weight, groups)) {
+    if (!valid(n, unit_weight, groups) ||
+        !dp_plan_quantiles_strong(n, unit_weight, groups,
+                                  epsilon / ((uint64_t)2 * levels_of(n) * groups), out)) {
         return false;
     }
-    struct dp_quantile_plan plan = {.unit_weight = unit_weight, .n = n, .levels = levels_of(n)};
-    plan.half_range = epsilon / ((uint64_t)2 * plan.levels * groups);
-    if (!charge_of(&plan, groups)) {
-        return false;
-    }
-    assert(plan.charge.epsilon <= epsilon);
-    *out = plan;
+    assert(out->charge.epsilon <= epsilon);
     return true;
 }
 
@@ -143,16 +144,38 @@ static long double worst_variance(struct trail *trail, int n_trail, size_t n, in
     return right > worst ? right : worst;
 }
 
+/* By how much the errors of earlier draws widen that of the worst rank; 1: there are none. */
+static long double widening(const struct dp_quantile_plan *plan)
+{
+    struct trail trail;
+    return plan->n <= DP_QUANTILE_SEPARATE_MAX
+               ? 1.0L
+               : dp_sqrt(worst_variance(&trail, 0, plan->n, -1, -1));
+}
+
+/* Of the draws of a plan: by recursion the figure is that of a rank in the middle. */
+static long double drawn_rate(const struct dp_quantile_plan *plan, const struct dp_rank *rank)
+{
+    const struct dp_rank middle = {.numerator = 1, .denominator = 2};
+    return rank_rate(plan, plan->n <= DP_QUANTILE_SEPARATE_MAX ? rank : &middle);
+}
+
 double dp_quantile_error(const struct dp_quantile_plan *plan, const struct dp_rank *rank,
                          double beta)
 {
     assert(beta > 0.0 && beta < 1.0);
-    long double wide = -dp_log((long double)beta);
-    if (plan->n <= DP_QUANTILE_SEPARATE_MAX) {
-        return (double)(wide / rank_rate(plan, rank));
+    return (double)(-dp_log((long double)beta) * widening(plan) / drawn_rate(plan, rank));
+}
+
+void dp_quantile_strengths(const struct dp_quantile_plan *plan, const struct dp_rank *ranks,
+                           size_t n, dp_nano *strengths)
+{
+    const struct dp_quantile_plan alone = {.half_range = 1000000000};
+    long double wider = widening(plan);
+    for (size_t i = 0; i < n; i++) {
+        long double strength =
+            1e9L * drawn_rate(plan, &ranks[i]) / (wider * rank_rate(&alone, &ranks[i]));
+        /* A hair more, so that what is an integer stays it. */
+        strengths[i] = (dp_nano)(strength * (1.0L + 0x1p-60L));
     }
-    const struct dp_rank middle = {.numerator = 1, .denominator = 2};
-    struct trail trail;
-    long double variance = worst_variance(&trail, 0, plan->n, -1, -1);
-    return (double)(wide * dp_sqrt(variance) / rank_rate(plan, &middle));
 }

@@ -17,7 +17,8 @@
  *   measures.c     aggregates -> measures that share
  *   variance.c     variances: a third measure, of squares
  *   quantile.c     quantiles, MIN and MAX: histograms instead of measures; bins.c: their bins
- *   fraction.c     which quantiles are asked for; quantile_price.c: how they are drawn
+ *   fraction.c     which quantiles are asked for; quantile_price.c: how they are drawn;
+ *                  quantile_error.c: how far they may be off
  *   auto_bounds.c  bounds of columns that are found and not declared
  *   bounding.c     which bounds the measurement enforces, and the sensitivity that they give
  *   price.c        shares of the budget, grids, noise
@@ -115,7 +116,9 @@ struct compile {
     VECTOR(struct level *) levels; /* one per release, in order */
     VECTOR(struct auto_column) automatic;
     VECTOR(struct fragment) fragments;
-    VECTOR(const char *) also; /* identities, for the plan */
+    VECTOR(const char *) also;              /* identities, for the plan */
+    VECTOR(struct deviation) deviations;    /* known so far (quantile_error.c) */
+    const struct kept_answer **kept_sorted; /* by identity (reuse.c); NULL: not sorted yet */
     unsigned next_param;
     size_t copied, n_views, n_groups, n_aliases; /* so far */
     size_t *looked;                              /* at items of FROM, for the unit (per_unit.c) */
@@ -275,12 +278,29 @@ struct level_histogram {
     const char *described;
     unsigned weight; /* share of the budget */
     VECTOR(struct dp_rank) ranks;
-    size_t *places; /* of each rank among the drawn values */
+    /* quantile_price.c: what the request would buy, of each rank, and its draws. recursion: that of
+     * the ranks which are read from the distribution instead, as it errs less; n = 0: none. */
+    size_t n_wanted;
+    struct release_draw wanted[HISTOGRAM_DRAWS_MAX];
+    struct release_value *wanted_values;
+    struct dp_quantile_plan recursion;
+    struct dp_charge charge;
+    /* identity.c */
+    const char **identities; /* of each rank; NULL: never kept */
+    const char *distribution;
+    /* reuse_draws.c: where each rank comes from, and what is drawn */
+    struct release_value *values;
     size_t n_draws;
     struct release_draw draws[HISTOGRAM_DRAWS_MAX];
-    double whole_stddev; /* of a distribution that is noised as a whole, in people; 0: none is */
-    struct dp_charge charge;
+    uint64_t unit_weight;
     const char *sql, *sql_proved;
+};
+
+/* Deviation of what is read from a noised distribution, in people, times the noise's m. */
+struct deviation {
+    size_t n_bins;
+    uint64_t delta_grid;
+    double of_one;
 };
 
 /* A column about an aggregate's error (interval.h). */
@@ -465,8 +485,6 @@ bool reuse_choose(struct level *level);
 void reuse_note(struct level *level);
 /* reuse.c: settles what is kept of each measure and what is drawn. */
 void reuse_settle(struct level *level);
-/* reuse_draws.c: draws of the histogram that were not paid for before. */
-size_t reuse_draws_left(const struct level_histogram *histogram);
 /* Are private keys chosen by this release? */
 bool reuse_draws_keys(const struct level *level);
 /* How much of an aggregate was paid for before; *since: when the oldest part of it was (NULL: none

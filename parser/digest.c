@@ -23,11 +23,14 @@ const char *digest_finish(const struct text *all)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned length = 0;
-    struct text out = text_new(all->arena);
     if (EVP_Digest(all->data, all->length, digest, &length, EVP_sha256(), NULL) != 1 ||
         length != DIGEST_BYTES)
         return NULL;
-    for (unsigned i = 0; i < length; i++)
-        text_printf(&out, "%02x", digest[i]);
-    return out.data;
+    char *out = arena_alloc(all->arena, 2 * DIGEST_BYTES + 1);
+    for (unsigned i = 0; i < length; i++) {
+        out[2 * i] = "0123456789abcdef"[digest[i] >> 4];
+        out[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
+    }
+    out[2 * DIGEST_BYTES] = '\0';
+    return out;
 }

@@ -167,15 +167,22 @@ static const char *expected_error(const struct level *level,
                       : arena_printf(arena, "expected error %.4g times %s", error / size, of);
 }
 
+static const struct release_value *value_of(const struct level *level,
+                                            const struct level_quantile *quantile, size_t rank)
+{
+    const struct level_histogram *histogram = &level->histograms.items[quantile->histogram];
+    return &histogram->values[quantile_find(histogram, &quantile->ranks[rank])];
+}
+
+/* Of the aggregate's extremes the farther one. */
 static int64_t extreme_offset(const struct level *level, const struct level_aggregate *aggregate)
 {
-    const struct level_histogram *histogram =
-        &level->histograms.items[aggregate->quantile.histogram];
-    for (size_t i = 0; i < histogram->n_draws; i++)
-        for (size_t n = 0; n < histogram->draws[i].plan.n; n++)
-            if (histogram->draws[i].ranks[n].units_offset != 0)
-                return llabs(histogram->draws[i].ranks[n].units_offset);
-    return 0;
+    int64_t most = 0;
+    for (size_t i = 0; i < aggregate->quantile.n_ranks; i++) {
+        int64_t offset = llabs(value_of(level, &aggregate->quantile, i)->rank.units_offset);
+        most = offset > most ? offset : most;
+    }
+    return most;
 }
 
 static bool asks_for_extreme(const struct level_quantile *quantile)
@@ -189,12 +196,15 @@ static bool asks_for_extreme(const struct level_quantile *quantile)
 /* How the aggregate's quantiles are had. */
 static const char *drawn_by(const struct level *level, const struct level_aggregate *aggregate)
 {
-    const struct level_histogram *histogram =
-        &level->histograms.items[aggregate->quantile.histogram];
-    bool whole = histogram->draws[0].whole.m != 0;
-    return whole && !asks_for_extreme(&aggregate->quantile)
-               ? "discrete Gaussian noise on the whole distribution"
-               : "exponential mechanism";
+    bool chosen = false, noised = false;
+    for (size_t i = 0; i < aggregate->quantile.n_ranks; i++) {
+        bool laplace = value_of(level, &aggregate->quantile, i)->sharpness.mechanism == DP_LAPLACE;
+        chosen |= laplace;
+        noised |= !laplace;
+    }
+    return !noised  ? "exponential mechanism"
+           : chosen ? "exponential mechanism, and discrete Gaussian noise on the whole distribution"
+                    : "discrete Gaussian noise on the whole distribution";
 }
 
 static void explain_reuse(struct lines *lines, const struct level *level,

@@ -48,8 +48,6 @@ static void add_histogram(struct text *out, const struct release_histogram *hist
     digest_add(out, histogram->sql);
     for (size_t i = 0; i < histogram->n_draws; i++) {
         const struct release_draw *draw = &histogram->draws[i];
-        if (draw->is_kept)
-            continue;
         digest_add_number(out, draw->plan.n);
         digest_add_number(out, draw->plan.half_range);
         digest_add_number(out, draw->whole.m);
@@ -185,8 +183,6 @@ static void describe_histogram(struct text *out, const struct release_histogram 
     for (size_t i = 0; i < histogram->n_draws; i++) {
         const struct release_draw *draw = &histogram->draws[i];
         const char *before = *separator;
-        if (draw->is_kept)
-            continue;
         *separator = ",";
         if (draw->whole.m != 0) {
             describe_whole(out, histogram, draw, before);

@@ -97,6 +97,6 @@ const char *histogram_write(struct form form, const struct level_histogram *hist
     VECTOR_PUSH(arena, &alone->values, value);
     form.level = alone;
     struct text out = text_new(arena);
-    write_answer(&form, histogram->draws[0].plan.unit_weight, &out);
+    write_answer(&form, histogram->unit_weight, &out);
     return out.data;
 }

@@ -16,8 +16,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mechanisms/cdf.h"
 #include "parser/compile_internal.h"
 #include "parser/digest.h"
+
+/* Integers of a noisy distribution, of all groups together: what the ledger keeps of one, and reads
+ * again for every statement that could use it. */
+enum { DISTRIBUTION_KEPT_MAX = 16384 };
 
 /* A whole number is the same one in every width; what its width decides is written beside it. */
 static bool is_integer(uint32_t type)
@@ -206,41 +211,74 @@ static bool is_open(const struct level *level, size_t index)
     return measure->bought && auto_bounds_are_open(level->compile);
 }
 
-/* Of the quantiles that are drawn together: the distribution, its bins, and the ranks as they were
- * asked for. */
-static const char *identity_of_draw(const struct level *level,
-                                    const struct level_histogram *histogram,
-                                    const struct release_draw *draw)
+/* The distribution and its bins, whatever is read from it. How finely a unit's weight is spread
+ * over the bins is left open as the grid of a measure is. */
+static const char *identity_of_histogram(const struct level *level,
+                                         const struct level_histogram *histogram)
 {
     const bool none[MEASURES_MAX] = {false};
     struct level *copy = level_part(level, none);
+    struct level_histogram plain = *histogram;
     struct text all = text_new(level->compile->arena);
     const struct bins *bins = &histogram->bins;
     struct dp_decimal first = {bins->first, 0}, width = {bins->width, 0};
+    plain.unit_weight = DISTRIBUTION_UNIT_WEIGHT;
     sort_where(copy);
     add_frame(&all, copy);
-    digest_add(&all, draw->whole.m != 0 ? "quantiles of the whole 1" : "quantiles 1");
+    digest_add(&all, "histogram 1");
     digest_add(&all, expr_type(histogram->expr)->declared);
     digest_add_number(&all, bins->n);
     add_decimal(&all, &first);
     add_decimal(&all, &width);
     text_printf(&all, "%d;%d;%d;", bins->grid.scale10, bins->grid.exp2, bins->floating);
-    for (size_t i = 0; i < draw->plan.n; i++)
-        text_printf(&all, "%u/%u;", draw->ranks[i].numerator, draw->ranks[i].denominator);
-    digest_add(&all, with_params(copy, measurement_histogram_text(copy, histogram)));
+    digest_add(&all, with_params(copy, measurement_histogram_text(copy, &plain)));
     return digest_finish(&all);
+}
+
+/* Is the noisy distribution small enough to be kept? */
+static bool keeps_distribution(const struct level *level, const struct level_histogram *histogram)
+{
+    uint64_t groups = level->n_keys == 0 ? 1 : level->release->n_domain;
+    return (level->n_keys == 0 || level->public_keys) && histogram->bins.n <= DP_CDF_BINS_MAX &&
+           groups <= DISTRIBUTION_KEPT_MAX / histogram->bins.n;
+}
+
+static const char *identity_of_rank(struct arena *arena, const char *base,
+                                    const struct dp_rank *rank)
+{
+    struct text all = text_new(arena);
+    digest_add(&all, "quantile 1");
+    digest_add(&all, base);
+    digest_add_number(&all, rank->numerator);
+    digest_add_number(&all, rank->denominator);
+    return digest_finish(&all);
+}
+
+/* Each rank is known alone, in its lowest terms, whatever it is drawn together with. */
+static void find_of_histogram(struct level *level, struct level_histogram *histogram)
+{
+    struct arena *arena = level->compile->arena;
+    size_t n = histogram->ranks.n, size = (n + 1) * sizeof *histogram->identities;
+    const char *base = histogram->bought && auto_bounds_are_open(level->compile)
+                           ? NULL
+                           : identity_of_histogram(level, histogram);
+    histogram->identities = arena_alloc(arena, size);
+    for (size_t i = 0; i < n; i++)
+        histogram->identities[i] =
+            base == NULL ? NULL : identity_of_rank(arena, base, &histogram->ranks.items[i]);
+    histogram->distribution = NULL;
+    if (base == NULL || !keeps_distribution(level, histogram))
+        return;
+    struct text all = text_new(arena);
+    digest_add(&all, "distribution 1");
+    digest_add(&all, base);
+    histogram->distribution = digest_finish(&all);
 }
 
 void identity_find(struct level *level)
 {
-    for (size_t i = 0; i < level->histograms.n; i++) {
-        struct level_histogram *histogram = &level->histograms.items[i];
-        for (size_t n = 0; n < histogram->n_draws; n++)
-            histogram->draws[n].identity =
-                histogram->bought && auto_bounds_are_open(level->compile)
-                    ? NULL
-                    : identity_of_draw(level, histogram, &histogram->draws[n]);
-    }
+    for (size_t i = 0; i < level->histograms.n; i++)
+        find_of_histogram(level, &level->histograms.items[i]);
     for (size_t i = 0; i < level->n_measures; i++)
         level->measures[i].identity = is_open(level, i) ? NULL : identity_of(level, i);
 }

@@ -369,19 +369,18 @@ static void finish_histograms(struct level *level)
         out[i] = (struct release_histogram){.sql = from->sql,
                                             .sql_proved = from->sql_proved,
                                             .n_bins = from->bins.n,
-                                            .unit_weight = from->draws[0].plan.unit_weight,
+                                            .unit_weight = from->unit_weight,
                                             .groups = level->bounding.unit_groups,
                                             .grid = from->bins.grid,
                                             .first = from->bins.first,
                                             .width = from->bins.width,
                                             .floating = from->bins.floating,
                                             .n_draws = from->n_draws,
-                                            .n_drawn = reuse_draws_left(from),
+                                            .n_values = from->ranks.n,
+                                            .values = from->values,
+                                            .distribution = from->distribution,
                                             .described = from->described};
-        for (size_t k = 0; k < from->n_draws; k++) {
-            out[i].draws[k] = from->draws[k];
-            out[i].n_values += from->draws[k].plan.n;
-        }
+        memcpy(out[i].draws, from->draws, sizeof out[i].draws);
     }
     level->release->histograms = out;
     level->release->n_histograms = n;
@@ -428,10 +427,21 @@ static bool is_all_drawn(const struct release *release)
         if (release->measures[i].n_kept > 0 || release->measures[i].draw.m == 0)
             return false;
     for (size_t i = 0; i < release->n_histograms; i++)
-        for (size_t k = 0; k < release->histograms[i].n_draws; k++)
-            if (release->histograms[i].draws[k].is_kept)
+        for (size_t k = 0; k < release->histograms[i].n_values; k++)
+            if (release->histograms[i].values[k].source != VALUE_DRAWN)
                 return false;
     return release->sql != NULL && release->n_hidden == 0;
+}
+
+/* Two ranks may be rounded to one, and the same draws be read by others. */
+static bool reads_the_same(const struct release_histogram *a, const struct release_histogram *b)
+{
+    if (a->n_values != b->n_values)
+        return false;
+    for (size_t i = 0; i < a->n_values; i++)
+        if (a->values[i].from != b->values[i].from || a->values[i].place != b->values[i].place)
+            return false;
+    return true;
 }
 
 static bool hands_over_the_same(const struct level *a, const struct level *b)
@@ -443,6 +453,9 @@ static bool hands_over_the_same(const struct level *a, const struct level *b)
         return false;
     for (size_t i = 0; i < first->n_measures; i++)
         if (first->measures[i].floating != second->measures[i].floating)
+            return false;
+    for (size_t i = 0; i < first->n_histograms; i++)
+        if (!reads_the_same(&first->histograms[i], &second->histograms[i]))
             return false;
     return strcmp(fingerprint_release(a), fingerprint_release(b)) == 0;
 }

@@ -572,11 +572,11 @@ static void write_all(struct level *level, bool *uses_seed)
     struct form form = full_form(level, uses_seed), proved = form;
     bool measured = part != NULL;
     for (size_t i = 0; i < level->histograms.n; i++)
-        measured = measured || reuse_draws_left(&level->histograms.items[i]) > 0;
+        measured = measured || level->histograms.items[i].n_draws > 0;
     bool shorter = measured && shorten(&proved, release);
     for (size_t i = 0; i < level->histograms.n; i++) {
         struct level_histogram *histogram = &level->histograms.items[i];
-        if (reuse_draws_left(histogram) == 0)
+        if (histogram->n_draws == 0)
             continue;
         histogram->sql = histogram_write(form, histogram);
         histogram->sql_proved = shorter ? histogram_write(proved, histogram) : NULL;

@@ -64,22 +64,37 @@ struct release_key {
 };
 
 /* Quantiles that are had together from a group's histogram: drawn one by one or by recursion; or,
- * where whole.m is not zero, read from the distribution, which is noised once as dp_cdf_init plans
- * it for whole_mu2_pico. plan then only counts: unit_weight, n, charge. */
+ * where whole.m is not zero, read from the distribution, which is noised once with this calibration
+ * (dp_cdf_restore). plan then only counts: unit_weight, n, charge. */
 struct release_draw {
     struct dp_quantile_plan plan;
     const struct dp_rank *ranks; /* plan.n of them */
     struct dp_calibration whole;
-    uint64_t whole_mu2_pico;
-    const char *identity; /* as of a measure; NULL: never kept */
-    /* Paid for before: number of the request's kept answer, whose integers are bins, plan.n of each
-     * group. */
-    bool is_kept;
-    size_t kept;
 };
 
-/* The distribution of one argument in each group, and what is drawn from it: never noisy weights,
- * but bins. */
+enum value_source {
+    VALUE_DRAWN,               /* now, by draw number `from` */
+    VALUE_KEPT,                /* before: the request's kept answer `from` is a bin of each group */
+    VALUE_OF_KEPT_DISTRIBUTION /* before: the kept answer is a noisy distribution of each group */
+};
+
+/* One quantile that is handed over, and where it comes from. */
+struct release_value {
+    struct dp_rank rank; /* as it is had: recursions round ranks to one denominator */
+    enum value_source source;
+    size_t from, place; /* place: of the rank, in a draw that is no distribution */
+    /* How sharp: the noise of the distribution; or, the strength in the divisor's place, of a draw
+     * of this rank alone with the same error (dp_quantile_strength). What it is kept as. */
+    struct dp_calibration sharpness;
+    const char *identity; /* of the distribution's quantile, as of a measure; NULL: never kept */
+};
+
+/* The weight of a unit in a distribution that is noised as a whole: few parts, so that noise and
+ * weights fit one grid. */
+enum { DISTRIBUTION_UNIT_WEIGHT = 1 << 10 };
+
+/* The distribution of one argument in each group, and what is drawn from it: bins, or the noisy
+ * distribution as a whole. */
 struct release_histogram {
     /* Keys as text, bin, weight of the bin, ordered by key, then bin; empty bins are left out. A
      * unit weighs unit_weight in each of at most `groups` groups. The parameters are the release's,
@@ -90,11 +105,14 @@ struct release_histogram {
     /* A bin's value is (first + bin * width) * grid: its lower edge. */
     struct dp_grid grid;
     __int128 first, width;
-    bool floating; /* handed to the twin as float8 instead of numeric */
-    size_t n_draws;
+    bool floating;  /* handed to the twin as float8 instead of numeric */
+    size_t n_draws; /* 0: nothing is measured */
     struct release_draw draws[HISTOGRAM_DRAWS_MAX];
-    size_t n_values; /* of all draws */
-    size_t n_drawn;  /* draws that were not paid for before; 0: nothing is measured */
+    size_t n_values;
+    const struct release_value *values;
+    /* Of the noisy distribution, all groups one after the other, which is kept if it is drawn;
+     * NULL: it is too large for that, and its quantiles are kept one by one. */
+    const char *distribution;
     const char *described;
 };
 
@@ -145,7 +163,7 @@ enum relation_kind { RELATION_RELEASE, RELATION_BUDGET, RELATION_HISTORY };
  * A relation of the final statement, fed as arrays from parameter first_param on.
  * RELATION_RELEASE: n_keys arrays of type bytea[] (UTF-8 text of the key, NULL: SQL NULL), then one
  * numeric[] or float8[] (measure.floating) per measure that is not hidden, values = noisy * grid,
- * then one per quantile of each draw of each histogram, in order.
+ * then one per quantile of each histogram, in order.
  * RELATION_BUDGET, RELATION_HISTORY: text[] per column, in the order of the twin's dp.budget and
  * dp.history.
  */
@@ -155,10 +173,6 @@ struct plan_relation {
     size_t n_columns;
     unsigned first_param;
 };
-
-/* How sharp a draw is, as it is kept: what it costs, and the integer that decides. groups: those
- * that one unit can touch. */
-struct dp_calibration release_draw_sharpness(const struct release_draw *draw, uint64_t groups);
 
 /* Is anything asked of the protected server for it? */
 bool release_is_measured(const struct release *release);

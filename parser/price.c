@@ -186,8 +186,7 @@ static bool add_up(struct level *level)
     for (size_t i = 0; i < level->histograms.n; i++) {
         const struct level_histogram *histogram = &level->histograms.items[i];
         for (size_t n = 0; n < histogram->n_draws; n++)
-            fits = fits && (histogram->draws[n].is_kept ||
-                            price_add(&charge, &histogram->draws[n].plan.charge));
+            fits = fits && price_add(&charge, &histogram->draws[n].plan.charge);
     }
     /* Together they are epsilon-DP as well: the smaller of the two prices. */
     uint64_t together = charge.mu2_pico;

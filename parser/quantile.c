@@ -220,20 +220,11 @@ bool quantile_share(struct level *level, struct level_aggregate *aggregate)
         "Split the query, or ask for fewer groups.");
 }
 
-/* Drawn values; before there is a price, ranks, of which two may still become one. */
-static size_t count_values(const struct level_histogram *histogram)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < histogram->n_draws; i++)
-        n += histogram->draws[i].plan.n;
-    return histogram->n_draws == 0 ? histogram->ranks.n : n;
-}
-
 static size_t count_before(const struct level *level, size_t histogram)
 {
     size_t n = 0;
     for (size_t i = 0; i < histogram; i++)
-        n += count_values(&level->histograms.items[i]);
+        n += level->histograms.items[i].ranks.n;
     return n;
 }
 
@@ -254,7 +245,7 @@ const char *quantile_sql(const struct level *level, const struct level_aggregate
     struct text out = text_new(arena);
     text_add(&out, quantile->array ? "ARRAY[" : "");
     for (size_t i = 0; i < quantile->n_ranks; i++) {
-        size_t place = histogram->places[quantile_find(histogram, &quantile->ranks[i])];
+        size_t place = quantile_find(histogram, &quantile->ranks[i]);
         const char *value = bins_value_sql(&histogram->bins,
                                            arena_printf(arena, "u.q%zu", first + place + 1), arena);
         text_printf(&out, "%s%s%s", i == 0 ? "" : ", ", value,

@@ -1,21 +1,19 @@
 /*
- * From a share of the budget to draws. The extremes are drawn apart from the other ranks: more than
- * a few of those are drawn by recursion, which knows no offset, or read from the whole
- * distribution, noised once (mechanisms/cdf.h), where that has the smaller error. Public numbers
- * decide.
+ * From a share of the budget to what the request would buy, if nothing were paid for. The extremes
+ * are drawn apart from the other ranks: more than a few of those are drawn by recursion, which
+ * knows no offset, or read from the whole distribution, noised once (mechanisms/cdf.h), where that
+ * has the smaller error. Public numbers decide.
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "mechanisms/accuracy.h"
 #include "mechanisms/cdf.h"
 #include "parser/price.h"
 #include "parser/quantile.h"
 
-/* Weight of a unit; where the whole distribution is noised, fewer parts, so that noise and weights
- * fit one grid. */
-enum { UNIT_WEIGHT = 1 << 20, WHOLE_UNIT_WEIGHT = 1 << 10 };
+/* Weight of a unit where bins are drawn. */
+enum { UNIT_WEIGHT = 1 << 20 };
 enum { DRAW_INNER, DRAW_EXTREME };
 
 /* Noising a distribution takes time by the square of its bins, for each group: a fifth of a second
@@ -25,11 +23,10 @@ static const uint64_t whole_steps_max = UINT64_C(1) << 26;
 /* The draws of a histogram while they are made. */
 struct drawing {
     const struct level *level;
-    const struct level_histogram *histogram;
+    struct level_histogram *histogram;
     size_t n[HISTOGRAM_DRAWS_MAX];
     struct release_draw draws[HISTOGRAM_DRAWS_MAX];
     struct dp_rank *ranks[HISTOGRAM_DRAWS_MAX];
-    double whole_stddev; /* units of rank */
 };
 
 static bool is_extreme(const struct dp_rank *rank)
@@ -76,7 +73,7 @@ static size_t share_denominator(struct dp_rank *ranks, size_t n)
     return kept;
 }
 
-/* The ranks of one kind, in order. */
+/* The ranks of one kind, which are in order. */
 static size_t gather(struct arena *arena, const struct level_histogram *histogram, bool extremes,
                      struct dp_rank **out)
 {
@@ -85,7 +82,6 @@ static size_t gather(struct arena *arena, const struct level_histogram *histogra
     for (size_t i = 0; i < histogram->ranks.n; i++)
         if (is_extreme(&histogram->ranks.items[i]) == extremes)
             ranks[n++] = histogram->ranks.items[i];
-    qsort(ranks, n, sizeof *ranks, compare_ranks);
     *out = ranks;
     return n > DP_QUANTILE_SEPARATE_MAX ? share_denominator(ranks, n) : n;
 }
@@ -115,13 +111,6 @@ static bool plan_draw(const struct drawing *drawing, int kind, uint64_t weight, 
         drawing->n[kind], weight, level->bounding.unit_groups, share, plan);
 }
 
-/* Half-width of what is read from a distribution at a rank: the noise of the weight below and that
- * of the total. */
-static double whole_error(double stddev, const struct dp_rank *rank, double beta)
-{
-    return dp_two_sided_z(beta) * stddev * hypot(1, (double)rank->numerator / rank->denominator);
-}
-
 static bool is_quick(const struct drawing *drawing)
 {
     const struct level *level = drawing->level;
@@ -143,20 +132,20 @@ static void choose_whole(struct drawing *drawing, uint64_t share)
     struct dp_cdf cdf;
     if (n <= DP_QUANTILE_SEPARATE_MAX || level->laplace || drawing->histogram->bought ||
         !is_quick(drawing) ||
-        !dp_cdf_init(drawing->histogram->bins.n, WHOLE_UNIT_WEIGHT, level->bounding.unit_groups,
-                     share, &cdf))
+        !dp_cdf_init(drawing->histogram->bins.n, DISTRIBUTION_UNIT_WEIGHT,
+                     level->bounding.unit_groups, share, &cdf))
         return;
-    double stddev = dp_cdf_stddev(&cdf, cdf.n_bins - 1) / WHOLE_UNIT_WEIGHT;
-    const struct dp_rank *last = &drawing->ranks[DRAW_INNER][n - 1];
-    if (stddev > 0 && cdf.calibration.charge.mu2_pico <= share &&
-        whole_error(stddev, last, beta) < dp_quantile_error(&draw->plan, last, beta)) {
-        drawing->whole_stddev = stddev;
-        draw->whole = cdf.calibration;
-        draw->whole_mu2_pico = share;
-        draw->plan = (struct dp_quantile_plan){
-            .unit_weight = WHOLE_UNIT_WEIGHT, .n = n, .charge = cdf.calibration.charge};
-    }
+    const struct dp_calibration whole = cdf.calibration;
     dp_cdf_clear(&cdf);
+    const struct dp_rank *last = &drawing->ranks[DRAW_INNER][n - 1];
+    double error = quantile_error_of(level, drawing->histogram, &whole, last);
+    if (whole.charge.mu2_pico > share || error < 0 ||
+        error >= dp_quantile_error(&draw->plan, last, beta))
+        return;
+    drawing->histogram->recursion = draw->plan;
+    draw->whole = whole;
+    draw->plan = (struct dp_quantile_plan){
+        .unit_weight = DISTRIBUTION_UNIT_WEIGHT, .n = n, .charge = whole.charge};
 }
 
 /* Both kinds with the same strength: each pays for its levels. */
@@ -177,96 +166,154 @@ static bool plan_draws(struct drawing *drawing, uint64_t share)
     }
     choose_whole(drawing, part[DRAW_INNER]);
     return drawing->draws[DRAW_INNER].whole.m == 0 || drawing->n[DRAW_EXTREME] == 0 ||
-           plan_draw(drawing, DRAW_EXTREME, WHOLE_UNIT_WEIGHT, part[DRAW_EXTREME],
+           plan_draw(drawing, DRAW_EXTREME, DISTRIBUTION_UNIT_WEIGHT, part[DRAW_EXTREME],
                      &drawing->draws[DRAW_EXTREME].plan);
 }
 
-static void find_offsets(struct drawing *drawing)
+/* Extremes are as many people from the end as the draw is sharp. */
+static void find_offset(const struct level_histogram *histogram,
+                        const struct dp_calibration *sharpness, struct dp_rank *rank)
 {
-    for (size_t i = 0; i < drawing->n[DRAW_EXTREME]; i++) {
-        struct dp_rank *rank = &drawing->ranks[DRAW_EXTREME][i];
-        int64_t offset =
-            dp_extreme_offset(&drawing->draws[DRAW_EXTREME].plan, drawing->histogram->bins.n);
-        rank->units_offset = rank->numerator == 0 ? offset : -offset;
-    }
-}
-
-void quantile_sharpen(struct level_histogram *histogram, struct release_draw *draw, uint64_t m)
-{
-    struct dp_rank *ranks = (struct dp_rank *)(uintptr_t)draw->ranks; /* the level's own */
-    if (draw->whole.m != 0) {
-        histogram->whole_stddev *= (double)draw->whole.m / (double)m;
-        draw->whole.m = m;
+    const struct dp_quantile_plan plan = {.n = 1, .half_range = sharpness->m};
+    if (!is_extreme(rank) || sharpness->mechanism != DP_LAPLACE)
         return;
-    }
-    draw->plan.half_range = m;
-    for (size_t i = 0; i < draw->plan.n; i++)
-        if (is_extreme(&ranks[i])) {
-            int64_t offset = dp_extreme_offset(&draw->plan, histogram->bins.n);
-            ranks[i].units_offset = ranks[i].numerator == 0 ? offset : -offset;
-        }
+    int64_t offset = dp_extreme_offset(&plan, histogram->bins.n);
+    rank->units_offset = rank->numerator == 0 ? offset : -offset;
 }
 
-static void find_places(const struct drawing *drawing, struct level_histogram *histogram)
+void quantile_keep(const struct level_histogram *histogram, enum value_source source, size_t kept,
+                   const struct dp_calibration *sharpness, struct release_value *value)
 {
-    struct arena *arena = drawing->level->compile->arena;
-    histogram->places = arena_alloc(arena, (histogram->ranks.n + 1) * sizeof *histogram->places);
-    for (size_t i = 0; i < histogram->ranks.n; i++) {
-        const struct dp_rank *rank = &histogram->ranks.items[i];
-        int kind = is_extreme(rank) ? DRAW_EXTREME : DRAW_INNER;
-        histogram->places[i] = nearest(drawing->ranks[kind], drawing->n[kind], rank) +
-                               (kind == DRAW_EXTREME ? drawing->n[DRAW_INNER] : 0);
+    value->source = source;
+    value->from = kept;
+    value->place = 0;
+    value->sharpness = *sharpness;
+    find_offset(histogram, sharpness, &value->rank);
+}
+
+/* What each rank of a draw is kept as; a distribution is all of its ranks' alike. */
+static void find_sharpness(const struct level *level, const struct release_draw *draw,
+                           struct dp_calibration *out)
+{
+    dp_nano *strengths = arena_alloc(level->compile->arena, (draw->plan.n + 1) * sizeof *strengths);
+    if (draw->whole.m == 0)
+        dp_quantile_strengths(&draw->plan, draw->ranks, draw->plan.n, strengths);
+    for (size_t i = 0; i < draw->plan.n; i++) {
+        out[i] = draw->whole;
+        if (draw->whole.m != 0)
+            continue;
+        out[i] = (struct dp_calibration){.mechanism = DP_LAPLACE,
+                                         .delta_grid = 1,
+                                         .groups = level->bounding.unit_groups,
+                                         .m = strengths[i]};
+        if (!dp_quantile_charge(1, out[i].groups, out[i].m, &out[i].charge))
+            out[i].charge = draw->plan.charge;
     }
+}
+
+void quantile_find_sharpness(const struct level *level, const struct level_histogram *histogram,
+                             const struct release_draw *draw, size_t number,
+                             struct release_value *values)
+{
+    struct dp_calibration *sharpness =
+        arena_alloc(level->compile->arena, (draw->plan.n + 1) * sizeof *sharpness);
+    find_sharpness(level, draw, sharpness);
+    for (size_t i = 0; i < histogram->ranks.n; i++) {
+        struct release_value *value = &values[i];
+        if (value->source != VALUE_DRAWN || value->from != number)
+            continue;
+        value->sharpness = sharpness[value->place];
+        find_offset(histogram, &value->sharpness, &value->rank);
+    }
+}
+
+void quantile_find_values(const struct level *level, const struct level_histogram *histogram,
+                          struct release_draw *draw, size_t number, struct release_value *values)
+{
+    for (size_t i = 0; i < histogram->ranks.n; i++) {
+        struct release_value *value = &values[i];
+        if (value->source != VALUE_DRAWN || value->from != number)
+            continue;
+        value->place = nearest(draw->ranks, draw->plan.n, &histogram->ranks.items[i]);
+        value->rank = draw->whole.m != 0 ? histogram->ranks.items[i] : draw->ranks[value->place];
+    }
+    quantile_find_sharpness(level, histogram, draw, number, values);
+    struct dp_rank *ranks = arena_alloc(level->compile->arena, (draw->plan.n + 1) * sizeof *ranks);
+    memcpy(ranks, draw->ranks, draw->plan.n * sizeof *ranks);
+    for (size_t i = 0; i < histogram->ranks.n && draw->whole.m == 0; i++)
+        if (values[i].source == VALUE_DRAWN && values[i].from == number)
+            ranks[values[i].place] = values[i].rank;
+    draw->ranks = ranks;
 }
 
 bool quantile_price(struct level *level, struct level_histogram *histogram, uint64_t share)
 {
     struct arena *arena = level->compile->arena;
     struct drawing drawing = {.level = level, .histogram = histogram};
+    /* What is asked in another order is the same. */
+    qsort(histogram->ranks.items, histogram->ranks.n, sizeof *histogram->ranks.items,
+          compare_ranks);
     for (int i = 0; i < HISTOGRAM_DRAWS_MAX; i++)
         drawing.n[i] = gather(arena, histogram, i == DRAW_EXTREME, &drawing.ranks[i]);
+    histogram->recursion = (struct dp_quantile_plan){.n = 0};
     if (!plan_draws(&drawing, share))
         return price_refuse_noise(level, histogram->described);
-    find_offsets(&drawing);
-    find_places(&drawing, histogram);
-    histogram->whole_stddev = drawing.whole_stddev;
-    histogram->n_draws = 0;
+    histogram->n_wanted = 0;
     histogram->charge = (struct dp_charge){.pure = true};
-    for (size_t i = 0; i < HISTOGRAM_DRAWS_MAX; i++) {
-        if (drawing.n[i] == 0)
+    histogram->wanted_values =
+        arena_alloc(arena, (histogram->ranks.n + 1) * sizeof *histogram->wanted_values);
+    for (size_t kind = 0; kind < HISTOGRAM_DRAWS_MAX; kind++) {
+        if (drawing.n[kind] == 0)
             continue;
-        drawing.draws[i].ranks = drawing.ranks[i];
-        histogram->draws[histogram->n_draws++] = drawing.draws[i];
-        if (!price_add(&histogram->charge, &drawing.draws[i].plan.charge))
+        size_t number = histogram->n_wanted++;
+        for (size_t i = 0; i < histogram->ranks.n; i++)
+            if (is_extreme(&histogram->ranks.items[i]) == (kind == DRAW_EXTREME))
+                histogram->wanted_values[i] = (struct release_value){.from = number};
+        drawing.draws[kind].ranks = drawing.ranks[kind];
+        histogram->wanted[number] = drawing.draws[kind];
+        if (!price_add(&histogram->charge, &drawing.draws[kind].plan.charge))
             return price_refuse_noise(level, histogram->described);
     }
+    for (size_t i = 0; i < histogram->n_wanted; i++)
+        quantile_find_values(level, histogram, &histogram->wanted[i], i, histogram->wanted_values);
+    histogram->unit_weight = histogram->wanted[0].plan.unit_weight;
     return true;
 }
 
-/* --- errors -------------------------------------------------------------------------------------
- */
-
-/* Of the asked rank as it is drawn. */
-static double rank_error(const struct level *level, const struct level_histogram *histogram,
-                         size_t index)
+bool quantile_price_rest(const struct level *level, const struct level_histogram *histogram,
+                         size_t number, const bool *missing, const double *errors,
+                         struct release_draw *out)
 {
-    double beta = level->compile->request->settings->beta;
-    size_t place = histogram->places[index];
-    const struct release_draw *draw = histogram->draws;
-    for (; place >= draw->plan.n; draw++)
-        place -= draw->plan.n;
-    if (draw->whole.m != 0)
-        return whole_error(histogram->whole_stddev, &draw->ranks[place], beta);
-    return dp_quantile_error(&draw->plan, &draw->ranks[place], beta);
-}
-
-double quantile_error(const struct level *level, const struct level_aggregate *aggregate)
-{
-    const struct level_quantile *quantile = &aggregate->quantile;
-    const struct level_histogram *histogram = &level->histograms.items[quantile->histogram];
-    double most = 0;
-    for (size_t i = 0; i < quantile->n_ranks; i++)
-        most =
-            fmax(most, rank_error(level, histogram, quantile_find(histogram, &quantile->ranks[i])));
-    return most;
+    struct arena *arena = level->compile->arena;
+    const struct release_draw *wanted = &histogram->wanted[number];
+    const struct release_value *values = histogram->wanted_values;
+    double *allowed = arena_alloc(arena, (wanted->plan.n + 1) * sizeof *allowed);
+    struct dp_rank *ranks = arena_alloc(arena, (wanted->plan.n + 1) * sizeof *ranks);
+    const dp_nano one = 1000000000;
+    double half_range = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < wanted->plan.n; i++)
+        allowed[i] = HUGE_VAL;
+    for (size_t i = 0; i < histogram->ranks.n; i++)
+        if (values[i].from == number && missing[i])
+            allowed[values[i].place] = fmin(allowed[values[i].place], errors[i]);
+    for (size_t i = 0; i < wanted->plan.n; i++)
+        if (allowed[i] < HUGE_VAL) {
+            allowed[n] = allowed[i];
+            ranks[n++] = wanted->ranks[i];
+        }
+    *out = (struct release_draw){.ranks = ranks};
+    struct dp_calibration *sharpness = arena_alloc(arena, (n + 1) * sizeof *sharpness);
+    if (n == 0 || !dp_plan_quantiles_strong(n, wanted->plan.unit_weight,
+                                            level->bounding.unit_groups, one, &out->plan))
+        return false;
+    find_sharpness(level, out, sharpness);
+    for (size_t i = 0; i < n; i++)
+        half_range =
+            fmax(half_range, (double)one / allowed[i] *
+                                 quantile_error_of(level, histogram, &sharpness[i], &ranks[i]));
+    /* A hair less, so that what is an integer stays it. */
+    return half_range < 1e18 &&
+           dp_plan_quantiles_strong(n, wanted->plan.unit_weight, level->bounding.unit_groups,
+                                    (dp_nano)ceil(half_range * (1 - 1e-9)), &out->plan);
 }

@@ -13,11 +13,13 @@
  * nothing from a kept value.
  */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mechanisms/accuracy.h"
 #include "mechanisms/refine.h"
 #include "parser/price.h"
+#include "parser/quantile.h"
 #include "parser/reuse.h"
 
 enum { DRAWS_MAX = 64 };
@@ -58,6 +60,40 @@ size_t reuse_groups(const struct level *level, const struct kept_answer *list)
 bool reuse_is_of_list(const struct kept_answer *kept, const struct kept_answer *list)
 {
     return kept->keys_of == (list == NULL ? 0 : list->id);
+}
+
+static int compare_identities(const void *a, const void *b)
+{
+    const struct kept_answer *left = *(const struct kept_answer *const *)a;
+    const struct kept_answer *right = *(const struct kept_answer *const *)b;
+    int order = strcmp(left->identity, right->identity);
+    return order != 0 ? order : (left->id > right->id) - (left->id < right->id);
+}
+
+/* Many quantiles look for as many answers: these are sorted once. */
+const struct kept_answer *const *reuse_find(const struct level *level, const char *identity,
+                                            size_t *n)
+{
+    struct compile *c = level->compile;
+    size_t low = 0, high = c->request->n_kept;
+    if (c->kept_sorted == NULL) {
+        c->kept_sorted = arena_alloc(c->arena, (high + 1) * sizeof *c->kept_sorted);
+        for (size_t i = 0; i < high; i++)
+            c->kept_sorted[i] = &c->request->kept[i];
+        qsort(c->kept_sorted, high, sizeof *c->kept_sorted, compare_identities);
+    }
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(c->kept_sorted[middle]->identity, identity) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *n = 0;
+    while (low + *n < c->request->n_kept &&
+           strcmp(c->kept_sorted[low + *n]->identity, identity) == 0)
+        ++*n;
+    return c->kept_sorted + low;
 }
 
 static bool is_usable(const struct level *level, const struct kept_answer *list,
@@ -270,11 +306,11 @@ void reuse_settle(struct level *level)
         level->measures[i].wanted = level->measures[i].draw = level->measures[i].calibration;
     if (has_private_keys(level))
         level->list = find_list(level);
-    if (reuse_draws_keys(level))
-        return;
     if (level->list != NULL)
         use_list(level);
     reuse_draws_settle(level);
+    if (reuse_draws_keys(level))
+        return;
     for (size_t i = 0; i < level->n_measures; i++) {
         struct level_measure *measure = &level->measures[i];
         if (i < level->release->n_hidden) {
@@ -305,18 +341,18 @@ enum reuse_extent reuse_of(const struct level *level, const struct level_aggrega
                            const char **since)
 {
     const int measures[] = {aggregate->count, aggregate->sum, aggregate->squares};
-    const struct level_histogram *histogram =
-        aggregate->kind == AGGREGATE_QUANTILE
-            ? &level->histograms.items[aggregate->quantile.histogram]
-            : NULL;
     bool any_kept = false, any_drawn = false;
     *since = NULL;
-    for (size_t i = 0; histogram != NULL && i < histogram->n_draws; i++) {
-        any_drawn = any_drawn || !histogram->draws[i].is_kept;
-        if (!histogram->draws[i].is_kept)
+    for (size_t i = 0; i < aggregate->quantile.n_ranks; i++) {
+        const struct level_histogram *histogram =
+            &level->histograms.items[aggregate->quantile.histogram];
+        const struct release_value *value =
+            &histogram->values[quantile_find(histogram, &aggregate->quantile.ranks[i])];
+        any_drawn = any_drawn || value->source == VALUE_DRAWN;
+        if (value->source == VALUE_DRAWN)
             continue;
         any_kept = true;
-        note_time(level, histogram->draws[i].kept, since);
+        note_time(level, value->from, since);
     }
     for (size_t i = 0; i < sizeof measures / sizeof *measures; i++) {
         if (measures[i] < 0)

@@ -9,10 +9,14 @@ bool reuse_is_of_list(const struct kept_answer *kept, const struct kept_answer *
 /* Groups of the level's answers with this list. */
 size_t reuse_groups(const struct level *level, const struct kept_answer *list);
 
+/* The kept answers of an identity, *n of them. */
+const struct kept_answer *const *reuse_find(const struct level *level, const char *identity,
+                                            size_t *n);
+
 /* reuse_forms.c: leaves undrawn what all that read it do not need. */
 void reuse_relax(struct level *level);
 
-/* Quantiles: mu^2 of those that the list leaves to be drawn; and the decision. */
+/* reuse_draws.c: mu^2 of the quantiles that the list leaves to be drawn; and the decision. */
 uint64_t reuse_draws_price(const struct level *level, const struct kept_answer *list);
 void reuse_draws_settle(struct level *level);
 

@@ -1,7 +1,11 @@
 /*
- * Quantiles that were paid for (parser/quantile.h): a draw is kept whole, all its ranks together,
- * and given again where it is at least as sharp as what the request would buy. Draws of one
- * distribution do not add up, so that nothing is refined.
+ * Quantiles that were paid for (parser/quantile.h). Each rank of a distribution is kept alone, so
+ * that it answers whatever it is asked together with; or the noisy distribution is kept as a whole,
+ * from which every rank can be read. What errs no more than what the request would buy is given
+ * again, the sharpest first. What is missing is drawn alone, with the same error, where that costs
+ * less than all of it. Draws of one distribution do not add up, so that nothing is refined.
+ *
+ * The extremes are not read from a distribution: what they are there is not defined.
  */
 #include <math.h>
 #include <string.h>
@@ -10,62 +14,178 @@
 #include "parser/quantile.h"
 #include "parser/reuse.h"
 
-/* The strength of the exponential mechanism is epsilon, whose mu^2 is no plain square of it. */
-static bool is_sharp(const struct level *level, const struct release_draw *draw, uint64_t have,
-                     uint64_t wanted)
+/* Strengths are whole numbers, and the least one has seven digits. */
+static const double slack = 1.00001;
+
+/* How a histogram's ranks are had, an entry of each array for each rank. */
+struct sources {
+    struct release_value *values;
+    double *errors; /* that the request would buy */
+    bool *missing;
+    size_t n_draws;
+    struct release_draw draws[HISTOGRAM_DRAWS_MAX];
+};
+
+/* The plan for the part of its price that kept answers must have had. */
+static void relax(const struct level *level, struct release_draw *draw)
 {
     double rest = auto_bounds_rest(level);
-    uint64_t had, asked;
-    if (have >= wanted || rest >= 1)
-        return have >= wanted;
+    uint64_t mu2;
+    dp_nano *half_range = &draw->plan.half_range;
+    if (rest >= 1)
+        return;
     if (draw->whole.m != 0)
-        return (double)have >= sqrt(rest) * (double)wanted;
-    if (level->laplace)
-        return (double)have >= rest * (double)wanted;
-    return dp_mu2_of_pure(have, &had) && dp_mu2_of_pure(wanted, &asked) &&
-           (double)had >= rest * (double)asked;
+        draw->whole.m = (uint64_t)((double)draw->whole.m * sqrt(rest));
+    else if (level->laplace)
+        *half_range = (dp_nano)((double)*half_range * rest);
+    else if (dp_mu2_of_pure(*half_range, &mu2))
+        dp_pure_of_mu2((uint64_t)((double)mu2 * rest), half_range);
 }
 
-static bool is_usable(const struct level *level, const struct kept_answer *list,
-                      const struct release_draw *draw, const struct kept_answer *kept)
+/* Raises the errors of a draw's ranks to those of the draw for that part of its price. */
+static void allow(const struct level *level, const struct level_histogram *histogram, size_t number,
+                  const struct release_draw *draw, double *errors)
 {
-    struct dp_calibration wanted = release_draw_sharpness(draw, level->bounding.unit_groups);
-    const struct dp_calibration *have = &kept->calibration;
-    return draw->identity != NULL && strcmp(kept->identity, draw->identity) == 0 &&
-           reuse_is_of_list(kept, list) &&
-           kept->n_groups == reuse_groups(level, list) * draw->plan.n &&
-           have->mechanism == wanted.mechanism && have->grid.scale10 == wanted.grid.scale10 &&
-           have->grid.exp2 == wanted.grid.exp2 && have->delta_grid == wanted.delta_grid &&
-           have->groups == wanted.groups && is_sharp(level, draw, have->m, wanted.m);
+    size_t n = histogram->ranks.n;
+    struct release_draw relaxed = *draw;
+    struct release_value *values = arena_alloc(level->compile->arena, (n + 1) * sizeof *values);
+    memcpy(values, histogram->wanted_values, n * sizeof *values);
+    relax(level, &relaxed);
+    quantile_find_sharpness(level, histogram, &relaxed, number, values);
+    for (size_t i = 0; i < n; i++)
+        if (values[i].from == number)
+            errors[i] = fmax(errors[i], quantile_error_of(level, histogram, &values[i].sharpness,
+                                                          &values[i].rank));
 }
 
-/* The sharpest, of these the newest; -1: none. */
-static int find(const struct level *level, const struct kept_answer *list,
-                const struct level_histogram *histogram, const struct release_draw *draw)
+/* A distribution that is read from now was drawn by recursion when its bounds were bought with it.
+ */
+static void find_errors(const struct level *level, const struct level_histogram *histogram,
+                        double *errors)
 {
-    const struct plan_request *request = level->compile->request;
-    int best = -1;
-    /* With bounds that are bought the price is fixed before it is known what is measured. */
-    for (size_t i = 0; i < request->n_kept && !histogram->bought; i++) {
-        const struct kept_answer *kept = &request->kept[i];
-        if (!is_usable(level, list, draw, kept))
+    for (size_t i = 0; i < histogram->ranks.n; i++)
+        errors[i] = 0;
+    for (size_t i = 0; i < histogram->n_wanted; i++) {
+        const struct release_draw *draw = &histogram->wanted[i];
+        allow(level, histogram, i, draw, errors);
+        if (draw->whole.m == 0 || auto_bounds_rest(level) >= 1)
             continue;
-        const struct kept_answer *other = best < 0 ? NULL : &request->kept[best];
-        if (other == NULL || kept->calibration.m > other->calibration.m ||
-            (kept->calibration.m == other->calibration.m && kept->id > other->id))
-            best = (int)i;
+        struct release_draw recursion = {.plan = histogram->recursion, .ranks = draw->ranks};
+        allow(level, histogram, i, &recursion, errors);
     }
-    return best;
+}
+
+/* The sharpest answer of the identity for the rank, of these the newest: into the value, and its
+ * error, if that is no larger than *error. */
+static bool find_kept(const struct level *level, const struct kept_answer *list,
+                      const struct level_histogram *histogram, const char *identity, size_t rank,
+                      bool distribution, struct release_value *value, double *error)
+{
+    size_t n;
+    const struct kept_answer *const *found = reuse_find(level, identity, &n);
+    size_t n_values = reuse_groups(level, list) * (distribution ? histogram->bins.n : 1);
+    bool any = false;
+    for (size_t i = 0; i < n; i++) {
+        const struct kept_answer *kept = found[i];
+        const struct dp_calibration *sharpness = &kept->calibration;
+        if (kept->keys_only || !reuse_is_of_list(kept, list) || kept->n_groups != n_values ||
+            sharpness->groups != level->bounding.unit_groups ||
+            (distribution && sharpness->mechanism != DP_GAUSSIAN))
+            continue;
+        double own = quantile_error_of(level, histogram, sharpness, &histogram->ranks.items[rank]);
+        if (own < 0 || own > *error)
+            continue;
+        *error = own;
+        any = true;
+        value->rank = histogram->ranks.items[rank];
+        quantile_keep(histogram, distribution ? VALUE_OF_KEPT_DISTRIBUTION : VALUE_KEPT,
+                      (size_t)(kept - level->compile->request->kept), sharpness, value);
+    }
+    return any;
+}
+
+static void find_all_kept(const struct level *level, const struct kept_answer *list,
+                          const struct level_histogram *histogram, struct sources *sources)
+{
+    for (size_t i = 0; i < histogram->ranks.n; i++) {
+        const struct dp_rank *rank = &histogram->ranks.items[i];
+        bool inner = rank->numerator > 0 && rank->numerator < rank->denominator;
+        double error = sources->errors[i] * slack;
+        struct release_value *value = &sources->values[i];
+        bool kept =
+            histogram->identities[i] != NULL &&
+            find_kept(level, list, histogram, histogram->identities[i], i, false, value, &error);
+        if (inner && histogram->distribution != NULL)
+            kept |=
+                find_kept(level, list, histogram, histogram->distribution, i, true, value, &error);
+        sources->missing[i] = !kept;
+    }
+}
+
+static bool costs_less(const struct dp_charge *a, const struct dp_charge *b)
+{
+    return a->mu2_pico < b->mu2_pico && (!b->pure || a->epsilon <= b->epsilon);
+}
+
+/* What of a wanted draw is left: nothing, the missing ranks alone, or all of it. */
+static void draw_rest(const struct level *level, const struct level_histogram *histogram,
+                      size_t number, struct sources *sources)
+{
+    size_t n = 0, n_missing = 0;
+    struct release_draw rest = histogram->wanted[number];
+    for (size_t i = 0; i < histogram->ranks.n; i++) {
+        n += histogram->wanted_values[i].from == number;
+        n_missing += histogram->wanted_values[i].from == number && sources->missing[i];
+    }
+    if (n_missing == 0)
+        return;
+    bool part =
+        n_missing < n &&
+        quantile_price_rest(level, histogram, number, sources->missing, sources->errors, &rest) &&
+        costs_less(&rest.plan.charge, &histogram->wanted[number].plan.charge);
+    for (size_t i = 0; i < histogram->ranks.n; i++)
+        if (histogram->wanted_values[i].from == number && (!part || sources->missing[i])) {
+            sources->values[i] = histogram->wanted_values[i];
+            sources->values[i].from = sources->n_draws;
+        }
+    sources->draws[sources->n_draws] = part ? rest : histogram->wanted[number];
+    quantile_find_values(level, histogram, &sources->draws[sources->n_draws], sources->n_draws,
+                         sources->values);
+    sources->n_draws++;
+}
+
+static void find_sources(const struct level *level, const struct kept_answer *list,
+                         const struct level_histogram *histogram, struct sources *sources)
+{
+    struct arena *arena = level->compile->arena;
+    size_t n = histogram->ranks.n;
+    *sources = (struct sources){
+        .values = arena_alloc(arena, (n + 1) * sizeof *sources->values),
+        .errors = arena_alloc(arena, (n + 1) * sizeof *sources->errors),
+        .missing = arena_alloc(arena, (n + 1) * sizeof *sources->missing),
+    };
+    memcpy(sources->values, histogram->wanted_values, n * sizeof *sources->values);
+    /* With bounds that are bought the price is fixed before it is known what is measured. */
+    if (level->compile->request->n_kept == 0 || histogram->bought ||
+        (list == NULL && reuse_draws_keys(level))) {
+        sources->n_draws = histogram->n_wanted;
+        memcpy(sources->draws, histogram->wanted, sizeof sources->draws);
+        return;
+    }
+    find_errors(level, histogram, sources->errors);
+    find_all_kept(level, list, histogram, sources);
+    for (size_t i = 0; i < histogram->n_wanted; i++)
+        draw_rest(level, histogram, i, sources);
 }
 
 uint64_t reuse_draws_price(const struct level *level, const struct kept_answer *list)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < level->histograms.n; i++) {
-        const struct level_histogram *histogram = &level->histograms.items[i];
-        for (size_t n = 0; n < histogram->n_draws; n++)
-            if (find(level, list, histogram, &histogram->draws[n]) < 0 &&
-                __builtin_add_overflow(sum, histogram->draws[n].plan.charge.mu2_pico, &sum))
+        struct sources sources;
+        find_sources(level, list, &level->histograms.items[i], &sources);
+        for (size_t n = 0; n < sources.n_draws; n++)
+            if (__builtin_add_overflow(sum, sources.draws[n].plan.charge.mu2_pico, &sum))
                 return UINT64_MAX;
     }
     return sum;
@@ -75,22 +195,12 @@ void reuse_draws_settle(struct level *level)
 {
     for (size_t i = 0; i < level->histograms.n; i++) {
         struct level_histogram *histogram = &level->histograms.items[i];
-        for (size_t n = 0; n < histogram->n_draws; n++) {
-            struct release_draw *draw = &histogram->draws[n];
-            int kept = find(level, level->list, histogram, draw);
-            if (kept < 0)
-                continue;
-            draw->is_kept = true;
-            draw->kept = (size_t)kept;
-            quantile_sharpen(histogram, draw, level->compile->request->kept[kept].calibration.m);
-        }
+        struct sources sources;
+        find_sources(level, level->list, histogram, &sources);
+        histogram->values = sources.values;
+        histogram->n_draws = sources.n_draws;
+        memcpy(histogram->draws, sources.draws, sizeof histogram->draws);
+        for (size_t n = 0; n < histogram->ranks.n; n++)
+            histogram->values[n].identity = histogram->identities[n];
     }
-}
-
-size_t reuse_draws_left(const struct level_histogram *histogram)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < histogram->n_draws; i++)
-        n += !histogram->draws[i].is_kept;
-    return n;
 }

@@ -152,9 +152,12 @@ void reuse_note(struct level *level)
     struct compile *c = level->compile;
     for (size_t i = 0; i < level->n_measures; i++)
         note(c, level->measures[i].identity);
-    for (size_t i = 0; i < level->histograms.n; i++)
-        for (size_t n = 0; n < level->histograms.items[i].n_draws; n++)
-            note(c, level->histograms.items[i].draws[n].identity);
+    for (size_t i = 0; i < level->histograms.n; i++) {
+        const struct level_histogram *histogram = &level->histograms.items[i];
+        for (size_t n = 0; n < histogram->ranks.n; n++)
+            note(c, histogram->identities[n]);
+        note(c, histogram->distribution);
+    }
 }
 
 bool reuse_choose(struct level *level)

@@ -157,7 +157,7 @@ static void send_part(struct measurement *measurement)
     if (measurement->part == 0 && release->n_drawn == 0)
         measurement->part++;
     while (measurement->part > 0 && measurement->part <= release->n_histograms &&
-           release->histograms[measurement->part - 1].n_drawn == 0)
+           release->histograms[measurement->part - 1].n_draws == 0)
         measurement->part++;
     if (measurement->part == 0) {
         send_rows(measurement, release->sql, release->sql_proved);

@@ -419,7 +419,7 @@ static void append_values(struct array_params *params, const struct release_outp
            bytes);
 }
 
-/* One value of a histogram in every group: the lower edge of the drawn bin. */
+/* One value of a histogram in every group: the lower edge of its bin. */
 static void append_edges(struct array_params *params, const struct release_output *output,
                          size_t index, size_t value)
 {
@@ -478,4 +478,10 @@ uint32_t release_bin(const struct release_output *output, size_t group, size_t h
 {
     assert(group < output->n_rows && output->quantiles[histogram] != NULL);
     return quantiles_of(output->quantiles[histogram], group)[value];
+}
+
+const __int128 *release_distribution(const struct release_output *output, size_t histogram)
+{
+    assert(output->quantiles[histogram] != NULL);
+    return quantiles_distribution(output->quantiles[histogram]);
 }

@@ -56,9 +56,12 @@ bool release_finish(struct release_output *output, bool empty, struct array_para
 size_t release_groups(const struct release_output *output);
 const char *const *release_keys(const struct release_output *output);
 __int128 release_drawn(const struct release_output *output, size_t group, size_t measure);
-/* The bin of a histogram's value, in the order of its draws. */
+/* The bin of a histogram's value. */
 uint32_t release_bin(const struct release_output *output, size_t group, size_t histogram,
                      size_t value);
+/* The noisy distribution of a histogram that was drawn and is kept whole: n_bins integers of each
+ * group. */
+const __int128 *release_distribution(const struct release_output *output, size_t histogram);
 /* Wipes what is exact. Accepts NULL. */
 void release_free(struct release_output *output);
 

@@ -4,81 +4,98 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mechanisms/cdf.h"
+#include "proxy/distribution.h"
 
 enum { NO_GROUP = -1 };
-
-/* A distribution that is noised as a whole. */
-struct whole {
-    struct dp_cdf cdf;
-    __int128 *exact, *noisy; /* n_bins each */
-    double *work, *prefix;
-    size_t *ends;
-};
 
 struct quantile_output {
     struct dp_noise *noise;
     const struct release_histogram *histogram;
     size_t n_groups;
-    uint64_t *weights, total; /* of the group under way */
-    ptrdiff_t group;          /* under way */
-    bool *drawn;              /* by group */
-    uint32_t *bins;           /* n_groups * n_values */
-    struct whole *whole;      /* NULL: no draw reads from the whole */
+    uint64_t *weights, total;          /* of the group under way */
+    ptrdiff_t group;                   /* under way */
+    bool *drawn;                       /* by group */
+    uint32_t *bins;                    /* n_groups * n_values */
+    uint32_t *draws;                   /* of the draw under way */
+    struct distribution *distribution; /* that is drawn; NULL: none is */
+    /* Its noisy integers, group by group, where they are kept; else of the group under way. */
+    __int128 *noisy;
 };
 
 /* A group's weights stay below this whatever the server says; more people than that do not exist.
  */
 static const uint64_t total_max = UINT64_C(1) << 61;
 
-/* As it was priced, or the program is not the one that made the plan. */
-static struct whole *whole_new(const struct release_histogram *histogram,
-                               const struct release_draw *draw)
+/* The ranks that are read from a distribution which was noised before. */
+static void read_kept(struct quantile_output *output, const struct release_value *first,
+                      const __int128 *noisy)
 {
+    const struct release_histogram *histogram = output->histogram;
     size_t n = histogram->n_bins;
-    struct whole *whole = calloc(1, sizeof *whole);
-    assert(whole != NULL);
-    bool planned = dp_cdf_init(n, histogram->unit_weight, histogram->groups, draw->whole_mu2_pico,
-                               &whole->cdf);
-    assert(planned && whole->cdf.calibration.m == draw->whole.m &&
-           whole->cdf.calibration.delta_grid == draw->whole.delta_grid);
-    whole->exact = calloc(n, sizeof *whole->exact);
-    whole->noisy = calloc(n, sizeof *whole->noisy);
-    whole->work = calloc(n, sizeof *whole->work);
-    whole->prefix = calloc(n, sizeof *whole->prefix);
-    whole->ends = calloc(n, sizeof *whole->ends);
-    assert(whole->exact && whole->noisy && whole->work && whole->prefix && whole->ends);
-    return whole;
+    struct distribution *distribution =
+        distribution_new(n, DISTRIBUTION_UNIT_WEIGHT, &first->sharpness);
+    for (size_t group = 0; group < output->n_groups; group++) {
+        uint32_t *bins = output->bins + group * histogram->n_values;
+        distribution_take(distribution, noisy + group * n);
+        for (size_t i = 0; i < histogram->n_values; i++)
+            if (histogram->values[i].source == VALUE_OF_KEPT_DISTRIBUTION &&
+                histogram->values[i].from == first->from)
+                bins[i] = distribution_bin(distribution, &histogram->values[i].rank);
+    }
+    distribution_free(distribution);
 }
 
-static void whole_free(struct whole *whole)
+static bool is_first_of_its_distribution(const struct release_histogram *histogram, size_t index)
 {
-    if (whole == NULL)
-        return;
-    dp_cdf_clear(&whole->cdf);
-    free(whole->exact);
-    free(whole->noisy);
-    free(whole->work);
-    free(whole->prefix);
-    free(whole->ends);
-    free(whole);
+    for (size_t i = 0; i < index; i++)
+        if (histogram->values[i].source == VALUE_OF_KEPT_DISTRIBUTION &&
+            histogram->values[i].from == histogram->values[index].from)
+            return false;
+    return true;
 }
 
-/* Bins that were drawn before, into their places. */
+/* What was drawn before, into its places. */
 static void fill_kept(struct quantile_output *output, const __int128 *const *kept)
 {
     const struct release_histogram *histogram = output->histogram;
-    size_t first = 0;
+    for (size_t i = 0; i < histogram->n_values; i++) {
+        const struct release_value *value = &histogram->values[i];
+        if (value->source == VALUE_OF_KEPT_DISTRIBUTION) {
+            if (is_first_of_its_distribution(histogram, i))
+                read_kept(output, value, kept[value->from]);
+            continue;
+        }
+        for (size_t group = 0; value->source == VALUE_KEPT && group < output->n_groups; group++) {
+            __int128 bin = kept[value->from][group], last = histogram->n_bins - 1;
+            bin = bin < 0 ? 0 : bin > last ? last : bin;
+            output->bins[group * histogram->n_values + i] = (uint32_t)bin;
+        }
+    }
+}
+
+/* Room for the draws; a distribution is noised as it was priced, or the program is not the one that
+ * made the plan. */
+static void prepare_draws(struct quantile_output *output)
+{
+    const struct release_histogram *histogram = output->histogram;
+    size_t most = 0;
     for (size_t i = 0; i < histogram->n_draws; i++) {
         const struct release_draw *draw = &histogram->draws[i];
-        size_t n = draw->plan.n;
-        for (size_t at = 0; draw->is_kept && at < output->n_groups * n; at++) {
-            __int128 bin = kept[draw->kept][at], last = histogram->n_bins - 1;
-            bin = bin < 0 ? 0 : bin > last ? last : bin;
-            output->bins[at / n * histogram->n_values + first + at % n] = (uint32_t)bin;
-        }
-        first += n;
+        most = draw->plan.n > most ? draw->plan.n : most;
+        if (draw->whole.m == 0)
+            continue;
+        assert(output->distribution == NULL && histogram->groups == draw->whole.groups);
+        output->distribution =
+            distribution_new(histogram->n_bins, histogram->unit_weight, &draw->whole);
     }
+    output->draws = calloc(most + 1, sizeof *output->draws);
+    assert(output->draws != NULL);
+    if (output->distribution == NULL)
+        return;
+    output->noisy = calloc(
+        (histogram->distribution != NULL ? output->n_groups : 1) * (size_t)histogram->n_bins + 1,
+        sizeof *output->noisy);
+    assert(output->noisy != NULL);
 }
 
 struct quantile_output *quantiles_begin(struct dp_noise *noise,
@@ -95,34 +112,20 @@ struct quantile_output *quantiles_begin(struct dp_noise *noise,
     output->drawn = calloc(n_groups + 1, sizeof *output->drawn);
     output->bins = calloc(n_groups * histogram->n_values + 1, sizeof *output->bins);
     assert(output->weights != NULL && output->drawn != NULL && output->bins != NULL);
-    for (size_t i = 0; i < histogram->n_draws; i++)
-        if (histogram->draws[i].whole.m != 0 && !histogram->draws[i].is_kept)
-            output->whole = whole_new(histogram, &histogram->draws[i]);
+    prepare_draws(output);
     fill_kept(output, kept);
     return output;
 }
 
 /* Noise for every bin of the transformed distribution; everything else is read from that. */
-static bool draw_whole(struct quantile_output *output, const struct release_draw *draw,
-                       uint32_t *bins)
+static bool draw_distribution(struct quantile_output *output, size_t group)
 {
-    struct whole *whole = output->whole;
-    size_t n = output->histogram->n_bins;
-    bool drawn = true;
-    dp_cdf_encode(&whole->cdf, output->weights, whole->exact);
-    for (size_t i = 0; i < n && drawn; i++)
-        drawn =
-            dp_noise_add(output->noise, &whole->cdf.calibration, whole->exact[i], &whole->noisy[i]);
-    explicit_bzero(whole->exact, n * sizeof *whole->exact);
-    if (!drawn)
+    const struct release_histogram *histogram = output->histogram;
+    __int128 *noisy =
+        output->noisy + (histogram->distribution != NULL ? group * histogram->n_bins : 0);
+    if (!distribution_draw(output->distribution, output->noise, output->weights, noisy))
         return false;
-    dp_cdf_decode(&whole->cdf, whole->noisy, whole->work, whole->prefix);
-    dp_make_monotone(whole->prefix, whole->ends, n);
-    for (size_t i = 0; i < draw->plan.n; i++) {
-        double fraction = (double)draw->ranks[i].numerator / draw->ranks[i].denominator;
-        /* A little less: rounding must not carry a rank beyond the bin that ends with it. */
-        bins[i] = (uint32_t)dp_cdf_quantile(whole->prefix, n, fraction * (1 - 1e-12));
-    }
+    distribution_take(output->distribution, noisy);
     return true;
 }
 
@@ -132,12 +135,17 @@ static bool draw(struct quantile_output *output, size_t group)
     uint32_t *bins = output->bins + group * histogram->n_values;
     for (size_t i = 0; i < histogram->n_draws; i++) {
         const struct release_draw *each = &histogram->draws[i];
-        if (!each->is_kept &&
-            !(each->whole.m != 0 ? draw_whole(output, each, bins)
-                                 : dp_noise_quantiles(output->noise, &each->plan, output->weights,
-                                                      histogram->n_bins, each->ranks, bins)))
+        bool whole = each->whole.m != 0;
+        if (!(whole ? draw_distribution(output, group)
+                    : dp_noise_quantiles(output->noise, &each->plan, output->weights,
+                                         histogram->n_bins, each->ranks, output->draws)))
             return false;
-        bins += each->plan.n;
+        for (size_t n = 0; n < histogram->n_values; n++) {
+            const struct release_value *value = &histogram->values[n];
+            if (value->source == VALUE_DRAWN && value->from == i)
+                bins[n] = whole ? distribution_bin(output->distribution, &value->rank)
+                                : output->draws[value->place];
+        }
     }
     output->drawn[group] = true;
     return true;
@@ -185,6 +193,12 @@ bool quantiles_finish(struct quantile_output *output)
     return done;
 }
 
+const __int128 *quantiles_distribution(const struct quantile_output *output)
+{
+    assert(output->histogram->distribution != NULL && output->noisy != NULL);
+    return output->noisy;
+}
+
 const uint32_t *quantiles_of(const struct quantile_output *output, size_t group)
 {
     return output->bins + group * output->histogram->n_values;
@@ -195,7 +209,9 @@ void quantiles_free(struct quantile_output *output)
     if (output == NULL)
         return;
     wipe(output);
-    whole_free(output->whole);
+    distribution_free(output->distribution);
+    free(output->noisy);
+    free(output->draws);
     free(output->weights);
     free(output->drawn);
     free(output->bins);

@@ -15,7 +15,7 @@
 
 struct quantile_output;
 
-/* For n_groups groups, all of them to be drawn, but for the draws that were kept; kept as for
+/* For n_groups groups, all of them to be drawn, but for the values that were kept; kept as for
  * release_begin. All is borrowed. */
 struct quantile_output *quantiles_begin(struct dp_noise *noise,
                                         const struct release_histogram *histogram,
@@ -25,8 +25,11 @@ struct quantile_output *quantiles_begin(struct dp_noise *noise,
 bool quantiles_add(struct quantile_output *output, size_t group, __int128 bin, __int128 weight);
 /* Draws what is left to draw. False without entropy. */
 bool quantiles_finish(struct quantile_output *output);
-/* Drawn bins of a group, histogram->n_values of them, in the order of the draws. */
+/* Bins of a group, histogram->n_values of them. */
 const uint32_t *quantiles_of(const struct quantile_output *output, size_t group);
+/* The noisy distributions of all groups, n_bins each, one after the other: of a draw that is to be
+ * kept whole. */
+const __int128 *quantiles_distribution(const struct quantile_output *output);
 /* Wipes what is exact. Accepts NULL. */
 void quantiles_free(struct quantile_output *output);
 

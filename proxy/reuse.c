@@ -12,9 +12,24 @@ static const struct release *measured(const struct plan_relation *relation)
                : NULL;
 }
 
+/* Measures, and of each histogram its values and the distribution as a whole. */
 static size_t most_answers(const struct release *release)
 {
-    return release->n_measures + release->n_histograms * HISTOGRAM_DRAWS_MAX;
+    size_t n = release->n_measures;
+    for (size_t i = 0; i < release->n_histograms; i++)
+        n += release->histograms[i].n_values + 1;
+    return n;
+}
+
+static size_t list_histogram(const struct release_histogram *histogram, const char **found)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < histogram->n_values; i++)
+        if (histogram->values[i].identity != NULL)
+            found[n++] = histogram->values[i].identity;
+    if (histogram->distribution != NULL)
+        found[n++] = histogram->distribution;
+    return n;
 }
 
 size_t reuse_identities(struct arena *arena, const struct plan *plan,
@@ -35,9 +50,7 @@ size_t reuse_identities(struct arena *arena, const struct plan *plan,
             if (release->measures[m].identity != NULL)
                 found[n++] = release->measures[m].identity;
         for (size_t h = 0; h < release->n_histograms; h++)
-            for (size_t d = 0; d < release->histograms[h].n_draws; d++)
-                if (release->histograms[h].draws[d].identity != NULL)
-                    found[n++] = release->histograms[h].draws[d].identity;
+            n += list_histogram(&release->histograms[h], found + n);
     }
     *identities = found;
     return n;
@@ -91,7 +104,7 @@ void reuse_clear(struct reuse *reuse)
 bool reuse_is_shared(const struct release *release)
 {
     for (size_t i = 0; i < release->n_histograms; i++)
-        if (release->histograms[i].n_drawn > 0)
+        if (release->histograms[i].n_draws > 0)
             return false;
     for (size_t i = 0; i < release->n_measures; i++)
         if (release->measures[i].draw.m != 0 && release->measures[i].identity == NULL)
@@ -182,38 +195,64 @@ static struct ledger_answer collect_measure(struct arena *arena, const struct re
     return answer;
 }
 
-/* The drawn bins of one draw, group by group. */
-static struct ledger_answer collect_draw(struct arena *arena, const struct release *release,
-                                         const struct release_output *output, size_t histogram,
-                                         size_t draw, size_t first)
+static uint64_t keys_of_draws(const struct release *release)
 {
-    const struct release_draw *from = &release->histograms[histogram].draws[draw];
-    size_t n = from->plan.n, n_groups = release_groups(output);
-    __int128 *values = arena_alloc(arena, (n_groups * n + 1) * sizeof *values);
-    for (size_t i = 0; i < n_groups * n; i++)
-        values[i] = release_bin(output, i / n, histogram, first + i % n);
-    return (struct ledger_answer){
-        .measure = (int)(release->n_measures + histogram * HISTOGRAM_DRAWS_MAX + draw),
-        .identity = from->identity,
-        .calibration = release_draw_sharpness(from, release->histograms[histogram].groups),
-        .keys_of =
-            release->n_keys > 0 && release->domain == NULL ? LEDGER_KEYS_HERE : release->keys_of,
-        .n_groups = n_groups * n,
-        .noisy = values,
-    };
+    return release->n_keys > 0 && release->domain == NULL ? LEDGER_KEYS_HERE : release->keys_of;
 }
 
+/* The drawn bins of one value, of all groups. */
+static struct ledger_answer collect_value(struct arena *arena, const struct release *release,
+                                          const struct release_output *output, size_t histogram,
+                                          size_t value)
+{
+    const struct release_value *from = &release->histograms[histogram].values[value];
+    size_t n_groups = release_groups(output);
+    __int128 *bins = arena_alloc(arena, (n_groups + 1) * sizeof *bins);
+    for (size_t i = 0; i < n_groups; i++)
+        bins[i] = release_bin(output, i, histogram, value);
+    return (struct ledger_answer){.identity = from->identity,
+                                  .calibration = from->sharpness,
+                                  .keys_of = keys_of_draws(release),
+                                  .n_groups = n_groups,
+                                  .noisy = bins};
+}
+
+/* What was drawn from the histogram: a distribution whole, where that is kept, and not what is read
+ * from it besides. first: its place among the measures. */
 static size_t collect_draws(struct arena *arena, const struct release *release,
-                            const struct release_output *output, size_t histogram, int number,
+                            const struct release_output *output, size_t histogram, size_t first,
                             struct ledger_answer *out)
 {
     const struct release_histogram *from = &release->histograms[histogram];
-    size_t n = 0, first = 0;
-    for (size_t i = 0; i < from->n_draws; first += from->draws[i++].plan.n) {
-        if (from->draws[i].is_kept || from->draws[i].identity == NULL)
+    size_t n = 0;
+    for (size_t i = 0; i < from->n_values; i++) {
+        const struct release_value *value = &from->values[i];
+        if (value->source != VALUE_DRAWN || value->identity == NULL ||
+            (from->distribution != NULL && from->draws[value->from].whole.m != 0))
             continue;
-        out[n] = collect_draw(arena, release, output, histogram, i, first);
-        out[n++].release = number;
+        out[n] = collect_value(arena, release, output, histogram, i);
+        out[n++].measure = (int)(first + i);
+    }
+    for (size_t i = 0; i < from->n_draws && from->distribution != NULL; i++) {
+        if (from->draws[i].whole.m == 0)
+            continue;
+        out[n++] = (struct ledger_answer){.measure = (int)(first + from->n_values),
+                                          .identity = from->distribution,
+                                          .calibration = from->draws[i].whole,
+                                          .n_groups = release_groups(output) * from->n_bins,
+                                          .noisy = release_distribution(output, histogram)};
+    }
+    return n;
+}
+
+/* Of all histograms; each value has a place of its own behind the measures. */
+static size_t collect_histograms(struct arena *arena, const struct release *release,
+                                 const struct release_output *output, struct ledger_answer *out)
+{
+    size_t n = 0, first = release->n_measures;
+    for (size_t i = 0; i < release->n_histograms; i++) {
+        n += collect_draws(arena, release, output, i, first, out + n);
+        first += release->histograms[i].n_values + 1;
     }
     return n;
 }
@@ -240,8 +279,10 @@ size_t reuse_collect(struct arena *arena, const struct plan *plan, const bool *s
             found[n] = collect_measure(arena, release, outputs[i], m);
             found[n++].release = number;
         }
-        for (size_t h = 0; known && h < release->n_histograms; h++)
-            n += collect_draws(arena, release, outputs[i], h, number, found + n);
+        size_t before = n;
+        n += known ? collect_histograms(arena, release, outputs[i], found + n) : 0;
+        for (size_t k = before; k < n; k++)
+            found[k].release = number;
         number++;
     }
     *answers = found;

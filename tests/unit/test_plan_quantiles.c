@@ -183,8 +183,9 @@ Test(plan_quantiles, many_quantiles_are_had_by_whatever_errs_less)
     cr_expect_eq(charge.mu2_pico, release_of(&few_bins)->charge.mu2_pico);
     cr_expect_leq(charge.mu2_pico, budget());
     struct dp_cdf cdf;
-    cr_expect(dp_cdf_init(21, histogram_of(&few_bins)->unit_weight, 1, draw->whole_mu2_pico, &cdf));
-    cr_expect_eq(cdf.calibration.m, draw->whole.m, "made again when it is drawn");
+    cr_expect_eq(histogram_of(&few_bins)->unit_weight, (uint64_t)DISTRIBUTION_UNIT_WEIGHT);
+    cr_expect(dp_cdf_restore(21, DISTRIBUTION_UNIT_WEIGHT, &draw->whole, &cdf),
+              "made again when it is drawn");
     dp_cdf_clear(&cdf);
     planning_clear(&few_bins);
     struct planning many_bins = many("census", "wage", "people", 12, false);

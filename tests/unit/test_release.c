@@ -301,6 +301,8 @@ static struct release_draw sharp(const struct dp_rank *ranks, size_t n)
 }
 
 static const struct dp_rank median = {1, 2, 0};
+/* Values of the first draw, in its order. */
+static const struct release_value drawn[] = {{.place = 0}, {.place = 1}};
 
 /* Rows of a histogram: keys, bin, weight in people. */
 struct bin_row {
@@ -331,7 +333,8 @@ Test(release, quantiles_are_the_lower_edges_of_drawn_bins_in_every_group_of_a_do
                                           .first = -100,
                                           .width = 50,
                                           .n_draws = 1,
-                                          .n_values = 2};
+                                          .n_values = 2,
+                                          .values = drawn};
     histogram.draws[0] = sharp(ranks, 2);
     struct release release = {
         .n_keys = 1, .n_domain = 3, .domain = domain, .n_histograms = 1, .histograms = &histogram};
@@ -355,8 +358,13 @@ Test(release, histograms_of_withheld_groups_are_ignored_and_those_without_values
     struct measure measures[] = {{.kind = MEASURE_UNITS, .draw = quiet, .calibration = quiet}};
     static const struct bin_row rows[] = {
         {"a", 1, 100}, {"b", 2, 100}, {"c", 4, 60}, {"c", 5, 40}, {"unknown", 9, 100}};
-    struct release_histogram histogram = {
-        .n_bins = 6, .unit_weight = 1 << 20, .groups = 1, .width = 1, .n_draws = 1, .n_values = 1};
+    struct release_histogram histogram = {.n_bins = 6,
+                                          .unit_weight = 1 << 20,
+                                          .groups = 1,
+                                          .width = 1,
+                                          .n_draws = 1,
+                                          .n_values = 1,
+                                          .values = drawn};
     histogram.draws[0] = sharp(&median, 1);
     struct release release = {.n_keys = 1,
                               .key_threshold = 10,
@@ -392,8 +400,13 @@ Test(release, a_histogram_that_breaks_its_word_ends_the_release_and_nothing_else
         {{"x", 6, 1}}, {{"x", -1, 1}}, {{"x", 1, -1}}, {{"x", 1, 1}, {"y", 1, 1}, {"x", 2, 1}}};
     static const size_t n[] = {1, 1, 1, 3};
     static const char *const domain[] = {"x", "y"};
-    struct release_histogram histogram = {
-        .n_bins = 6, .unit_weight = 1 << 20, .groups = 1, .width = 1, .n_draws = 1, .n_values = 1};
+    struct release_histogram histogram = {.n_bins = 6,
+                                          .unit_weight = 1 << 20,
+                                          .groups = 1,
+                                          .width = 1,
+                                          .n_draws = 1,
+                                          .n_values = 1,
+                                          .values = drawn};
     histogram.draws[0] = sharp(&median, 1);
     struct release release = {
         .n_keys = 1, .n_domain = 2, .domain = domain, .n_histograms = 1, .histograms = &histogram};
@@ -418,17 +431,21 @@ Test(release, a_distribution_is_noised_once_and_all_ranks_are_read_from_it)
     static const struct bin_row rows[] = {{NULL, 0, 10}, {NULL, 3, 60}, {NULL, 9, 30}};
     static const struct dp_rank ranks[] = {{1, 20, 0},   {1, 10, 0},   {11, 100, 0},
                                            {70, 100, 0}, {71, 100, 0}, {99, 100, 0}};
+    struct release_value values[6] = {{.from = 0}};
     struct release_histogram histogram = {.n_bins = 10,
                                           .unit_weight = 1 << 10,
                                           .groups = 1,
                                           .width = 1,
                                           .floating = true,
                                           .n_draws = 1,
-                                          .n_values = 6};
+                                          .n_values = 6,
+                                          .values = values};
+    for (size_t i = 0; i < 6; i++)
+        values[i].rank = ranks[i];
     struct release_draw *draw = &histogram.draws[0];
     struct dp_cdf cdf;
-    draw->whole_mu2_pico = UINT64_C(1000000000000000); /* a deviation of less than a tenth of one */
-    cr_assert(dp_cdf_init(10, 1 << 10, 1, draw->whole_mu2_pico, &cdf));
+    /* A deviation of less than a tenth of one. */
+    cr_assert(dp_cdf_init(10, 1 << 10, 1, UINT64_C(1000000000000000), &cdf));
     draw->whole = cdf.calibration;
     draw->plan = (struct dp_quantile_plan){.unit_weight = 1 << 10, .n = 6};
     draw->ranks = ranks;
@@ -437,8 +454,8 @@ Test(release, a_distribution_is_noised_once_and_all_ranks_are_read_from_it)
     struct release_output *output = release_begin(noise, &release, NULL, 1);
     struct array_params params = {0};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const __int128 values[] = {rows[i].bin, (__int128)rows[i].people << 10};
-        cr_assert(release_add_bin(output, 0, NULL, values));
+        const __int128 bin[] = {rows[i].bin, (__int128)rows[i].people << 10};
+        cr_assert(release_add_bin(output, 0, NULL, bin));
     }
     cr_assert(release_finish(output, false, &params));
     cr_assert_eq(params.count, 6);

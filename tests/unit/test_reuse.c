@@ -78,7 +78,20 @@ static void keep(struct analyst *who, const struct release *release, const char 
     }
 }
 
-/* The same for quantiles. */
+static void keep_draw(struct analyst *who, const char *identity,
+                      const struct dp_calibration *sharpness, size_t n_values, uint64_t list)
+{
+    cr_assert_lt(who->n, (size_t)KEPT_MAX);
+    who->kept[who->n] = (struct kept_answer){.id = who->n + 1,
+                                             .identity = remembered(identity),
+                                             .since = "2026-01-02T03:09:00Z",
+                                             .calibration = *sharpness,
+                                             .n_groups = n_values,
+                                             .keys_of = list};
+    who->n++;
+}
+
+/* The same for quantiles, as proxy/reuse.c keeps them. */
 static void keep_draws(struct analyst *who, const struct release *release, size_t n_groups)
 {
     bool private = release->n_keys > 0 && release->domain == NULL;
@@ -86,21 +99,20 @@ static void keep_draws(struct analyst *who, const struct release *release, size_
     uint64_t list = release->keys_of;
     for (size_t i = 0; private && i < who->n; i++)
         list = who->kept[i].keys != NULL ? who->kept[i].id : list;
-    for (size_t i = 0; i < release->n_histograms; i++)
-        for (size_t n = 0; n < release->histograms[i].n_draws; n++) {
-            const struct release_draw *draw = &release->histograms[i].draws[n];
-            if (draw->is_kept)
+    for (size_t i = 0; i < release->n_histograms; i++) {
+        const struct release_histogram *histogram = &release->histograms[i];
+        for (size_t n = 0; n < histogram->n_values; n++) {
+            const struct release_value *value = &histogram->values[n];
+            if (value->source != VALUE_DRAWN ||
+                (histogram->distribution != NULL && histogram->draws[value->from].whole.m != 0))
                 continue;
-            cr_assert_lt(who->n, (size_t)KEPT_MAX);
-            who->kept[who->n] = (struct kept_answer){
-                .id = who->n + 1,
-                .identity = remembered(draw->identity),
-                .since = "2026-01-02T03:09:00Z",
-                .calibration = release_draw_sharpness(draw, release->histograms[i].groups),
-                .n_groups = groups * draw->plan.n,
-                .keys_of = list};
-            who->n++;
+            keep_draw(who, value->identity, &value->sharpness, groups, list);
         }
+        for (size_t n = 0; n < histogram->n_draws && histogram->distribution != NULL; n++)
+            if (histogram->draws[n].whole.m != 0)
+                keep_draw(who, histogram->distribution, &histogram->draws[n].whole,
+                          groups * histogram->n_bins, list);
+    }
 }
 
 /* Asks, pays and keeps; what it cost in pico mu^2. */
@@ -574,8 +586,9 @@ Test(reuse, quantiles_are_kept_as_they_were_drawn)
         cr_expect_eq(ask(&who, sqls[i]), 0u, "less is free: %s", sqls[i]);
         who.settings.epsilon *= 6;
         struct planning finer = planned(&who, sqls[i]);
-        cr_expect_eq(only_release(&finer)->histograms[0].n_drawn,
-                     only_release(&finer)->histograms[0].n_draws, "%s", sqls[i]);
+        const struct release_histogram *all = &only_release(&finer)->histograms[0];
+        for (size_t n = 0; n < all->n_values; n++)
+            cr_expect_eq(all->values[n].source, VALUE_DRAWN, "%s", sqls[i]);
         planning_clear(&finer);
     }
 }
