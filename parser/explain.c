@@ -58,37 +58,45 @@ static double wanted_amount(const struct level *level, size_t measure)
     return level->laplace ? (double)charge->epsilon : (double)charge->mu2_pico;
 }
 
-/* Part of the request's epsilon that a measure has, as a share of its mu^2 (of epsilon itself with
- * Laplace noise), whether or not it was paid for before. */
-static double share(const struct level *level, int measure)
+static double histogram_amount(const struct level *level, size_t histogram)
+{
+    const struct dp_charge *charge = &level->histograms.items[histogram].charge;
+    return level->laplace ? (double)charge->epsilon : (double)charge->mu2_pico;
+}
+
+/* An amount as a share of all that the request would buy, whether or not it was paid for before: of
+ * its mu^2, or of epsilon itself with Laplace noise. */
+static double share_of(const struct level *level, double amount)
 {
     double all = 0;
+    for (size_t i = 0; i < level->n_measures; i++)
+        all += wanted_amount(level, i);
+    for (size_t i = 0; i < level->histograms.n; i++)
+        all += histogram_amount(level, i);
+    return all == 0 ? 0 : amount / all;
+}
+
+static double share(const struct level *level, int measure)
+{
     if (measure < 0)
         return 0;
     const struct level_measure *own = &level->measures[measure];
-    for (size_t i = 0; i < level->n_measures; i++)
-        all += wanted_amount(level, i);
-    double part =
-        wanted_amount(level, own->kind == MEASURE_COMPLEMENT ? own->partner : (size_t)measure);
-    return all == 0 ? 0 : part / all;
+    return share_of(level, wanted_amount(level, own->kind == MEASURE_COMPLEMENT ? own->partner
+                                                                                : (size_t)measure));
+}
+
+/* The same of all quantiles of an argument. */
+static double histogram_share(const struct level *level, const struct level_aggregate *aggregate)
+{
+    return aggregate->kind != AGGREGATE_QUANTILE
+               ? 0
+               : share_of(level, histogram_amount(level, (size_t)aggregate->quantile.histogram));
 }
 
 /* One of two measures that are paid for together? */
 static bool is_rotated(const struct level *level, int measure)
 {
     return measure >= 0 && level->measures[measure].rotated;
-}
-
-/* The same of all quantiles of an argument. */
-static double histogram_share(const struct level *level, const struct level_aggregate *aggregate)
-{
-    const struct dp_charge *all = &level->release->charge;
-    if (aggregate->kind != AGGREGATE_QUANTILE)
-        return 0;
-    const struct dp_charge *part = &level->histograms.items[aggregate->quantile.histogram].charge;
-    if (level->laplace)
-        return all->epsilon == 0 ? 0 : (double)part->epsilon / (double)all->epsilon;
-    return all->mu2_pico == 0 ? 0 : fmin(1, (double)part->mu2_pico / (double)all->mu2_pico);
 }
 
 static double column_epsilon(const struct level *level, const struct level_aggregate *aggregate)

@@ -18,6 +18,8 @@ static void check_stddev(size_t n_bins, double expected)
     dp_cdf_clear(&cdf);
 }
 
+enum { MATRIX_BITS_SEEN = 21 };
+
 Test(cdf, prefixes_are_as_sharp_as_the_factorisation_promises)
 {
     check_stddev(1024, 3.27);
@@ -164,4 +166,50 @@ Test(cdf, what_does_not_fit_the_grid_is_refused)
     cr_expect_not(dp_cdf_init(DP_CDF_BINS_MAX + 1, 1, 1, 1000000000000, &cdf));
     cr_expect_not(dp_cdf_init(1024, 1 << 22, 1, 1, &cdf), "noise beyond 2^30");
     cr_expect_null(cdf.column);
+}
+
+Test(cdf, the_matrix_of_a_calibration_is_found_again)
+{
+    static const size_t sizes[] = {1, 2, 21, 121, 1024, 4096};
+    static const uint64_t budgets[] = {100000000, 100000000000, 50000000000000};
+    int bits[MATRIX_BITS_SEEN] = {0};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (size_t k = 0; k < sizeof budgets / sizeof *budgets; k++)
+            for (uint64_t weight = 1; weight <= 1024; weight *= 32) {
+                struct dp_cdf made, found;
+                cr_assert(dp_cdf_init(sizes[i], weight, 3, budgets[k], &made));
+                cr_assert(dp_cdf_restore(sizes[i], weight, &made.calibration, &found));
+                cr_expect_eq(found.matrix_bits, made.matrix_bits);
+                cr_expect_eq(found.calibration.m, made.calibration.m);
+                cr_expect_arr_eq(found.column, made.column, sizes[i] * sizeof *made.column);
+                bits[made.matrix_bits]++;
+                dp_cdf_clear(&made);
+                dp_cdf_clear(&found);
+            }
+    int different = 0;
+    for (int i = 0; i < MATRIX_BITS_SEEN; i++)
+        different += bits[i] > 0;
+    cr_expect_gt(different, 3, "several matrices were found");
+}
+
+Test(cdf, what_is_no_calibration_of_such_a_distribution_has_no_matrix)
+{
+    struct dp_cdf made, found;
+    cr_assert(dp_cdf_init(121, 1024, 1, 100000000000, &made));
+    struct dp_calibration wrong[6];
+    for (size_t i = 0; i < 6; i++)
+        wrong[i] = made.calibration;
+    wrong[0].mechanism = DP_LAPLACE;
+    wrong[1].grid.scale10 = 1;
+    wrong[2].grid.exp2 = 1;
+    wrong[3].m = 0;
+    wrong[4].delta_grid++;
+    wrong[5].delta_grid = 0;
+    for (size_t i = 0; i < 6; i++) {
+        cr_expect_not(dp_cdf_restore(121, 1024, &wrong[i], &found), "%zu", i);
+        cr_expect_null(found.column);
+    }
+    cr_expect_not(dp_cdf_restore(122, 1024, &made.calibration, &found));
+    cr_expect_not(dp_cdf_restore(0, 1024, &made.calibration, &found));
+    dp_cdf_clear(&made);
 }

@@ -446,3 +446,42 @@ Test(quantile, the_middle_of_many_follows_the_law_summed_over_the_parts_of_each_
     cr_expect(chi_square_of_cells(seen, expected, N_BINS) > 1e-6, "%g %g %g %g", seen[0], seen[1],
               seen[2], seen[3]);
 }
+
+Test(quantile, the_strength_of_a_draw_is_that_of_a_lone_one_with_its_error)
+{
+    static const struct dp_rank ranks[] = {{1, 2, 0}, {1, 10, 0}, {99, 100, 0}, {0, 1, 40}};
+    enum { N = sizeof ranks / sizeof *ranks };
+    static const size_t sizes[] = {1, 3, 8, 9, 99, 1000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (uint64_t mu2 = 1000000000; mu2 < 2000000000000; mu2 *= 7) {
+            struct dp_quantile_plan plan, alone;
+            dp_nano strengths[N];
+            cr_assert(dp_plan_quantiles(sizes[i], 1024, 2, mu2, &plan));
+            dp_quantile_strengths(&plan, ranks, N, strengths);
+            for (size_t k = 0; k < N; k++) {
+                if (sizes[i] <= DP_QUANTILE_SEPARATE_MAX)
+                    cr_expect_eq(strengths[k], plan.half_range);
+                cr_assert(dp_plan_quantiles_strong(1, 1024, 2, strengths[k], &alone));
+                double error = dp_quantile_error(&plan, &ranks[k], 0.05);
+                double lone = dp_quantile_error(&alone, &ranks[k], 0.05);
+                cr_expect(lone >= error * (1 - 1e-12) && lone <= error * (1 + 1e-6), "%g and %g",
+                          lone, error);
+            }
+        }
+}
+
+Test(quantile, a_plan_of_a_given_strength_costs_what_that_strength_costs)
+{
+    struct dp_quantile_plan bought, strong;
+    for (size_t n = 1; n <= 20; n++) {
+        cr_assert(dp_plan_quantiles(n, 1 << 20, 3, 300000000000, &bought));
+        cr_assert(dp_plan_quantiles_strong(n, 1 << 20, 3, bought.half_range, &strong));
+        cr_expect_eq(strong.levels, bought.levels);
+        cr_expect_eq(strong.charge.mu2_pico, bought.charge.mu2_pico);
+        cr_expect_eq(strong.charge.epsilon, bought.charge.epsilon);
+        cr_expect(strong.charge.pure);
+    }
+    cr_expect_not(dp_plan_quantiles_strong(0, 1, 1, 1000000000, &strong));
+    cr_expect_not(dp_plan_quantiles_strong(1, 1, 1, 1, &strong), "too weak");
+    cr_expect_not(dp_plan_quantiles_strong(1, 1, 0, 1000000000, &strong));
+}

@@ -467,3 +467,91 @@ Test(release, a_distribution_is_noised_once_and_all_ranks_are_read_from_it)
     release_free(output);
     array_params_clear(&params);
 }
+
+Test(release, what_was_kept_of_quantiles_is_handed_over_again_beside_what_is_drawn)
+{
+    static const char *const domain[] = {"x", "y"};
+    /* Of all people the first half is in bin 2, the rest in bin 7; nobody is in group y. */
+    static const uint64_t weights[2][10] = {{[2] = 50 << 10, [7] = 50 << 10}, {0}};
+    static const struct bin_row rows[] = {{"x", 4, 100}};
+    __int128 distribution[20], middle[2] = {5, 11};
+    struct dp_cdf cdf;
+    cr_assert(dp_cdf_init(10, DISTRIBUTION_UNIT_WEIGHT, 1, UINT64_C(1000000000000000), &cdf));
+    for (size_t i = 0; i < 2; i++)
+        dp_cdf_encode(&cdf, weights[i], distribution + 10 * i);
+    const __int128 *kept[] = {middle, distribution};
+    struct release_value values[] = {
+        {.rank = {1, 4, 0}, .source = VALUE_OF_KEPT_DISTRIBUTION, .from = 1},
+        {.rank = {1, 3, 0}, .source = VALUE_KEPT, .from = 0},
+        {.rank = {1, 2, 0}, .source = VALUE_DRAWN, .from = 0, .place = 0},
+        {.rank = {3, 4, 0}, .source = VALUE_OF_KEPT_DISTRIBUTION, .from = 1}};
+    values[0].sharpness = values[3].sharpness = cdf.calibration;
+    dp_cdf_clear(&cdf);
+    struct release_histogram histogram = {.n_bins = 10,
+                                          .unit_weight = 1 << 20,
+                                          .groups = 1,
+                                          .width = 1,
+                                          .n_draws = 1,
+                                          .n_values = 4,
+                                          .values = values};
+    histogram.draws[0] = sharp(&median, 1);
+    struct release release = {
+        .n_keys = 1, .n_domain = 2, .domain = domain, .n_histograms = 1, .histograms = &histogram};
+    struct release_output *output = release_begin(noise, &release, kept, 2);
+    struct array_params params = {0};
+    cr_assert(add_bins(output, 0, rows, 1));
+    cr_assert(release_finish(output, false, &params));
+    cr_assert_eq(params.count, 5);
+    int x = -1, y = -1;
+    cr_expect(text_is(&params.items[1], "{2,0}"), "of nobody the first bin");
+    cr_expect(text_is(&params.items[2], "{5,9}"), "a bin that is none is the nearest");
+    cr_assert_eq(sscanf((const char *)params.items[3].bytes, "{%d,%d}", &x, &y), 2);
+    cr_expect_eq(x, 4, "drawn now");
+    cr_expect(text_is(&params.items[4], "{7,0}"));
+    release_free(output);
+    array_params_clear(&params);
+}
+
+Test(release, a_distribution_to_be_kept_is_handed_out_with_its_noise)
+{
+    static const char *const domain[] = {"x", "y"};
+    static const struct bin_row rows[] = {{"x", 1, 100}, {"x", 3, 100}};
+    struct release_value value = {.rank = {1, 2, 0}};
+    struct dp_cdf cdf;
+    cr_assert(dp_cdf_init(6, 1 << 20, 1, UINT64_C(1000000000000), &cdf));
+    struct release_histogram histogram = {.n_bins = 6,
+                                          .unit_weight = 1 << 20,
+                                          .groups = 1,
+                                          .width = 1,
+                                          .n_draws = 1,
+                                          .n_values = 1,
+                                          .values = &value,
+                                          .distribution = "its identity"};
+    histogram.draws[0] = (struct release_draw){
+        .plan = {.unit_weight = 1 << 20, .n = 1}, .ranks = &value.rank, .whole = cdf.calibration};
+    struct release release = {
+        .n_keys = 1, .n_domain = 2, .domain = domain, .n_histograms = 1, .histograms = &histogram};
+    struct release_output *output = release_begin(noise, &release, NULL, 2);
+    struct array_params params = {0};
+    cr_assert(add_bins(output, 0, rows, 2));
+    cr_assert(release_finish(output, false, &params));
+    const __int128 *noisy = release_distribution(output, 0);
+    const uint64_t exact[2][6] = {{[1] = 100 << 20, [3] = 100 << 20}, {0}};
+    double deviation = 0x1p50 / (double)cdf.calibration.m;
+    for (size_t group = 0; group < 2; group++) {
+        __int128 encoded[6];
+        size_t same = 0;
+        dp_cdf_encode(&cdf, exact[group], encoded);
+        for (size_t i = 0; i < 6; i++) {
+            double error = (double)(noisy[6 * group + i] - encoded[i]) / deviation;
+            same += error == 0;
+            cr_expect(error > -12 && error < 12, "%zu: %g deviations", i, error);
+        }
+        /* Each with a chance of less than one in a million: deviations are millions of units. */
+        cr_expect_lt(same, 2u, "every bin has noise");
+    }
+    cr_expect_gt(deviation, 1e6);
+    dp_cdf_clear(&cdf);
+    release_free(output);
+    array_params_clear(&params);
+}

@@ -1,13 +1,16 @@
 /* Planning with what was paid for before: what is drawn still, what it costs, what is said of it.
  * What is planned follows from identities, precisions and groups alone. */
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "mechanisms/accuracy.h"
+#include "mechanisms/cdf.h"
 #include "tests/support/catalogs.h"
 #include "tests/support/planning.h"
 
-enum { KEPT_MAX = 64, KEYS_MAX = 8 };
+enum { KEPT_MAX = 2048, KEYS_MAX = 8 };
 
 /* An analyst's kept answers, as the ledger would give them back. */
 struct analyst {
@@ -42,7 +45,7 @@ static const struct release *only_release(const struct planning *planning)
 /* A copy that lives as long as the test. */
 static const char *remembered(const char *identity)
 {
-    static char texts[256][65];
+    static char texts[KEPT_MAX][65];
     static size_t n;
     cr_assert_lt(n, sizeof texts / sizeof *texts);
     snprintf(texts[n], sizeof texts[n], "%s", identity);
@@ -608,5 +611,195 @@ Test(reuse, quantiles_of_anything_else_are_drawn)
         struct planning other = planned(&who, others[i]);
         cr_expect_eq(other.plan->charge.mu2_pico, fresh_price(&who, others[i]), "%s", others[i]);
         planning_clear(&other);
+    }
+}
+
+/* percentile_disc of k/parts for every k in `which` (n of them), of the column, and what follows.
+ */
+static const char *quantiles(const int *which, size_t n, int parts, const char *column,
+                             const char *rest)
+{
+    static char sql[16384];
+    char *at = sql + sprintf(sql, "SELECT percentile_disc('{");
+    for (size_t i = 0; i < n; i++)
+        at += sprintf(at, "%s%.17g", i == 0 ? "" : ",", (double)which[i] / parts);
+    sprintf(at, "}'::float8[]) WITHIN GROUP (ORDER BY %s)%s", column, rest);
+    return sql;
+}
+
+static const struct release_histogram *only_histogram(const struct planning *planning)
+{
+    cr_assert_eq(only_release(planning)->n_histograms, 1u);
+    return &only_release(planning)->histograms[0];
+}
+
+/* Half-width in ranks of a value, from what it is kept as. */
+static double error_of(const struct release_histogram *histogram, const struct release_value *value)
+{
+    const struct dp_quantile_plan plan = {.n = 1, .half_range = value->sharpness.m};
+    struct dp_cdf cdf;
+    if (value->sharpness.mechanism == DP_LAPLACE)
+        return dp_quantile_error(&plan, &value->rank, 0.05);
+    cr_assert(dp_cdf_restore(histogram->n_bins, DISTRIBUTION_UNIT_WEIGHT, &value->sharpness, &cdf));
+    double stddev = dp_cdf_stddev(&cdf, histogram->n_bins - 1) / DISTRIBUTION_UNIT_WEIGHT;
+    dp_cdf_clear(&cdf);
+    return dp_two_sided_z(0.05) * stddev *
+           hypot(1, (double)value->rank.numerator / value->rank.denominator);
+}
+
+Test(reuse, a_quantile_answers_in_whatever_company_it_is_asked)
+{
+    struct analyst who = analyst("clinic");
+    who.settings.epsilon *= 3;
+    ask(&who, quantiles((int[]){1, 5, 9}, 3, 10, "cost", " FROM visits"));
+    who.settings.epsilon /= 3;
+    struct planning alone =
+        planned(&who, quantiles((int[]){5}, 1, 10, "cost", ", max(minutes) FROM visits"));
+    const struct release *release = only_release(&alone);
+    cr_expect_eq(release->histograms[0].values[0].source, VALUE_KEPT);
+    cr_expect_eq(release->histograms[0].n_draws, 0u);
+    cr_expect_null(release->histograms[0].sql, "not measured");
+    cr_expect_eq(release->histograms[1].n_draws, 1u, "the greatest is drawn");
+    planning_clear(&alone);
+    cr_expect_eq(ask(&who, "SELECT percentile_cont(0.90) WITHIN GROUP (ORDER BY cost) FROM visits"),
+                 0u);
+    cr_expect_eq(
+        ask(&who, "SELECT percentile_cont(0.1) WITHIN GROUP (ORDER BY cost DESC) FROM visits"), 0u,
+        "from the other end");
+}
+
+Test(reuse, quantiles_that_are_missing_are_drawn_alone_with_the_same_strength)
+{
+    struct analyst who = analyst("clinic");
+    uint64_t first = ask(&who, quantiles((int[]){2}, 1, 4, "cost", " FROM visits"));
+    const char *sql = quantiles((int[]){1, 2, 3}, 3, 4, "cost", " FROM visits");
+    struct planning fresh = plan_statement(who.catalog, sql, &who.settings);
+    dp_nano half_range = only_histogram(&fresh)->draws[0].plan.half_range;
+    uint64_t all = fresh.plan->charge.mu2_pico;
+    planning_clear(&fresh);
+    struct planning rest = planned(&who, sql);
+    const struct release_histogram *histogram = only_histogram(&rest);
+    cr_expect_eq(histogram->n_draws, 1u);
+    cr_expect_eq(histogram->draws[0].plan.n, 2u);
+    cr_expect_eq(histogram->draws[0].plan.half_range, half_range);
+    cr_expect_lt(rest.plan->charge.mu2_pico, all);
+    cr_expect(fabs((double)rest.plan->charge.mu2_pico / (double)all - 2.0 / 3) < 0.02, "%g",
+              (double)rest.plan->charge.mu2_pico / (double)all);
+    cr_expect_eq(histogram->values[0].source, VALUE_DRAWN);
+    cr_expect_eq(histogram->values[1].source, VALUE_KEPT);
+    cr_expect_eq(histogram->values[2].source, VALUE_DRAWN);
+    cr_expect_eq(histogram->values[2].place, 1u);
+    planning_clear(&rest);
+    cr_expect_gt(ask(&who, sql), 0u);
+    cr_expect_eq(ask(&who, sql), 0u, "from both draws");
+    cr_expect_lt(first, who.spent);
+}
+
+Test(reuse, draws_of_several_statements_answer_together)
+{
+    struct analyst who = analyst("clinic");
+    ask(&who, quantiles((int[]){1, 2}, 2, 10, "minutes", " FROM visits"));
+    ask(&who, "SELECT min(minutes) FROM visits");
+    ask(&who, quantiles((int[]){4, 3}, 2, 10, "minutes", " FROM visits"));
+    struct planning all = planned(
+        &who, quantiles((int[]){4, 1, 3, 2}, 4, 10, "minutes", ", min(minutes) FROM visits"));
+    cr_expect_eq(all.plan->charge.mu2_pico, 0u);
+    const struct release_histogram *histogram = only_histogram(&all);
+    cr_assert_eq(histogram->n_values, 5u);
+    for (size_t i = 0; i < 5; i++)
+        for (size_t k = 0; k < i; k++)
+            cr_expect_neq(histogram->values[i].from, histogram->values[k].from);
+    planning_clear(&all);
+}
+
+static const int hundredths[] = {2,  5,  9,  14, 20, 27, 35, 44, 50, 56, 61, 65,
+                                 70, 74, 79, 83, 86, 90, 93, 95, 97, 98, 99};
+
+Test(reuse, a_noisy_distribution_answers_every_rank)
+{
+    struct analyst who = analyst("census");
+    ask(&who, quantiles(hundredths, COUNT(hundredths), 100, "education", " FROM people"));
+    cr_expect_eq(who.n, 1u, "kept whole");
+    cr_expect_eq(who.kept[0].n_groups, 21u);
+    cr_expect_eq(
+        ask(&who, quantiles(hundredths, COUNT(hundredths), 101, "education", " FROM people")), 0u,
+        "other ranks");
+    who.settings.epsilon /= 4;
+    struct planning few =
+        planned(&who, quantiles((int[]){1, 2}, 2, 3, "education", ", max(education) FROM people"));
+    const struct release_histogram *histogram = only_histogram(&few);
+    cr_expect_eq(histogram->values[0].source, VALUE_OF_KEPT_DISTRIBUTION,
+                 "fewer by themselves would be drawn one by one");
+    cr_expect_eq(histogram->values[1].source, VALUE_OF_KEPT_DISTRIBUTION);
+    cr_expect_eq(histogram->values[2].source, VALUE_DRAWN, "no extremes");
+    planning_clear(&few);
+    who.settings.laplace = true;
+    cr_expect_eq(ask(&who, quantiles((int[]){1, 2}, 2, 3, "education", " FROM people")), 0u,
+                 "whatever the mechanism would be");
+    who.settings.laplace = false;
+    who.settings.epsilon *= 8;
+    cr_expect_gt(
+        ask(&who, quantiles(hundredths, COUNT(hundredths), 101, "education", " FROM people")), 0u,
+        "a finer one costs");
+}
+
+Test(reuse, a_distribution_in_very_many_parts_is_kept_by_its_quantiles)
+{
+    static int thousandths[200];
+    for (int i = 0; i < 200; i++)
+        thousandths[i] = 5 * i + 2;
+    const char *column = "experience * 19";
+    const char *rest = " FROM people GROUP BY region, smsa, parttime";
+    struct analyst who = analyst("census");
+    struct planning planning = planned(&who, quantiles(thousandths, 200, 1000, column, rest));
+    cr_assert_gt(only_histogram(&planning)->n_bins * only_release(&planning)->n_domain, 16384u);
+    cr_assert_neq(only_histogram(&planning)->draws[0].whole.m, 0u);
+    cr_expect_null(only_histogram(&planning)->distribution);
+    planning_clear(&planning);
+    ask(&who, quantiles(thousandths, 200, 1000, column, rest));
+    cr_expect_eq(who.n, 200u);
+    cr_expect_eq(ask(&who, quantiles(thousandths + 100, 100, 1000, column, rest)), 0u);
+    cr_expect_gt(ask(&who, quantiles((int[]){3}, 1, 1000, column, rest)), 0u, "no other rank");
+}
+
+/* Whatever was asked before: no quantile errs more than what the request would buy by itself, no
+ * statement costs more than that, and what was paid for is not paid for again. */
+Test(reuse, quantiles_in_any_order_cost_and_err_no_more_than_by_themselves)
+{
+    static const char *const columns[] = {"education", "experience", "wage"};
+    srand(7);
+    for (int round = 0; round < 12; round++) {
+        struct analyst who = analyst("census");
+        who.settings.laplace = round % 3 == 2;
+        const char *column = columns[round / 4];
+        uint64_t spent = 0, alone = 0;
+        for (int turn = 0; turn < 6; turn++) {
+            int which[24];
+            size_t n = (size_t)(1 + rand() % (turn % 2 == 0 ? 24 : 8));
+            for (size_t i = 0; i < n; i++)
+                which[i] = 1 + rand() % 40;
+            who.settings.epsilon = (dp_nano)(1 + rand() % 4) * 500000000;
+            const char *sql = quantiles(
+                which, n, 41, column, rand() % 2 ? ", max(education) FROM people" : " FROM people");
+            struct planning fresh = plan_statement(who.catalog, sql, &who.settings);
+            struct planning planning = planned(&who, sql);
+            const struct release *with = only_release(&planning), *without = only_release(&fresh);
+            for (size_t h = 0; h < with->n_histograms; h++)
+                for (size_t i = 0; i < with->histograms[h].n_values; i++) {
+                    double had = error_of(&with->histograms[h], &with->histograms[h].values[i]);
+                    double bought =
+                        error_of(&without->histograms[h], &without->histograms[h].values[i]);
+                    cr_expect(had <= bought * 1.00002, "%s: %g for %g", sql, had, bought);
+                }
+            cr_expect_leq(planning.plan->charge.mu2_pico, fresh.plan->charge.mu2_pico, "%s", sql);
+            cr_expect_eq(planning.plan->charge.mu2_pico == 0, !release_is_measured(with));
+            spent += planning.plan->charge.mu2_pico;
+            alone += fresh.plan->charge.mu2_pico;
+            planning_clear(&planning);
+            planning_clear(&fresh);
+            ask(&who, sql);
+            cr_expect_eq(ask(&who, sql), 0u, "%s", sql);
+        }
+        cr_expect_lt(spent, alone);
     }
 }
