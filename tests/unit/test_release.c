@@ -518,25 +518,30 @@ Test(release, a_distribution_to_be_kept_is_handed_out_with_its_noise)
     static const struct bin_row rows[] = {{"x", 1, 100}, {"x", 3, 100}};
     struct release_value value = {.rank = {1, 2, 0}};
     struct dp_cdf cdf;
-    cr_assert(dp_cdf_init(6, 1 << 20, 1, UINT64_C(1000000000000), &cdf));
+    cr_assert(dp_cdf_init(6, DISTRIBUTION_UNIT_WEIGHT, 1, UINT64_C(1000000000000), &cdf));
     struct release_histogram histogram = {.n_bins = 6,
-                                          .unit_weight = 1 << 20,
+                                          .unit_weight = DISTRIBUTION_UNIT_WEIGHT,
                                           .groups = 1,
                                           .width = 1,
                                           .n_draws = 1,
                                           .n_values = 1,
                                           .values = &value,
                                           .distribution = "its identity"};
-    histogram.draws[0] = (struct release_draw){
-        .plan = {.unit_weight = 1 << 20, .n = 1}, .ranks = &value.rank, .whole = cdf.calibration};
+    histogram.draws[0] =
+        (struct release_draw){.plan = {.unit_weight = DISTRIBUTION_UNIT_WEIGHT, .n = 1},
+                              .ranks = &value.rank,
+                              .whole = cdf.calibration};
     struct release release = {
         .n_keys = 1, .n_domain = 2, .domain = domain, .n_histograms = 1, .histograms = &histogram};
     struct release_output *output = release_begin(noise, &release, NULL, 2);
     struct array_params params = {0};
-    cr_assert(add_bins(output, 0, rows, 2));
+    for (size_t i = 0; i < 2; i++) {
+        const __int128 bin[] = {rows[i].bin, (__int128)rows[i].people << 10};
+        cr_assert(release_add_bin(output, 0, &rows[i].key, bin));
+    }
     cr_assert(release_finish(output, false, &params));
     const __int128 *noisy = release_distribution(output, 0);
-    const uint64_t exact[2][6] = {{[1] = 100 << 20, [3] = 100 << 20}, {0}};
+    const uint64_t exact[2][6] = {{[1] = 100 << 10, [3] = 100 << 10}, {0}};
     double deviation = 0x1p50 / (double)cdf.calibration.m;
     for (size_t group = 0; group < 2; group++) {
         __int128 encoded[6];
