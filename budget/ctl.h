@@ -14,7 +14,7 @@
 
 #include "budget/ledger.h"
 
-/* Exit codes, documented in docs/pgveilctl.md. */
+/* Exit codes, documented in docs/pgveilctl.md. CTL_UNREACHABLE: it may do another time. */
 enum ctl_exit { CTL_OK = 0, CTL_REFUSED = 1, CTL_USAGE = 2, CTL_UNREACHABLE = 3 };
 
 enum ctl_format { CTL_TABLE, CTL_JSON, CTL_CSV };
@@ -135,8 +135,38 @@ bool ctl_password_usable(const char *password, const char **why);
 /* Says that there is no such command, and which begin with the first word, where any do. */
 void ctl_tell_unknown(int n_words, char **words);
 
-/* Whether a name may be an analyst's or dataset's. */
+/* What names are of. CTL_HOLDER: an analyst or a group. */
+enum ctl_kind { CTL_ANALYST, CTL_GROUP, CTL_DATASET, CTL_HOLDER };
+enum { CTL_NAME_MAX = 63, CTL_HINT_SIZE = 100 };
+
+/* Whether a name may be given to an analyst, a group or a dataset: 1 to 63 bytes of UTF-8 in which
+ * every character can be seen, single spaces inside it apart. */
 bool ctl_name_usable(const char *name, bool analyst, const char **why);
+/* Of a name that is new, whether it is meant where it looks like one that there is: confirmed as by
+ * ctl_confirm, else false with *exit_code set. */
+bool ctl_confirm_new_name(struct ctl *ctl, enum ctl_kind kind, const char *name,
+                          enum ctl_exit *exit_code);
+/* CTL_OK where the ledger (or, of a dataset, the configuration) knows the name, or name is NULL;
+ * else says that there is none, and which it may have been meant. */
+enum ctl_exit ctl_check_known(struct ctl *ctl, enum ctl_kind kind, const char *name);
+
+/* Whether a table without rows has none although these names (NULL: any) are known. True where it
+ * has rows; else says which name is not. */
+bool ctl_check_empty(struct ctl *ctl, const PGresult *table, enum ctl_kind kind, const char *name,
+                     const char *dataset);
+
+/* The name nearest to the one wanted, among those tried; none where they differ by more than a
+ * third. */
+struct ctl_nearest {
+    const char *wanted; /* borrowed */
+    bool known;         /* it is among them */
+    unsigned distance;
+    char name[CTL_NAME_MAX + 1];
+};
+void ctl_nearest_begin(struct ctl_nearest *nearest, const char *wanted);
+void ctl_nearest_try(struct ctl_nearest *nearest, const char *name);
+/* "; did you mean "ana"?" or nothing; returns hint. */
+const char *ctl_nearest_hint(const struct ctl_nearest *nearest, char hint[CTL_HINT_SIZE]);
 
 /* A positive decimal number in units of 10^-places, exactly; false where it needs more places, is
  * not positive or not below 2^63 units. */
@@ -163,8 +193,9 @@ void ctl_progress(const char *what, uint64_t done, uint64_t total);
  * waited for. NULL: the connection is lost. */
 PGresult *ctl_await(PGconn *connection, const char *what);
 
-/* The argument at this place, or the option's value; NULL where neither is given. */
-const char *ctl_argument(const struct ctl *ctl, int place, enum ctl_option_id option);
+/* What a table is to be about, of "[NAME] [DATASET]" or the options --analyst and --dataset; NULL:
+ * everything. False with a message where one is said twice. */
+bool ctl_filters(const struct ctl *ctl, const char **name, const char **dataset);
 
 /* A result made here rather than by a server: text columns, rows added with PQsetvalue. NULL
  * without memory. */

@@ -8,9 +8,14 @@
 enum ctl_exit ctl_answers_list(struct ctl *ctl)
 {
     struct ledger_call call;
-    ledger_answers_list_call(&call, ctl->n_arguments > 0 ? ctl->arguments[0] : NULL,
-                             ctl->option[CTL_OPTION_ANALYST]);
-    return ctl_show(ctl, &call, false);
+    const char *dataset = ctl->n_arguments > 0 ? ctl->arguments[0] : NULL;
+    const char *analyst = ctl->option[CTL_OPTION_ANALYST];
+    ledger_answers_list_call(&call, dataset, analyst);
+    PGresult *answers = ctl_call(ctl, &call);
+    bool ok = answers && ctl_check_empty(ctl, answers, CTL_ANALYST, analyst, dataset) &&
+              ctl_print_result(ctl, answers, false);
+    PQclear(answers);
+    return ok ? CTL_OK : CTL_REFUSED;
 }
 
 /* What is to be forgotten: "kept draws of census that ana paid for". */
@@ -43,6 +48,10 @@ enum ctl_exit ctl_answers_forget(struct ctl *ctl)
     const char *given = ctl->option[CTL_OPTION_DRAW];
     if (given && !read_draw(given, &draw)) {
         return CTL_USAGE;
+    }
+    if (ctl_check_known(ctl, CTL_DATASET, ctl->arguments[0]) != CTL_OK ||
+        ctl_check_known(ctl, CTL_ANALYST, ctl->option[CTL_OPTION_ANALYST]) != CTL_OK) {
+        return CTL_REFUSED;
     }
     describe(ctl, what, sizeof(what));
     if (!ctl_confirm(ctl, &exit_code, "Forget %s? Who asks again pays again.", what)) {

@@ -138,7 +138,8 @@ static enum ctl_exit show_budgets(struct ctl *ctl, const char *name, const char 
     ledger_budgets_call(&call, name, dataset);
     PGresult *budgets = ctl_call(ctl, &call);
     PGresult *shown = budgets && ctl->format == CTL_TABLE ? abridged(budgets) : NULL;
-    bool ok = budgets && (shown || ctl->format != CTL_TABLE) &&
+    bool ok = budgets && ctl_check_empty(ctl, budgets, CTL_HOLDER, name, dataset) &&
+              (shown || ctl->format != CTL_TABLE) &&
               ctl_print_result(ctl, shown ? shown : budgets, false);
     PQclear(budgets);
     PQclear(shown);
@@ -159,7 +160,7 @@ static enum ctl_exit send_grant(struct ctl *ctl, const struct holder *holder,
     const char *word = ledger_admin_word(result);
     bool ok = strcmp(word, "ok") == 0;
     if (result && !ok) {
-        ctl_error("there is no analyst %s", holder->name);
+        ctl_error("there is no analyst %s any more", holder->name);
     } else if (ok && strcmp(PQgetvalue(result, 0, 1), "t") == 0) {
         fprintf(stderr, "The first grant on %s: its analysts together may spend the same amount.\n",
                 holder->dataset);
@@ -181,6 +182,19 @@ static bool take_turn(struct ctl *ctl)
     return ok;
 }
 
+/* An analyst must be one; a group begins with its first member or cap. */
+static enum ctl_exit check_holder(struct ctl *ctl, const struct holder *holder)
+{
+    enum ctl_exit exit_code = CTL_OK;
+    if (strcmp(holder->kind, "analyst") == 0) {
+        return ctl_check_known(ctl, CTL_ANALYST, holder->name);
+    }
+    if (strcmp(holder->kind, "group") == 0) {
+        ctl_confirm_new_name(ctl, CTL_GROUP, holder->name, &exit_code);
+    }
+    return exit_code;
+}
+
 /* Sets a budget from the options, and from the present one where keep is set; connected already. */
 static enum ctl_exit set_budget(struct ctl *ctl, const struct holder *holder, bool keep)
 {
@@ -188,6 +202,10 @@ static enum ctl_exit set_budget(struct ctl *ctl, const struct holder *holder, bo
     struct ledger_call call;
     PGresult *present = NULL;
     int row = -1;
+    enum ctl_exit exit_code = check_holder(ctl, holder);
+    if (exit_code != CTL_OK) {
+        return exit_code;
+    }
     if (!take_turn(ctl)) {
         return CTL_REFUSED;
     }
@@ -199,7 +217,7 @@ static enum ctl_exit set_budget(struct ctl *ctl, const struct holder *holder, bo
         }
         row = find_row(present, holder);
     }
-    enum ctl_exit exit_code = read_grant(ctl, row >= 0 ? present : NULL, row, &grant);
+    exit_code = read_grant(ctl, row >= 0 ? present : NULL, row, &grant);
     if (exit_code == CTL_OK && !ctl_begin_change(ctl)) {
         exit_code = CTL_REFUSED;
     } else if (exit_code == CTL_OK) {
@@ -250,6 +268,15 @@ static enum ctl_exit change_budget(struct ctl *ctl, const struct holder *holder,
 {
     struct ledger_call call;
     char what[256];
+    bool is_group = strcmp(holder->kind, "group") == 0;
+    enum ctl_exit exit_code =
+        holder->name[0] ? ctl_check_known(ctl, is_group ? CTL_GROUP : CTL_ANALYST, holder->name)
+                        : CTL_OK;
+    exit_code =
+        exit_code == CTL_OK ? ctl_check_known(ctl, CTL_DATASET, holder->dataset) : exit_code;
+    if (exit_code != CTL_OK) {
+        return exit_code;
+    }
     snprintf(what, sizeof(what), "%s of %s%s%.80s on %.80s",
              strcmp(holder->kind, "analyst") == 0 ? "budget" : "cap",
              holder->name[0] ? holder->kind : "all analysts", holder->name[0] ? " " : "",
@@ -258,7 +285,7 @@ static enum ctl_exit change_budget(struct ctl *ctl, const struct holder *holder,
         return CTL_REFUSED;
     }
     ledger_change_call(&call, holder->kind, holder->name, holder->dataset, change);
-    enum ctl_exit exit_code = ctl_change(ctl, &call, what, done);
+    exit_code = ctl_change(ctl, &call, what, done);
     if (exit_code == CTL_OK) {
         exit_code = show_budget(ctl, holder);
     }
@@ -309,8 +336,8 @@ enum ctl_exit ctl_budget_cap(struct ctl *ctl)
 
 enum ctl_exit ctl_budget_show(struct ctl *ctl)
 {
-    return show_budgets(ctl, ctl_argument(ctl, 0, CTL_OPTION_ANALYST),
-                        ctl_argument(ctl, 1, CTL_OPTION_DATASET));
+    const char *name, *dataset;
+    return ctl_filters(ctl, &name, &dataset) ? show_budgets(ctl, name, dataset) : CTL_USAGE;
 }
 
 enum ctl_exit ctl_budget_freeze(struct ctl *ctl)

@@ -60,15 +60,17 @@ const struct ctl_command ctl_commands[] = {
      0, 0, 0, false, ctl_init},
     {"status", "", "show the ledger server, its schema and its journal",
      "`unresolved` counts charges whose answer was never reported: they stay spent. `durable` is "
-     "`no` where the server was told not to write to disk before it confirms; such a server may "
-     "forget charges when it crashes and must not be used. Note `entries` and `head` somewhere else "
+     "`no` where the server was told not to write to disk before it confirms: it may forget charges "
+     "when it crashes, and pgveil does not run on it. Note `entries` and `head` somewhere else "
      "from time to time: `ledger verify --head` then finds a ledger that was restored from an "
      "older backup.",
      0, 0, 0, true, ctl_status},
     {"analyst add", "NAME", "create an analyst, with a password and no budget",
      "The password is asked for twice on the terminal, or read as the options say. Only a SCRAM "
-     "verifier of it is kept. What an earlier analyst of this name has spent stays spent.",
-     PASSWORD, 1, 1, false, ctl_analyst_add},
+     "verifier of it is kept. What an earlier analyst of this name has spent stays spent. A name is "
+     "1 to 63 bytes of UTF-8 that can all be seen. One that looks like another analyst's, apart from "
+     "case, accents or letters of another script, is confirmed.",
+     PASSWORD | BIT(YES), 1, 1, false, ctl_analyst_add},
     {"analyst list", "", "list the analysts", "", 0, 0, 0, true, ctl_analyst_list},
     {"analyst show", "NAME", "show one analyst", "", 0, 1, 1, true, ctl_analyst_show},
     {"analyst disable", "NAME", "let an analyst neither log in nor spend", "", 0, 1, 1, true,
@@ -81,8 +83,9 @@ const struct ctl_command ctl_commands[] = {
      BIT(YES) | BIT(DRY_RUN), 1, 1, true, ctl_analyst_remove},
     {"group join", "GROUP ANALYST", "put an analyst into a group",
      "What the members of a group learn together is bounded by the group's caps (`budget cap "
-     "--group`). Charges count for the groups that the analyst is in when asking.",
-     BIT(DRY_RUN), 2, 2, true, ctl_group_join},
+     "--group`). Charges count for the groups that the analyst is in when asking. A group begins "
+     "with its first member or cap; a name that looks like another group's is confirmed.",
+     BIT(YES) | BIT(DRY_RUN), 2, 2, true, ctl_group_join},
     {"group leave", "GROUP ANALYST", "take an analyst out of a group", "", BIT(DRY_RUN), 2, 2, true,
      ctl_group_leave},
     {"group list", "", "list the groups, their analysts and caps", "", 0, 0, 0, true,
@@ -101,8 +104,9 @@ const struct ctl_command ctl_commands[] = {
      "rows, how many the public tables have. Exit status 1 where a check failed.",
      0, 1, 1, false, ctl_dataset_test},
     {"dataset pause", "NAME", "measure nothing more on a dataset until `dataset resume`",
-     "Private statements are refused before anything is charged; everything else goes on. A restart "
-     "of pgveil forgets it.",
+     "Private statements are refused before anything is charged; everything else goes on. Not kept "
+     "over a restart of pgveil, as PAUSE of PgBouncer is not: what must last is `budget freeze`, or "
+     "`analyst disable`.",
      0, 1, 1, false, ctl_dataset_pause},
     {"dataset resume", "NAME", "undo pause", "", 0, 1, 1, false, ctl_dataset_resume},
     {"session list", "", "show who is connected to the running pgveil",
@@ -328,7 +332,7 @@ void ctl_print_usage(FILE *file)
     fputs("\nOptions of every command:\n", file);
     print_options(file, ctl_general_options);
     fputs("\nExit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the ledger server, or the "
-          "running\npgveil, cannot be reached.\n",
+          "running\npgveil, cannot be reached or has no connection to spare: try again.\n",
           file);
 }
 

@@ -2,8 +2,10 @@
  * pgveilctl and the running pgveil: the control socket below its state directory, and the commands
  * that are one line of its console.
  */
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "budget/ctl.h"
 #include "config/config.h"
@@ -11,6 +13,8 @@
 /* Agreed with proxy/control.h and proxy/console.h. */
 static const char control_below_state[] = "/control";
 static const char console_database[] = "pgveil";
+
+enum { CONNECT_SECONDS = 30 };
 
 /* NULL with the reason printed. */
 static char *control_folder(const struct ctl *ctl)
@@ -48,14 +52,44 @@ static void show_progress(void *unused, const PGresult *notice)
     }
 }
 
+/* Like PQconnectdbParams, with SQLSTATEs in what it says: libpq has no other way to tell why a
+ * connection was refused. Not connected in time: as it is then. */
+static PGconn *connect_verbosely(const char *const keys[], const char *const values[])
+{
+    PGconn *connection = PQconnectStartParams(keys, values, 0);
+    PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+    time_t end = time(NULL) + CONNECT_SECONDS;
+    PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
+    while (connection && PQstatus(connection) != CONNECTION_BAD && state != PGRES_POLLING_OK &&
+           state != PGRES_POLLING_FAILED && time(NULL) < end) {
+        struct pollfd socket = {.fd = PQsocket(connection),
+                                .events = state == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+        if (poll(&socket, 1, 1000) > 0) {
+            state = PQconnectPoll(connection);
+        }
+    }
+    PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
+    return connection;
+}
+
+/* Class 53: no connection to spare; 57P03: cannot connect now. */
+static bool may_be_tried_again(const char *sqlstate)
+{
+    return strncmp(sqlstate, "53", 2) == 0 || strncmp(sqlstate, "57P03", 5) == 0;
+}
+
 /* A refusal of pgveil's own, or nobody there to refuse. */
 static enum ctl_exit tell_failure(const PGconn *connection, const char *folder)
 {
+    static const char sign[] = "FATAL:  ", state[] = "XXXXX: ";
     const char *said = PQerrorMessage(connection);
-    const char *fatal = strstr(said, "FATAL:  ");
-    if (fatal) {
-        ctl_error("%s", fatal + strlen("FATAL:  "));
-        return CTL_REFUSED;
+    const char *fatal = strstr(said, sign);
+    if (fatal && strlen(fatal) > sizeof(sign) + sizeof(state)) {
+        fatal += strlen(sign);
+        bool again = may_be_tried_again(fatal);
+        fatal += strlen(state);
+        ctl_error("%.*s%s", (int)strcspn(fatal, "\n"), fatal, again ? "; try again later" : "");
+        return again ? CTL_UNREACHABLE : CTL_REFUSED;
     }
     if (strstr(said, "Permission denied")) {
         ctl_error(
@@ -76,18 +110,16 @@ enum ctl_exit ctl_control(struct ctl *ctl, const char *analyst, const char *data
     if (!folder) {
         return CTL_REFUSED;
     }
-    const char *keys[] = {
-        "host", "port", "user", "dbname", "client_encoding", "application_name", "connect_timeout",
-        NULL};
+    const char *keys[] = {"host", "port", "user", "dbname", "client_encoding", "application_name",
+                          NULL};
     const char *values[] = {folder,
                             "5432",
                             analyst ? analyst : "admin",
                             analyst ? dataset : console_database,
                             "UTF8",
                             "pgveilctl",
-                            "30",
                             NULL};
-    ctl->control = PQconnectdbParams(keys, values, 0);
+    ctl->control = connect_verbosely(keys, values);
     if (PQstatus(ctl->control) == CONNECTION_OK) {
         PQsetNoticeReceiver(ctl->control, show_progress, NULL);
     } else {
@@ -205,7 +237,7 @@ enum ctl_exit ctl_dataset_sync(struct ctl *ctl)
 
 enum ctl_exit ctl_dataset_pause(struct ctl *ctl)
 {
-    return act(ctl, "PAUSE", "dataset", "paused");
+    return act(ctl, "PAUSE", "dataset", "paused, until `dataset resume` or a restart of pgveil");
 }
 
 enum ctl_exit ctl_dataset_resume(struct ctl *ctl)

@@ -162,7 +162,10 @@ enum ctl_exit ctl_budget_forecast(struct ctl *ctl)
     enum ledger_outcome outcome = ledger_account_result(result, &account);
     PQclear(result);
     if (outcome == LEDGER_NO_ACCOUNT) {
-        ctl_error("%s has no grant on %s", ctl->arguments[0], ctl->arguments[1]);
+        if (ctl_check_known(ctl, CTL_ANALYST, ctl->arguments[0]) == CTL_OK &&
+            ctl_check_known(ctl, CTL_DATASET, ctl->arguments[1]) == CTL_OK) {
+            ctl_error("%s has no grant on %s", ctl->arguments[0], ctl->arguments[1]);
+        }
         return CTL_REFUSED;
     }
     if (outcome == LEDGER_FAILED) {

@@ -73,16 +73,20 @@ enum ctl_exit ctl_ledger_tail(struct ctl *ctl)
 {
     struct ledger_call call;
     uint64_t lines = 20;
+    const char *name, *dataset;
     const char *given = ctl->option[CTL_OPTION_LINES];
     if (given && !read_count(given, &lines)) {
         ctl_error("--lines is a number");
         return CTL_USAGE;
     }
-    ledger_entries_call(&call, ctl_argument(ctl, 0, CTL_OPTION_ANALYST),
-                        ctl_argument(ctl, 1, CTL_OPTION_DATASET), 0, lines, true);
+    if (!ctl_filters(ctl, &name, &dataset)) {
+        return CTL_USAGE;
+    }
+    ledger_entries_call(&call, name, dataset, 0, lines, true);
     PGresult *entries = ctl_call(ctl, &call);
     PGresult *shown = entries && ctl->format == CTL_TABLE ? abridged(entries) : NULL;
-    bool ok = entries && (shown || ctl->format != CTL_TABLE) &&
+    bool ok = entries && ctl_check_empty(ctl, entries, CTL_HOLDER, name, dataset) &&
+              (shown || ctl->format != CTL_TABLE) &&
               ctl_print_result(ctl, shown ? shown : entries, false);
     PQclear(entries);
     PQclear(shown);

@@ -130,7 +130,8 @@ void ctl_print_man(FILE *file)
     fputs(
         ".SH EXIT STATUS\n.TP\n0\ndone\n.TP\n1\nrefused or failed; of ledger verify, policy check, "
         "policy diff and dataset test: something was found\n.TP\n2\nwrong usage\n.TP\n3\n"
-        "the ledger server, or the running pgveil, cannot be reached\n.SH FILES\n.TP\n"
+        "the ledger server, or the running pgveil, cannot be reached or has no connection to spare: it "
+        "may do another time\n.SH FILES\n.TP\n"
         "/etc/pgveil/pgveil.json\nthe configuration file\n.TP\n"
         "STATE_DIRECTORY/control\nfolder of the running pgveil's socket\n.TP\n"
         "~/.pgveilctl_history\nhistory of the console; PGVEILCTL_HISTORY names another file\n",

@@ -197,9 +197,23 @@ bool ctl_parse(struct ctl *ctl, int argc, char **argv)
     return take_options(ctl, &given) && check_command(ctl);
 }
 
-const char *ctl_argument(const struct ctl *ctl, int place, enum ctl_option_id option)
+/* False where both are given. */
+static bool read_filter(const struct ctl *ctl, int place, enum ctl_option_id option,
+                        const char **value)
 {
-    return ctl->n_arguments > place ? ctl->arguments[place] : ctl->option[option];
+    const char *argument = ctl->n_arguments > place ? ctl->arguments[place] : NULL;
+    if (argument && ctl->option[option]) {
+        ctl_error("\"%s\" and --%s say the same thing twice", argument, ctl_options[option].name);
+        return false;
+    }
+    *value = argument ? argument : ctl->option[option];
+    return true;
+}
+
+bool ctl_filters(const struct ctl *ctl, const char **name, const char **dataset)
+{
+    return read_filter(ctl, 0, CTL_OPTION_ANALYST, name) &&
+           read_filter(ctl, 1, CTL_OPTION_DATASET, dataset);
 }
 
 bool ctl_read_amount(const char *text, int places, uint64_t *out)
@@ -223,70 +237,4 @@ bool ctl_read_amount(const char *text, int places, uint64_t *out)
     }
     *out = (uint64_t)value.digits;
     return true;
-}
-
-/* The length of the UTF-8 sequence that begins at text; 0: not one, or a control character. */
-static size_t printable_length(const unsigned char *text)
-{
-    if (text[0] < 0x80) {
-        return text[0] >= 0x20 && text[0] != 0x7f ? 1 : 0;
-    }
-    size_t length = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
-    if (text[0] < 0xc2 || text[0] > 0xf4) {
-        return 0;
-    }
-    for (size_t i = 1; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
-    bool outside = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
-    bool control = text[0] == 0xc2 && text[1] < 0xa0;
-    return overlong || outside || control ? 0 : length;
-}
-
-static bool is_printable(const char *text)
-{
-    const unsigned char *at = (const unsigned char *)text;
-    while (*at) {
-        size_t length = printable_length(at);
-        if (length == 0) {
-            return false;
-        }
-        at += length;
-    }
-    return true;
-}
-
-bool ctl_name_usable(const char *name, bool analyst, const char **why)
-{
-    static const char *const reserved[] = {"public", "none", "postgres"};
-    *why = NULL;
-    if (name[0] == '\0' || strlen(name) > 63) {
-        *why = "a name has 1 to 63 bytes";
-    } else if (!is_printable(name)) {
-        *why = "a name is UTF-8 without control characters";
-    } else if (analyst && (strncmp(name, "pg_", 3) == 0 || strncmp(name, "pgveil", 6) == 0)) {
-        *why = "names that begin with pg_ or pgveil are reserved";
-    }
-    for (size_t i = 0; analyst && i < sizeof(reserved) / sizeof(reserved[0]); i++) {
-        if (strcmp(name, reserved[i]) == 0) {
-            *why = "this name is reserved";
-        }
-    }
-    return *why == NULL;
-}
-
-bool ctl_password_usable(const char *password, const char **why)
-{
-    *why = NULL;
-    if (password[0] == '\0') {
-        *why = "the password is empty";
-    } else if (strlen(password) > 512) {
-        *why = "the password is longer than 512 bytes";
-    } else if (!is_printable(password)) {
-        *why = "a password is UTF-8 without control characters";
-    }
-    return *why == NULL;
 }

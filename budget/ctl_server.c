@@ -215,10 +215,16 @@ bool ctl_dataset_configured(const struct ctl *ctl, const char *dataset)
         ctl_error("%s: %s%s%s", error.file, error.key, error.key[0] ? ": " : "", error.text);
         return false;
     }
-    bool found = config_find_dataset(config, dataset) != NULL;
-    if (!found) {
-        ctl_error("%s has no dataset %s", config->file, dataset);
+    struct ctl_nearest nearest;
+    char hint[CTL_HINT_SIZE];
+    ctl_nearest_begin(&nearest, dataset);
+    for (size_t i = 0; i < config->n_datasets; i++) {
+        ctl_nearest_try(&nearest, config->datasets[i].name);
+    }
+    if (!nearest.known) {
+        ctl_error("%s has no dataset %s%s", config->file, dataset,
+                  ctl_nearest_hint(&nearest, hint));
     }
     config_free(config);
-    return found;
+    return nearest.known;
 }

@@ -77,7 +77,9 @@ static enum ctl_exit change(struct ctl *ctl, const char *name, const char *datas
 
 enum ctl_exit ctl_setting_list(struct ctl *ctl)
 {
-    return show_settings(ctl, ctl->n_arguments > 0 ? ctl->arguments[0] : "");
+    const char *dataset = ctl->n_arguments > 0 ? ctl->arguments[0] : NULL;
+    enum ctl_exit exit_code = ctl_check_known(ctl, CTL_DATASET, dataset);
+    return exit_code == CTL_OK ? show_settings(ctl, dataset ? dataset : "") : exit_code;
 }
 
 enum ctl_exit ctl_setting_set(struct ctl *ctl)

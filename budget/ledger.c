@@ -315,6 +315,20 @@ enum ledger_outcome ledger_continues_result(const PGresult *result, bool *contin
     return ok ? LEDGER_OK : LEDGER_FAILED;
 }
 
+void ledger_not_durable_call(struct ledger_call *call)
+{
+    ledger_call_begin(call, "SELECT pgveil.not_durable()");
+}
+
+enum ledger_outcome ledger_not_durable_result(const PGresult *result,
+                                              char settings[LEDGER_NOT_DURABLE_SIZE])
+{
+    settings[0] = '\0';
+    bool ok = ledger_has_rows(result, 1, 1) && PQntuples(result) == 1 &&
+              ledger_read_text(result, 0, 0, settings, LEDGER_NOT_DURABLE_SIZE);
+    return ok ? LEDGER_OK : LEDGER_FAILED;
+}
+
 uint64_t ledger_account_remaining_mu2(const struct ledger_account *account)
 {
     uint64_t own = account->mu2_spent_pico >= account->mu2_cap_pico

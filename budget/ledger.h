@@ -149,6 +149,12 @@ enum ledger_outcome ledger_head_result(const PGresult *result, struct ledger_hea
 /* Whether the journal still holds the entry that was noted. */
 void ledger_continues_call(struct ledger_call *call, const struct ledger_head *noted);
 enum ledger_outcome ledger_continues_result(const PGresult *result, bool *continues);
+/* The server's settings by which it may lose in a crash what it has confirmed: "fsync = off, ...";
+ * "" where there is none. */
+enum { LEDGER_NOT_DURABLE_SIZE = 128 };
+void ledger_not_durable_call(struct ledger_call *call);
+enum ledger_outcome ledger_not_durable_result(const PGresult *result,
+                                              char settings[LEDGER_NOT_DURABLE_SIZE]);
 
 /* Creates or migrates the schema; idempotent. The whole script, to be sent as one simple query
  * (PQexec), which makes it one transaction. Fails where the ledger's schema is newer. */

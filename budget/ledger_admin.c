@@ -201,6 +201,19 @@ void ledger_accept_call(struct ledger_call *call, const struct ledger_head *note
     ledger_call_text(call, noted->hash);
 }
 
+void ledger_names_call(struct ledger_call *call, const char *kind)
+{
+    ledger_call_begin(call, "SELECT * FROM pgveil.names($1::pg_catalog.text)");
+    ledger_call_text(call, kind);
+}
+
+void ledger_alike_call(struct ledger_call *call, const char *kind, const char *name)
+{
+    ledger_call_begin(call, "SELECT * FROM pgveil.alike($1::pg_catalog.text, $2::pg_catalog.text)");
+    ledger_call_text(call, kind);
+    ledger_call_text(call, name);
+}
+
 void ledger_datasets_call(struct ledger_call *call)
 {
     ledger_call_begin(call, "SELECT * FROM pgveil.datasets()");

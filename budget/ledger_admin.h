@@ -92,6 +92,11 @@ void ledger_setting_call(struct ledger_call *call, const char *name, const char 
  * such setting, or nothing to take away). */
 void ledger_setting_set_call(struct ledger_call *call, const char *name, const char *dataset,
                              const uint64_t *value);
+/* Table of one column: the names that the ledger knows of a kind: analyst, group, dataset, or
+ * holder for analysts and groups. */
+void ledger_names_call(struct ledger_call *call, const char *kind);
+/* The name of that kind that this one, not known yet, looks like; no row where there is none. */
+void ledger_alike_call(struct ledger_call *call, const char *kind, const char *name);
 /* Table: dataset, instance, analysts, charges, cap. */
 void ledger_datasets_call(struct ledger_call *call);
 

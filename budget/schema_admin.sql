@@ -1,5 +1,43 @@
 -- The ledger: what the DBA's tool calls (budget/ledger_admin.c). Ends by taking all rights from PUBLIC.
 
+-- ------------------------------------------------------------------------------------------------
+-- Names
+
+-- The names of a kind that the ledger has anything about: analyst, group or dataset, or holder for
+-- analysts and groups. Those of removed analysts too.
+CREATE FUNCTION pgveil.names(p_kind text) RETURNS TABLE (name text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT n.name FROM pgveil.analyst n WHERE p_kind IN ('analyst', 'holder')
+    UNION SELECT m.group_name FROM pgveil.membership m WHERE p_kind IN ('group', 'holder')
+    UNION SELECT a.name FROM pgveil.account a
+          WHERE a.holder <> 'dataset' AND p_kind IN (a.holder, 'holder')
+    UNION SELECT d.name FROM pgveil.dataset d WHERE p_kind = 'dataset'
+    UNION SELECT a.dataset FROM pgveil.account a WHERE p_kind = 'dataset'
+    ORDER BY 1
+$function$;
+
+-- What a name looks like to a reader: compatibility forms decomposed, without accents, without case, and
+-- letters of Cyrillic and Greek as the Latin letters that they look like (Unicode's confusables.txt, UTS 39).
+CREATE FUNCTION pgveil.look_of(p_name text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RETURN lower(translate(regexp_replace(normalize(p_name, NFKD), '[\u0300-\u036f]', '', 'g'),
+        'АВЕКМНОРСТУХЅІЈԌԚԜҮаеорсухѕіјһԁԛԝүӏѵгӀ' || 'ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαγικνορυϲϳ' || 'ı',
+        'abekmhopctyxsijgqwyaeopcyxsijhdqwyivrl' || 'abezhikmnoptyxayiknopucj' || 'i')
+        COLLATE "C");
+END
+$function$;
+
+-- Whose name p_name could be taken for: another one of the kind that looks the same. NULL: none, or the
+-- name is known already.
+CREATE FUNCTION pgveil.alike(p_kind text, p_name text) RETURNS TABLE (name text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT n.name FROM pgveil.names(p_kind) n
+    WHERE pgveil.look_of(n.name) = pgveil.look_of(p_name)
+      AND p_name NOT IN (SELECT k.name FROM pgveil.names(p_kind) k)
+    LIMIT 1
+$function$;
+
 CREATE FUNCTION pgveil.analyst_add(p_name text, p_verifier text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
@@ -372,6 +410,14 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     FROM pgveil.dataset d ORDER BY d.name
 $function$;
 
+-- The settings by which this server may lose in a crash what it has confirmed; '' where there is none.
+CREATE FUNCTION pgveil.not_durable() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT coalesce(string_agg(s.name || ' = off', ', ' ORDER BY s.name), '')
+    FROM unnest(ARRAY['fsync', 'full_page_writes', 'synchronous_commit']) s(name)
+    WHERE current_setting(s.name) = 'off'
+$function$;
+
 CREATE FUNCTION pgveil.status()
 RETURNS TABLE (schema_version text, entries text, last_entry text, head text, n_analysts text,
     n_datasets text, unresolved text, durable text)
@@ -381,8 +427,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
            (SELECT count(*) FROM pgveil.dataset)::text,
            (SELECT count(*) FROM pgveil.journal j LEFT JOIN pgveil.resolution s
                 ON s.request = j.request WHERE j.kind = 'charge' AND s.request IS NULL)::text,
-           CASE WHEN current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on'
-                THEN 'yes' ELSE 'no' END
+           CASE WHEN pgveil.not_durable() = '' THEN 'yes' ELSE 'no: ' || pgveil.not_durable() END
     FROM pgveil.head h
 $function$;
 

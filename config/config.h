@@ -11,6 +11,9 @@
 #include "config/error.h"
 #include "mechanisms/calibrate.h"
 
+/* Whether charges must survive a crash of the ledger server; UNSAFE is for tests. */
+enum config_durability { CONFIG_DURABILITY_REQUIRED, CONFIG_DURABILITY_UNSAFE };
+
 enum config_tls { CONFIG_TLS_DISABLE, CONFIG_TLS_ALLOW, CONFIG_TLS_REQUIRE };
 
 struct config_dataset {
@@ -28,8 +31,9 @@ struct config {
     uint16_t listen_port;
     enum config_tls tls_mode;
     char *tls_certificate, *tls_key;
-    char *state_directory;         /* managed servers, sockets, secrets */
-    char *ledger_server;           /* connection string of an external ledger; NULL: managed */
+    char *state_directory; /* managed servers, sockets, secrets */
+    char *ledger_server;   /* connection string of an external ledger; NULL: managed */
+    enum config_durability ledger_durability;
     char *twin_server;             /* external twin server; NULL: managed */
     char *postgres_bin;            /* folder of initdb and postgres; NULL: looked for */
     uint64_t managed_memory_bytes; /* address space of each managed server's processes */

@@ -12,6 +12,7 @@
 #include "config/config.h"
 
 static const char *const tls_modes[] = {"disable", "allow", "require", NULL};
+static const char *const durabilities[] = {"required", "unsafe", NULL};
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 
 #define SERVER(field) offsetof(struct config, field)
@@ -34,6 +35,11 @@ const struct option options_server[] = {
      "Folder of the managed servers, their sockets and pgveil's secrets; made with mode 0700."},
     {"ledger_server", OPTION_TEXT, SERVER(ledger_server), NULL, 0, 0, NULL,
      "Connection string of an external ledger server; without it pgveil runs one itself."},
+    {"ledger_durability", OPTION_CHOICE, SERVER(ledger_durability), "\"required\"", 0, 0,
+     durabilities,
+     "`required`: pgveil runs on no ledger server that may lose a confirmed charge when it crashes "
+     "(`fsync`, `full_page_writes` or `synchronous_commit` off). `unsafe` is for tests alone: a "
+     "crash may give spent budget back."},
     {"twin_server", OPTION_TEXT, SERVER(twin_server), NULL, 0, 0, NULL,
      "Connection string of an external twin server; without it pgveil runs one itself."},
     {"postgres_bin", OPTION_PATH, SERVER(postgres_bin), NULL, 0, 0, NULL,

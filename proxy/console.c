@@ -26,7 +26,7 @@ const struct console_command console_commands[] = {
     {"SHOW HELP", "this list", console_show_help},
     {"SYNC NAME", "read a dataset's policy and catalogue again, for new sessions", console_sync},
     {"TEST NAME", "check a dataset's protected server, role and policy", console_test},
-    {"PAUSE NAME", "measure nothing more on a dataset", console_pause},
+    {"PAUSE NAME", "measure nothing more on a dataset, until RESUME or a restart", console_pause},
     {"RESUME NAME", "undo PAUSE", console_unpause},
     {"RELOAD", "read the configuration file again, as far as it can change", console_reload},
     {"KILL PID", "end a session", console_kill},

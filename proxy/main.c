@@ -144,6 +144,19 @@ static void on_continues(void *context, const PGresult *result)
     stop(program);
 }
 
+/* Nor may it begin to confirm what it could lose. */
+static void on_durability(void *context, const PGresult *result)
+{
+    struct program *program = context;
+    char error[512];
+    if (result == NULL || PQresultStatus(result) != PGRES_TUPLES_OK || program->stopping ||
+        server_ledger_is_durable(program->server.config, result, error))
+        return;
+    log_error("%s", error);
+    program->failed = true;
+    stop(program);
+}
+
 static void on_note_timer(evutil_socket_t fd, short what, void *context)
 {
     struct program *program = context;
@@ -154,6 +167,9 @@ static void on_note_timer(evutil_socket_t fd, short what, void *context)
         pg_client_send(server_ledger(&program->server), call.sql, call.n_params, NULL, call.values,
                        LEDGER_LOGIN_MS, on_continues, program);
     }
+    ledger_not_durable_call(&call);
+    pg_client_send(server_ledger(&program->server), call.sql, call.n_params, NULL, call.values,
+                   LEDGER_LOGIN_MS, on_durability, program);
     ledger_head_call(&call);
     pg_client_send(server_ledger(&program->server), call.sql, call.n_params, NULL, call.values,
                    LEDGER_LOGIN_MS, on_ledger_head, program);

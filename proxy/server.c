@@ -67,10 +67,7 @@ static bool check_external_ledger(PGconn *connection, char error[512])
 {
     const char *encoding = PQparameterStatus(connection, "server_encoding");
     int version = PQserverVersion(connection);
-    PGresult *result = PQexec(
-        connection, "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.string_agg(name, ', ') "
-                    "FROM pg_catalog.pg_settings WHERE setting = 'off' AND name IN "
-                    "('fsync', 'full_page_writes', 'synchronous_commit')");
+    PGresult *result = PQexec(connection, "SELECT pg_catalog.pg_is_in_recovery()");
     bool answered = PQresultStatus(result) == PGRES_TUPLES_OK;
     bool standby = answered && PQgetvalue(result, 0, 0)[0] == 't';
     if (version < LEDGER_VERSION_MIN)
@@ -82,9 +79,6 @@ static bool check_external_ledger(PGconn *connection, char error[512])
     else if (!answered || standby)
         snprintf(error, 512, "the ledger server %.300s",
                  answered ? "is a standby, and charges are written" : PQerrorMessage(connection));
-    if (error[0] == '\0' && PQgetvalue(result, 0, 1)[0] != '\0')
-        log_warning("the ledger server runs without %s: charges could be lost in a crash",
-                    PQgetvalue(result, 0, 1));
     PQclear(result);
     return error[0] == '\0';
 }
@@ -99,6 +93,38 @@ static bool apply_schema(PGconn *connection, char error[512])
                  PQerrorMessage(connection));
     PQclear(result);
     return done;
+}
+
+bool server_ledger_is_durable(const struct config *config, const PGresult *result, char error[512])
+{
+    char settings[LEDGER_NOT_DURABLE_SIZE];
+    bool answered = ledger_not_durable_result(result, settings) == LEDGER_OK;
+    error[0] = '\0';
+    if (!answered)
+        snprintf(error, 512, "the ledger does not say whether it is durable");
+    else if (settings[0] != '\0')
+        snprintf(
+            error, 512,
+            "the ledger server runs with %s: it may lose charges that it has confirmed when it "
+            "crashes. Switch it on; for tests alone, \"ledger_durability\": \"unsafe\" in the "
+            "configuration allows it",
+            settings);
+    return answered &&
+           (settings[0] == '\0' || config->ledger_durability == CONFIG_DURABILITY_UNSAFE);
+}
+
+static bool check_durability(const struct config *config, PGconn *connection, char error[512])
+{
+    struct ledger_call call;
+    ledger_not_durable_call(&call);
+    PGresult *result = PQexecParams(connection, call.sql, 0, NULL, NULL, NULL, NULL, 0);
+    bool durable = server_ledger_is_durable(config, result, error);
+    PQclear(result);
+    if (durable && error[0] != '\0') {
+        log_warning("%s", error);
+        error[0] = '\0';
+    }
+    return durable;
 }
 
 /* Applies the schema, and asks for each dataset's secret, over a connection of its own. */
@@ -119,7 +145,7 @@ static bool open_ledger(struct server *server, const char *conninfo, int64_t *se
                                    error) ||
          !check_external_ledger(connection, error)))
         goto cleanup;
-    if (!apply_schema(connection, error))
+    if (!apply_schema(connection, error) || !check_durability(server->config, connection, error))
         goto cleanup;
     for (size_t i = 0; i < server->config->n_datasets; i++) {
         struct ledger_call call;

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 
+import psycopg2
 import pytest
 
 from harness import processes
@@ -135,6 +136,20 @@ def test_a_paused_dataset_and_a_killed_session(own_pgveil, own_analyst):
     connection.close()
 
 
+def test_a_control_socket_without_a_place_to_spare_may_be_tried_again(own_pgveil):
+    held = []
+    try:
+        with pytest.raises(psycopg2.OperationalError, match="too many clients"):
+            while len(held) < 100:
+                held.append(own_pgveil.control_connection("pgveil"))
+        done = ctl(own_pgveil, "session", "list")
+        assert done.returncode == 3 and "too many clients already; try again later" in done.stderr
+    finally:
+        for connection in held:
+            connection.close()
+    processes.wait_until(lambda: ctl(own_pgveil, "session", "list").returncode == 0, 20, "a free place")
+
+
 def test_reload_shows_what_changed(own_pgveil):
     configuration = json.loads(own_pgveil.file.read_text())
     before = own_pgveil.file.read_text()
@@ -201,8 +216,12 @@ class Terminal:
     def type(self, text):
         os.write(self.terminal, text)
 
-    def end(self):
+    def end(self, seconds=60):
+        end = time.monotonic() + seconds
         while True:
+            if not select.select([self.terminal], [], [], 1)[0]:
+                assert time.monotonic() < end, self.shown
+                continue
             try:
                 piece = os.read(self.terminal, 4000)
             except OSError:
@@ -236,6 +255,7 @@ def test_the_console_prompts_goes_on_after_a_mistake_and_keeps_a_history(own_pgv
         console.until(b"SION")
         console.type(b"\r")
         console.until(b"pgveil 0.1.0")
+        console.until(b"pgveil> ")  # before, the terminal would take it for itself
         console.type(b"\x04")
         assert console.end() == 0
 

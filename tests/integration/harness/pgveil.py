@@ -79,6 +79,8 @@ class Pgveil:
             "state_directory": str(self.state),
             "postgres_bin": str(processes.postgres_bin()),
             "log_level": "debug",
+            # The external servers of tests have fsync off.
+            **({"ledger_durability": "unsafe"} if self.external_ledger else {}),
             "datasets": {}, **settings}
         for name in datasets:
             self.write_policy(name)
