@@ -38,7 +38,7 @@ const char *ledger_admin_word(const PGresult *result);
 
 /* One row, the schema's version; an error where there is no schema. */
 void ledger_version_call(struct ledger_call *call);
-enum { LEDGER_SCHEMA_VERSION = 2 };
+enum { LEDGER_SCHEMA_VERSION = 3 };
 
 /* Results: ok, exists, unknown. The verifier is a SCRAM verifier. */
 void ledger_analyst_add_call(struct ledger_call *call, const char *name, const char *verifier);

@@ -31,6 +31,8 @@ enum kept_column {
     KEPT_N_KEYS,
     KEPT_KEYS,
     KEPT_NOISY,
+    KEPT_FAMILY,
+    KEPT_FOLD_KEYS,
     KEPT_COLUMNS
 };
 
@@ -65,12 +67,12 @@ void ledger_answers_free(struct ledger_answers *answers)
 /* --- the calls ----------------------------------------------------------------------------------
  */
 
-/* An array of texts that need no quoting. */
+/* An array of texts that need no quoting: digests, and several with colons between. */
 static char *plain_array(const char *const *texts, size_t n)
 {
     size_t size = 3;
     for (size_t i = 0; i < n; i++) {
-        assert(strspn(texts[i], "0123456789abcdef") == strlen(texts[i]) && texts[i][0] != '\0');
+        assert(strspn(texts[i], "0123456789abcdef:") == strlen(texts[i]) && texts[i][0] != '\0');
         size += strlen(texts[i]) + 1;
     }
     char *array = malloc(size);
@@ -89,14 +91,14 @@ static char *plain_array(const char *const *texts, size_t n)
 }
 
 void ledger_kept_call(struct ledger_call *call, const char *analyst, const char *dataset,
-                      const char *epoch, const char *const *identities, size_t n_identities)
+                      const char *epoch, const char *const *questions, size_t n_questions)
 {
     ledger_call_begin(call, "SELECT * FROM pgveil.kept($1::pg_catalog.text, $2::pg_catalog.text,"
                             " $3::pg_catalog.text, $4::pg_catalog.text[], $5::pg_catalog.int8)");
     ledger_call_text(call, analyst);
     ledger_call_text(call, dataset);
     ledger_call_text(call, epoch);
-    ledger_call_owned(call, plain_array(identities, n_identities));
+    ledger_call_owned(call, plain_array(questions, n_questions));
     ledger_call_integer(call, LEDGER_KEPT_MOST);
 }
 
@@ -237,6 +239,11 @@ static bool add_key(void *context, size_t index, const char *element)
     return true;
 }
 
+static bool add_text(void *context, size_t index, const char *element)
+{
+    return element != NULL && add_key(context, index, element);
+}
+
 /* --- the rows -----------------------------------------------------------------------------------
  */
 
@@ -315,6 +322,24 @@ static bool read_groups(struct ledger_answers *answers, const PGresult *result, 
     return (decides || counts) && (!decides || answer->n_groups * answer->n_keys == n_texts);
 }
 
+/* Family and keys: both or none. */
+static bool read_fold(struct ledger_answers *answers, const PGresult *result, int row,
+                      struct ledger_answer *answer)
+{
+    if (PQgetisnull(result, row, KEPT_FAMILY) != PQgetisnull(result, row, KEPT_FOLD_KEYS)) {
+        return false;
+    }
+    if (PQgetisnull(result, row, KEPT_FAMILY)) {
+        return true;
+    }
+    const char *text = PQgetvalue(result, row, KEPT_FOLD_KEYS);
+    struct key_reader reader = {answers, block_alloc(answers, commas(text) * sizeof(const char *))};
+    answer->family = copy_text(answers, result, row, KEPT_FAMILY);
+    answer->fold_keys = reader.keys;
+    return answer->family && each_element(text, (size_t)PQgetlength(result, row, KEPT_FOLD_KEYS),
+                                          &answer->n_fold_keys, add_text, &reader);
+}
+
 static bool read_answer(struct ledger_answers *answers, const PGresult *result, int row)
 {
     struct ledger_answer *answer = &answers->items[row];
@@ -330,7 +355,8 @@ static bool read_answer(struct ledger_answers *answers, const PGresult *result, 
     answer->identity = copy_text(answers, result, row, KEPT_IDENTITY);
     answer->since = copy_text(answers, result, row, KEPT_SINCE);
     answer->n_keys = n_keys;
-    return answer->identity && answer->since && read_groups(answers, result, row, answer);
+    return answer->identity && answer->since && read_groups(answers, result, row, answer) &&
+           read_fold(answers, result, row, answer);
 }
 
 enum ledger_outcome ledger_answers_result(const PGresult *result, struct ledger_answers *answers)

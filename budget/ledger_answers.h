@@ -11,7 +11,7 @@
 #include "budget/ledger.h"
 
 enum {
-    LEDGER_KEPT_MOST = 16 /* answers of one identity that are handed out, the most exact ones */
+    LEDGER_KEPT_MOST = 16 /* answers to one question that are handed out, the most exact ones */
 };
 /* keys_of: the keys that the first measure of the same release decides. */
 #define LEDGER_KEYS_HERE UINT64_MAX
@@ -35,6 +35,12 @@ struct ledger_answer {
     size_t n_keys;
     const char *const *keys;
     uint64_t keys_of;
+    /* Public keys of a measure that adds up over groups: what it is without them, and which they
+     * are, in the order of the groups (struct measure's family, struct release's fold_keys). NULL
+     * and 0: else. */
+    const char *family;
+    size_t n_fold_keys;
+    const char *const *fold_keys;
     size_t n_groups;
     const __int128 *noisy; /* n_groups; NULL: the keys alone are the answer */
 };
@@ -46,11 +52,12 @@ struct ledger_answers {
 };
 void ledger_answers_free(struct ledger_answers *answers);
 
-/* What the analyst may have again of these identities, LEDGER_KEPT_MOST of each at most, and behind
- * them the key lists that they are measured on where those were not asked for. Nothing for an
- * account that is frozen, disabled or revoked. Free the call. */
+/* What the analyst may have again that answers these questions (an identity; or FAMILY:KEY:KEY..,
+ * in groups by at least those keys), LEDGER_KEPT_MOST for each at most, and behind it the key lists
+ * that it is measured on where those were not asked for. Nothing for an account that is frozen,
+ * disabled or revoked. Free the call. */
 void ledger_kept_call(struct ledger_call *call, const char *analyst, const char *dataset,
-                      const char *epoch, const char *const *identities, size_t n_identities);
+                      const char *epoch, const char *const *questions, size_t n_questions);
 /* The draws that the charge of this request took over, all answers of each, in the order of the
  * releases; behind them key lists as above. */
 void ledger_adopted_call(struct ledger_call *call, const char *request_id, const char *analyst);

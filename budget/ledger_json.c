@@ -110,6 +110,17 @@ char *ledger_releases_json(const struct ledger_release *releases, size_t n)
     return text.data;
 }
 
+static void add_strings(struct json_text *text, const char *name, const char *const *strings,
+                        size_t n)
+{
+    add_format(text, ",\"%s\":[", name);
+    for (size_t i = 0; i < n; i++) {
+        add(text, i == 0 ? "" : ",");
+        add_string(text, strings[i]);
+    }
+    add(text, "]");
+}
+
 static void add_answer(struct json_text *text, const struct ledger_answer *answer)
 {
     const struct dp_calibration *calibration = &answer->calibration;
@@ -128,12 +139,12 @@ static void add_answer(struct json_text *text, const struct ledger_answer *answe
     }
     add_format(text, ",\"n_keys\":%zu", answer->n_keys);
     if (answer->keys) {
-        add(text, ",\"keys\":[");
-        for (size_t i = 0; i < answer->n_groups * answer->n_keys; i++) {
-            add(text, i == 0 ? "" : ",");
-            add_string(text, answer->keys[i]);
-        }
-        add(text, "]");
+        add_strings(text, "keys", answer->keys, answer->n_groups * answer->n_keys);
+    }
+    if (answer->family) {
+        add(text, ",\"family\":");
+        add_string(text, answer->family);
+        add_strings(text, "fold_keys", answer->fold_keys, answer->n_fold_keys);
     }
     if (answer->noisy) {
         add(text, ",\"noisy\":[");

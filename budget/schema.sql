@@ -13,7 +13,7 @@
 
 DO $script$
 DECLARE
-    v_known constant integer := 2; -- the version this script makes
+    v_known constant integer := 3; -- the version this script makes
     v_found integer;
     v_routine text;
     v_type text;
@@ -276,6 +276,14 @@ BEGIN
                           JOIN pgveil.dataset_database y ON y.database = x.database
                           WHERE x.dataset = a.dataset AND y.dataset = k.dataset);
         INSERT INTO pgveil.version (version) VALUES (2);
+    END IF;
+    IF v_version < 3 THEN
+        -- Public keys of a measure that adds up over groups: what it is without them, and which they
+        -- are, in the order of the groups, so that coarser groups are found.
+        ALTER TABLE pgveil.kept_answer ADD COLUMN family text, ADD COLUMN fold_keys text[],
+            ADD CHECK ((family IS NULL) = (fold_keys IS NULL));
+        CREATE INDEX kept_answer_family ON pgveil.kept_answer (family) WHERE family IS NOT NULL;
+        INSERT INTO pgveil.version (version) VALUES (3);
     END IF;
 END
 $script$;

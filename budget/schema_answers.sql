@@ -33,7 +33,9 @@ CREATE TYPE pgveil.kept AS (
     keys_of bigint,
     n_keys integer,
     keys text[],
-    noisy numeric[]
+    noisy numeric[],
+    family text,
+    fold_keys text[]
 );
 
 -- The releases of a charge, from JSON. Where one is not pure, none counts as pure: an account that need
@@ -279,13 +281,15 @@ BEGIN
         pgveil.time_text(p_draw.at), p_answer.mechanism, p_answer.scale10, p_answer.exp2,
         p_answer.sensitivity, p_answer.groups, p_answer.m, p_answer.mu2_pico, p_answer.delta_atto,
         p_answer.epsilon_nano, coalesce(p_answer.keys_of, 0), p_answer.n_keys, p_answer.keys,
-        p_answer.noisy)::pgveil.kept;
+        p_answer.noisy, p_answer.family, p_answer.fold_keys)::pgveil.kept;
 END
 $function$;
 
--- What the analyst has paid for and may have again: answers with one of the identities, the most exact
--- first and no more than p_most of each, and after them the key lists that they are measured on.
-CREATE FUNCTION pgveil.kept(p_analyst text, p_dataset text, p_epoch text, p_identities text[],
+-- What the analyst has paid for and may have again, and after it the key lists that it is measured on. Each
+-- of p_questions is an identity; or FAMILY:KEY:KEY.., which asks for answers of the family in groups by at
+-- least those keys (FAMILY: for any). Of each the most exact ones, no more than p_most; of finer groups
+-- those are compared that are added up, as many as there are groups.
+CREATE FUNCTION pgveil.kept(p_analyst text, p_dataset text, p_epoch text, p_questions text[],
                             p_most bigint)
 RETURNS SETOF pgveil.kept
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
@@ -298,19 +302,32 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-        WITH usable AS MATERIALIZED (
-            SELECT f.id FROM unnest(p_identities) i(identity)
+        WITH question AS (
+            SELECT q.text, string_to_array(q.text, ':') AS parts FROM unnest(p_questions) q(text)
+        ), usable AS MATERIALIZED (
+            SELECT f.id FROM question i
             CROSS JOIN LATERAL (
                 SELECT k.id FROM pgveil.kept_answer k
                 JOIN pgveil.draw d ON d.id = k.draw AND d.dataset = p_dataset AND d.at >= v_since
                 JOIN pgveil.paid p ON p.draw = d.id AND p.analyst = p_analyst
-                WHERE k.identity = i.identity AND pgveil.counts(v_own, p.seq, p.at)
+                WHERE k.identity = i.text AND pgveil.counts(v_own, p.seq, p.at)
                   AND (k.keys_of IS NULL OR EXISTS (
                       SELECT 1 FROM pgveil.kept_answer l
                       JOIN pgveil.draw e ON e.id = l.draw AND e.at >= v_since
                       JOIN pgveil.paid q ON q.draw = e.id AND q.analyst = p_analyst
                       WHERE l.id = k.keys_of AND pgveil.counts(v_own, q.seq, q.at)))
                 ORDER BY k.mu2_pico DESC, k.id LIMIT p_most) f
+            UNION
+            SELECT f.id FROM question i
+            CROSS JOIN LATERAL (
+                SELECT k.id FROM pgveil.kept_answer k
+                JOIN pgveil.draw d ON d.id = k.draw AND d.dataset = p_dataset AND d.at >= v_since
+                JOIN pgveil.paid p ON p.draw = d.id AND p.analyst = p_analyst
+                WHERE k.family = i.parts[1] AND k.fold_keys @> array_remove(i.parts[2:], '')
+                  AND pgveil.counts(v_own, p.seq, p.at)
+                ORDER BY k.mu2_pico::double precision / cardinality(k.noisy) DESC, k.id
+                LIMIT p_most) f
+            WHERE cardinality(i.parts) > 1
         ), wanted AS (
             SELECT u.id, true AS asked FROM usable u
             UNION ALL
@@ -425,7 +442,7 @@ BEGIN
         SELECT a.* FROM json_to_recordset(p_answers) AS a(measure integer, identity text,
             mechanism text, scale10 integer, exp2 integer, sensitivity bigint, groups bigint,
             m bigint, mu2 bigint, delta bigint, epsilon bigint, keys_of bigint, keys_here boolean,
-            n_keys integer, keys text[], noisy numeric[])
+            n_keys integer, keys text[], noisy numeric[], family text, fold_keys text[])
         ORDER BY a.measure
     LOOP
         IF v_answer.keys_of IS NOT NULL AND NOT EXISTS (
@@ -435,12 +452,13 @@ BEGIN
             RAISE EXCEPTION 'the analyst has not paid for the key list %', v_answer.keys_of;
         END IF;
         INSERT INTO pgveil.kept_answer (draw, measure, identity, mechanism, scale10, exp2,
-            sensitivity, groups, m, mu2_pico, delta_atto, epsilon_nano, keys_of, n_keys, keys, noisy)
+            sensitivity, groups, m, mu2_pico, delta_atto, epsilon_nano, keys_of, n_keys, keys, noisy,
+            family, fold_keys)
         VALUES (v_draw, v_answer.measure, v_answer.identity, v_answer.mechanism, v_answer.scale10,
             v_answer.exp2, v_answer.sensitivity, v_answer.groups, v_answer.m, v_answer.mu2,
             v_answer.delta, v_answer.epsilon,
             CASE WHEN v_answer.keys_here THEN v_keys ELSE v_answer.keys_of END, v_answer.n_keys,
-            v_answer.keys, v_answer.noisy)
+            v_answer.keys, v_answer.noisy, v_answer.family, v_answer.fold_keys)
         RETURNING id INTO v_id;
         v_keys := CASE WHEN v_answer.keys IS NOT NULL THEN v_id ELSE v_keys END;
     END LOOP;

@@ -8,6 +8,7 @@
 enum {
     M_BITS_MAX = 62,
     M_BITS_MIN = 19,
+    BASE_BITS = 50, /* of the base laws' scale */
     /* On a grid that is not the values' own: the noise stays a thousand times wider than a unit. */
     M_BITS_COARSE = 40,
     SHIFT_MAX = 64
@@ -52,6 +53,24 @@ bool dp_draws_together(const struct dp_calibration *kept, const uint64_t *m, siz
     assert(n > 0);
     return kept->mechanism == DP_GAUSSIAN && sum_squares(m, n, &sum) &&
            with_root(kept, sum, together);
+}
+
+bool dp_draw_of_cells(const struct dp_calibration *cell, uint64_t cells, struct dp_calibration *sum)
+{
+    unsigned __int128 square;
+    assert(cells > 0);
+    if (cell->mechanism != DP_GAUSSIAN) {
+        return false;
+    }
+    /* 12 m^2 2^100 / (12 cells 2^100 + (cells - 1) m^2) */
+    struct dp_wide own = dp_wide_multiply(dp_wide_from(cell->m), dp_wide_from(cell->m));
+    struct dp_wide above =
+        dp_wide_multiply(dp_wide_shift_left(own, 2 * BASE_BITS), dp_wide_from(12));
+    struct dp_wide below =
+        dp_wide_shift_left(dp_wide_multiply(dp_wide_from(cells), dp_wide_from(12)), 2 * BASE_BITS);
+    below = dp_wide_add(below, dp_wide_multiply(own, dp_wide_from(cells - 1)));
+    struct dp_wide quotient = dp_wide_divide(above, below, false);
+    return dp_wide_to_u128(&quotient, &square) && with_root(cell, square, sum);
 }
 
 /* The divisor that is as precise on the grid of kept as the wanted one on its own: sigma / grid

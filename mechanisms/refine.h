@@ -33,6 +33,16 @@ bool dp_refine(const struct dp_calibration *wanted, const struct dp_calibration 
                const uint64_t *m, size_t n, struct dp_calibration *rest,
                struct dp_calibration *together);
 
+/*
+ * What the sum of the values of cells >= 1 groups is worth where each has independent noise of the
+ * Gaussian calibration *cell: *sum has its grid, sensitivity and groups, and the largest divisor m
+ * whose noise is no narrower than the sum's. Rounding adds 1/12 to the variance of every cell but
+ * to that of one divisor only once, so that (2^50 / m)^2 = cells (2^50 / cell->m)^2 + (cells - 1)
+ * / 12. Its charge is that precision's. False where *cell is not Gaussian or m is out of range.
+ */
+bool dp_draw_of_cells(const struct dp_calibration *cell, uint64_t cells,
+                      struct dp_calibration *sum);
+
 /* The values of n >= 1 draws weighted by their m^2, rounded to the nearest grid unit, halves away
  * from zero. m > 0, |values| < 2^126. */
 __int128 dp_combine_draws(const uint64_t *m, const __int128 *values, size_t n);

@@ -62,6 +62,8 @@ struct catalog_column {
     struct catalog_automatic automatic;
     size_t n_domain;
     char **domain; /* owned; canonical text in the column's type; NULL entry: SQL NULL */
+    /* The catalogue proves that no row has a value outside the domain, NULL apart. */
+    bool domain_complete;
 };
 
 /* A valid, immediate, non-partial, expression-free unique index. */

@@ -31,7 +31,7 @@
  *   proof.c        what the shorter form of both relies on
  *   distinct.c     different values, as many of a unit as count
  *   identity.c     what a measure is, whatever its noise; part.c: a level with some measures alone
- *   reuse.c        what of it the analyst has paid for already
+ *   reuse.c        what of it the analyst has paid for already; fold.c: in finer groups
  *   final.c        the relation of a release in the final statement
  *   explain.c      the plan in words; fingerprint.c: its identity
  */
@@ -226,6 +226,7 @@ struct level_measure {
     struct dp_decimal centre;
     struct dp_calibration calibration; /* of its value: what the rest of the plan goes by */
     const char *identity;              /* NULL: none, never kept */
+    const char *family;                /* fold.h; NULL: none */
     /* reuse.c */
     struct dp_calibration wanted; /* what the request would buy if nothing were kept */
     struct dp_calibration draw;   /* what is drawn; m = 0: nothing */
@@ -303,6 +304,18 @@ struct deviation {
     double of_one;
 };
 
+/* fold.h: a column by which kept answers may be grouped and this level is not. */
+struct fold_column {
+    const char *digest;
+    const struct catalog_column *column;
+};
+/* fold.h: of a kept answer with these keys. */
+struct fold_map {
+    const struct kept_answer *kept;
+    const uint32_t *groups; /* the group of the level for each group of the answer */
+    const char *columns;    /* "smsa, region" */
+};
+
 /* A column about an aggregate's error (interval.h). */
 struct level_interval {
     size_t aggregate;
@@ -342,6 +355,9 @@ struct level {
     bool bought;                    /* auto_bounds.c: of the argument that is compiled */
     bool found;                     /* auto_bounds.c: some bounds were bought before */
     const struct kept_answer *list; /* private keys that were told before; NULL: none */
+    const char *const *fold_keys;   /* fold.h: digests of the public keys; NULL: none */
+    VECTOR(struct fold_column) fold_columns;
+    VECTOR(struct fold_map) fold_maps;
     enum level_mechanism { NOT_FORCED, FORCED_LAPLACE, FORCED_GAUSSIAN } forced; /* price.c */
     bool laplace;                                                                /* its mechanism */
     dp_nano epsilon;   /* what it costs; with Gaussian noise by mu_max(epsilon, delta_conv) */
@@ -481,7 +497,7 @@ struct level *level_part(const struct level *level, const bool *chosen);
 
 /* reuse_forms.c: chooses and prices the measures, in the form that is paid for if there is one. */
 bool reuse_choose(struct level *level);
-/* The identities of the level as it is, for the plan's `also`. */
+/* What is kept of the level as it is can be had by these: for the plan's `also`. */
 void reuse_note(struct level *level);
 /* reuse.c: settles what is kept of each measure and what is drawn. */
 void reuse_settle(struct level *level);

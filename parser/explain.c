@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "parser/fold.h"
 #include "parser/interval.h"
 #include "parser/quantile.h"
 #include "parser/rotated.h"
@@ -218,13 +219,17 @@ static const char *drawn_by(const struct level *level, const struct level_aggreg
 static void explain_reuse(struct lines *lines, const struct level *level,
                           const struct level_aggregate *aggregate)
 {
-    const char *since;
+    const char *since, *sources = fold_sources(level, aggregate);
     enum reuse_extent extent = reuse_of(level, aggregate, &since);
+    const char *from =
+        sources == NULL
+            ? ""
+            : arena_printf(lines->arena, ", from the kept answer grouped by %s", sources);
     if (extent == REUSE_ALL)
-        add_line(lines, "    Reuse: paid for before (%s), nothing is drawn", since);
+        add_line(lines, "    Reuse: paid for before (%s)%s, nothing is drawn", since, from);
     if (extent == REUSE_PART)
-        add_line(lines, "    Reuse: a part was paid for before (%s), only the rest is drawn",
-                 since);
+        add_line(lines, "    Reuse: a part was paid for before (%s)%s, only the rest is drawn",
+                 since, from);
 }
 
 static void explain_quantile(struct lines *lines, const struct level *level,
@@ -462,6 +467,7 @@ static void json_reuse(struct text *out, const struct level *level,
     const char *since;
     json_member(out, "Reuse", extents[reuse_of(level, aggregate, &since)]);
     json_member(out, "Reused Since", since);
+    json_member(out, "Reused Groups", fold_sources(level, aggregate));
 }
 
 static void json_quantile(struct text *out, const struct level *level,

@@ -17,8 +17,8 @@
 #include <string.h>
 
 #include "mechanisms/cdf.h"
-#include "parser/compile_internal.h"
 #include "parser/digest.h"
+#include "parser/fold.h"
 
 /* Integers of a noisy distribution, of all groups together: what the ledger keeps of one, and reads
  * again for every statement that could use it. */
@@ -202,6 +202,23 @@ static const char *identity_of(const struct level *level, size_t index)
     return digest_finish(&all);
 }
 
+/* The identity that the measure has without any key. */
+static const char *family_of(const struct level *level, size_t index)
+{
+    struct arena *arena = level->compile->arena;
+    if (level->measures[index].identity == NULL ||
+        !fold_is_additive(level, &level->measures[index]))
+        return NULL;
+    if (level->n_keys == 0)
+        return level->measures[index].identity;
+    struct level *whole = arena_alloc(arena, sizeof *whole);
+    *whole = *level;
+    whole->n_keys = 0;
+    whole->public_keys = false;
+    whole->release = arena_alloc(arena, sizeof *whole->release);
+    return bounding_choose(whole) ? identity_of(whole, index) : NULL;
+}
+
 /* Is its range yet to be found? What will be measured then is another range. */
 static bool is_open(const struct level *level, size_t index)
 {
@@ -281,4 +298,7 @@ void identity_find(struct level *level)
         find_of_histogram(level, &level->histograms.items[i]);
     for (size_t i = 0; i < level->n_measures; i++)
         level->measures[i].identity = is_open(level, i) ? NULL : identity_of(level, i);
+    for (size_t i = 0; i < level->n_measures; i++)
+        level->measures[i].family = family_of(level, i);
+    fold_find_keys(level);
 }

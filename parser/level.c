@@ -401,13 +401,16 @@ static void finish(struct level *level)
                                        .kept = level->measures[i].kept,
                                        .floating = level->measures[i].floating,
                                        .described = level->measures[i].described,
-                                       .identity = level->measures[i].identity};
+                                       .identity = level->measures[i].identity,
+                                       .family = level->measures[i].family};
         release->n_drawn += measures[i].draw.m != 0;
     }
     release->measures = measures;
     release->n_measures = level->n_measures;
+    release->fold_keys = level->fold_keys;
     finish_histograms(level);
     release->uses_time_zone = level->scope.uses_time_zone;
+    reuse_note(level);
 }
 
 static void find_key_types(struct level *level)

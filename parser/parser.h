@@ -83,6 +83,11 @@ struct kept_answer {
      * the one that did, row by row; NULL: else. */
     uint64_t keys_of;
     const char *const *keys;
+    /* Public keys of a measure that adds up over groups: struct measure's family, and the keys as
+     * in struct release, in their order. NULL and 0: else. */
+    const char *family;
+    size_t n_fold_keys;
+    const char *const *fold_keys;
 };
 
 /* What is known of the bounds of a column: the noisy numbers of their release (plan.n_bounds), of

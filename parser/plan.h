@@ -34,10 +34,18 @@ enum measure_kind {
     MEASURE_COMPLEMENT
 };
 
+/* Most groups of an answer whose groups are added up. */
+enum { FOLD_GROUPS_MAX = 1 << 20 };
+
 /* A draw that was paid for before: number in the request's kept answers, and its weight's root. */
 struct kept_draw {
     size_t answer;
     uint64_t m;
+    /* Where the answer has finer groups (fold.h): its group i is a part of this one's group
+     * fold[i], for n_fold groups, and the values of the parts are added up. NULL: the groups are
+     * the same. */
+    const uint32_t *fold;
+    size_t n_fold;
 };
 
 /* One coordinate per group. The columns of the measurement's result after the keys are the measures
@@ -57,6 +65,9 @@ struct measure {
     const char *described; /* "count(*)", in the analyst's names */
     /* What is measured, whatever the noise: SHA-256, hexadecimal. NULL: never kept. */
     const char *identity;
+    /* The same of the measure without any key, where that is the sum over all groups (fold.h);
+     * NULL: it is not, or that is not known. */
+    const char *family;
 };
 
 struct release_key {
@@ -131,6 +142,9 @@ struct release {
      * (NULL: SQL NULL). With n_keys > 0 and domain NULL the keys are private. */
     size_t n_domain;
     const char *const *domain;
+    /* Public keys: which column each is and which groups it makes, n_keys digests (fold.h). NULL:
+     * no measure has a family, or there is no key. */
+    const char *const *fold_keys;
     /* Private keys that the analyst was told before: the domain is the list of the kept answer
      * keys_of, rows of other groups are ignored, and no group is chosen anew. 0: not so. */
     uint64_t keys_of;
@@ -208,8 +222,8 @@ struct plan {
     struct dp_charge charge; /* of all releases */
     /* SHA-256 of the canonical releases, hexadecimal. */
     const char *fingerprint;
-    /* Identities of what could answer as well, beside those of the measures: other forms of them.
-     */
+    /* What could answer as well, beside the identities of the measures: identities of other forms
+     * of them, and FAMILY:KEY:KEY.. for kept answers of that family with at least those keys. */
     size_t n_also;
     const char *const *also;
     size_t n_explain;

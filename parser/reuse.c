@@ -5,6 +5,8 @@
  *   refined  Gaussian draws are kept on a grid that fits: only the missing precision is drawn
  *   fresh    everything else
  *
+ * What is kept of finer groups is kept of coarser ones, less precisely (fold.h).
+ *
  * Private keys that the analyst was told before stay what they are: they are used like a domain, no
  * group is chosen again, and the measures of other lists of groups are of no use. Several lists:
  * the one with which the release costs least, of these the newest.
@@ -18,6 +20,7 @@
 
 #include "mechanisms/accuracy.h"
 #include "mechanisms/refine.h"
+#include "parser/fold.h"
 #include "parser/price.h"
 #include "parser/quantile.h"
 #include "parser/reuse.h"
@@ -30,6 +33,16 @@ struct choice {
     struct kept_draw kept[DRAWS_MAX];
     struct dp_calibration together, draw;
     struct dp_calibration have; /* together, without the draw; m = 0: nothing is kept */
+};
+
+/* A kept draw of one measure, and what it is worth for it. */
+struct candidate {
+    size_t kept;
+    struct dp_calibration calibration;
+};
+struct candidates {
+    size_t n;
+    struct candidate items[DRAWS_MAX];
 };
 
 /* Draws of one measure that can be put together. */
@@ -112,19 +125,41 @@ static bool go_together(const struct dp_calibration *a, const struct dp_calibrat
            a->delta_grid == b->delta_grid && a->groups == b->groups;
 }
 
-/* The draws that go together with the first one; false where they are of no use. */
-static bool gather(const struct level *level, const struct kept_answer *list,
-                   const struct level_measure *measure, size_t first, struct draws *draws)
+static bool is_known(const struct plan_request *request, const struct candidates *found,
+                     uint64_t id)
+{
+    for (size_t i = 0; i < found->n; i++)
+        if (request->kept[found->items[i].kept].id == id)
+            return true;
+    return false;
+}
+
+/* The measure's own draws, and those of finer groups. No draw is there twice. */
+static void find_candidates(struct level *level, const struct kept_answer *list,
+                            const struct level_measure *measure, struct candidates *found)
 {
     const struct plan_request *request = level->compile->request;
-    *draws = (struct draws){.first = request->kept[first].calibration};
-    for (size_t i = 0; i < request->n_kept && draws->n < DRAWS_MAX; i++) {
+    found->n = 0;
+    for (size_t i = 0; i < request->n_kept && found->n < DRAWS_MAX; i++) {
         const struct kept_answer *kept = &request->kept[i];
-        if (i != first && (!is_usable(level, list, measure, kept) ||
-                           !go_together(&draws->first, &kept->calibration)))
+        struct candidate candidate = {i, kept->calibration};
+        if ((is_usable(level, list, measure, kept) ||
+             fold_fits(level, measure, kept, &candidate.calibration)) &&
+            !is_known(request, found, kept->id))
+            found->items[found->n++] = candidate;
+    }
+}
+
+/* The draws that go together with the first one; false where they are of no use. */
+static bool gather(const struct candidates *all, size_t first, struct draws *draws)
+{
+    *draws = (struct draws){.first = all->items[first].calibration};
+    for (size_t i = 0; i < all->n; i++) {
+        const struct candidate *candidate = &all->items[i];
+        if (i != first && !go_together(&draws->first, &candidate->calibration))
             continue;
-        draws->kept[draws->n] = i;
-        draws->m[draws->n++] = kept->calibration.m;
+        draws->kept[draws->n] = candidate->kept;
+        draws->m[draws->n++] = candidate->calibration.m;
     }
     draws->together = draws->first;
     return draws->first.mechanism == DP_LAPLACE ||
@@ -151,24 +186,24 @@ static void take(struct choice *choice, const struct draws *draws)
 {
     choice->n = draws->n;
     for (size_t i = 0; i < draws->n; i++)
-        choice->kept[i] = (struct kept_draw){draws->kept[i], draws->m[i]};
+        choice->kept[i] = (struct kept_draw){.answer = draws->kept[i], .m = draws->m[i]};
 }
 
 /* Kept, where that suffices; else the cheapest rest. Both mechanisms and all grids compare by the
  * width of their noise. */
-static void choose(const struct level *level, const struct kept_answer *list,
+static void choose(struct level *level, const struct kept_answer *list,
                    const struct level_measure *measure, struct choice *choice)
 {
-    const struct plan_request *request = level->compile->request;
     const struct dp_calibration *wanted = &measure->wanted;
     bool rounds = measure->floating || wanted->grid.exp2 != 0;
     double least = widest(level, wanted);
+    struct candidates all;
     struct draws draws;
     *choice = (struct choice){.together = *wanted, .draw = *wanted};
-    for (size_t i = 0; i < request->n_kept; i++) {
+    find_candidates(level, list, measure, &all);
+    for (size_t i = 0; i < all.n; i++) {
         struct dp_calibration rest, together;
-        if (!is_usable(level, list, measure, &request->kept[i]) ||
-            !gather(level, list, measure, i, &draws))
+        if (!gather(&all, i, &draws))
             continue;
         double width = deviation(&draws.together);
         if (width <= least) {
@@ -214,14 +249,16 @@ static void choose_pair(const struct level *level, const struct kept_answer *lis
                 !same_calibration(first, second))
                 continue;
             least = deviation(first);
-            choices[0] = (struct choice){1, {{i, first->m}}, *first, {.m = 0}, *first};
-            choices[1] = (struct choice){1, {{n, second->m}}, *second, {.m = 0}, *second};
+            choices[0] =
+                (struct choice){1, {{.answer = i, .m = first->m}}, *first, {.m = 0}, *first};
+            choices[1] =
+                (struct choice){1, {{.answer = n, .m = second->m}}, *second, {.m = 0}, *second};
             break;
         }
     }
 }
 
-static void choose_any(const struct level *level, const struct kept_answer *list, size_t index,
+static void choose_any(struct level *level, const struct kept_answer *list, size_t index,
                        struct choice *choice)
 {
     const struct level_measure *measure = &level->measures[index];
@@ -250,7 +287,7 @@ static bool asks_for_units(const struct level *level)
 }
 
 /* What is drawn of the release with this list of groups, by mu^2. */
-static uint64_t price_with(const struct level *level, const struct kept_answer *list)
+static uint64_t price_with(struct level *level, const struct kept_answer *list)
 {
     uint64_t sum = reuse_draws_price(level, list);
     struct choice choice;
@@ -264,7 +301,7 @@ static uint64_t price_with(const struct level *level, const struct kept_answer *
     return sum;
 }
 
-static const struct kept_answer *find_list(const struct level *level)
+static const struct kept_answer *find_list(struct level *level)
 {
     const struct plan_request *request = level->compile->request;
     const struct kept_answer *best = NULL;
@@ -298,6 +335,19 @@ static void use_list(struct level *level)
     release->n_hidden = asks_for_units(level) ? 0 : 1;
 }
 
+/* Which groups of finer answers are parts of which group. */
+static void find_folds(struct level *level, const struct level_measure *measure,
+                       struct kept_draw *draws, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct kept_answer *kept = &level->compile->request->kept[draws[i].answer];
+        if (strcmp(kept->identity, measure->identity) == 0)
+            continue;
+        draws[i].fold = fold_groups(level, kept);
+        draws[i].n_fold = kept->n_groups;
+    }
+}
+
 void reuse_settle(struct level *level)
 {
     struct arena *arena = level->compile->arena;
@@ -320,6 +370,7 @@ void reuse_settle(struct level *level)
         choose_any(level, level->list, i, &choice);
         struct kept_draw *kept = arena_alloc(arena, (choice.n + 1) * sizeof *kept);
         memcpy(kept, choice.kept, choice.n * sizeof *kept);
+        find_folds(level, measure, kept, choice.n);
         measure->n_kept = choice.n;
         measure->kept = kept;
         measure->calibration = choice.together;

@@ -15,6 +15,7 @@
 
 #include "mechanisms/accuracy.h"
 #include "parser/auto_bounds.h"
+#include "parser/fold.h"
 #include "parser/price.h"
 #include "parser/reuse.h"
 
@@ -150,8 +151,10 @@ static void note(struct compile *c, const char *identity)
 void reuse_note(struct level *level)
 {
     struct compile *c = level->compile;
-    for (size_t i = 0; i < level->n_measures; i++)
+    for (size_t i = 0; i < level->n_measures; i++) {
         note(c, level->measures[i].identity);
+        note(c, fold_wish(level, &level->measures[i]));
+    }
     for (size_t i = 0; i < level->histograms.n; i++) {
         const struct level_histogram *histogram = &level->histograms.items[i];
         for (size_t n = 0; n < histogram->ranks.n; n++)

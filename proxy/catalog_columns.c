@@ -6,8 +6,9 @@
 #include "proxy/catalog_internal.h"
 
 /* Domains are followed to their base type: what counts is how values compare and what they range
- * over; a domain's checks may be NOT VALID and prove nothing. elem: of an array its element, else
- * the type itself. Modifiers are those that format_type prints in parentheses. */
+ * over; a domain's checks may be NOT VALID and prove nothing, and so may NOT NULL (PostgreSQL 18).
+ * elem: of an array its element, else the type itself. Modifiers are those that format_type prints
+ * in parentheses. */
 static const char columns_sql[] =
     "WITH RECURSIVE base AS ("
     "  SELECT a.attnum, a.atttypid AS type, a.atttypmod AS typmod"
@@ -16,7 +17,10 @@ static const char columns_sql[] =
     "  UNION ALL"
     "  SELECT b.attnum, t.typbasetype, CASE WHEN b.typmod = -1 THEN t.typtypmod ELSE b.typmod END"
     "  FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type WHERE t.typtype = 'd')"
-    "SELECT a.attname, a.attnum, a.attnotnull, t.oid, b.typmod, tn.nspname, t.typname,"
+    "SELECT a.attname, a.attnum,"
+    "  a.attnotnull AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint n"
+    "    WHERE n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum]"
+    "    AND NOT n.convalidated), t.oid, b.typmod, tn.nspname, t.typname,"
     "  e.oid <> t.oid AS is_array, en.nspname, e.typname, e.typtype,"
     "  coalesce(substring(pg_catalog.format_type(e.oid, b.typmod) from '\\([0-9,-]+\\)'), ''),"
     "  a.attcollation = 0 OR coalesce(c.collisdeterministic, false),"

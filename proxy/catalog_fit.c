@@ -147,7 +147,8 @@ bool catalog_fit_column(const struct catalog_reader *reader, const struct catalo
         !catalog_automatic_find(&column->type, policy->automatic, &column->automatic, &wrong))
         return catalog_fail(reader, "table %s.%s, column %s of type %s %s", table->schema,
                             table->name, column->name, column->type.declared, wrong);
-    return policy->n_domain == 0 || fit_domain(reader, table, column, policy);
+    return policy->n_domain == 0 || (fit_domain(reader, table, column, policy) &&
+                                     catalog_domain_complete(reader, table, column));
 }
 
 /* Units */

@@ -41,6 +41,10 @@ int catalog_column_by_attnum(const struct catalog_table *table, int attnum);
 /* Bounds fit their columns; domains become canonical text of the column's type. */
 bool catalog_fit_column(const struct catalog_reader *reader, const struct catalog_table *table,
                         struct catalog_column *column, const struct policy_column *policy);
+/* Sets whether the catalogue proves that the column has no value outside its domain. False: it
+ * cannot be read. */
+bool catalog_domain_complete(const struct catalog_reader *reader, const struct catalog_table *table,
+                             struct catalog_column *column);
 /* The privacy unit: one root, every private table leads to it, keys of one identity-like type. */
 bool catalog_fit_units(const struct catalog_reader *reader);
 /* A row that two tables share by inheritance is public in both, or the same unit's in both. */

@@ -13,13 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mechanisms/refine.h"
+#include "proxy/release_kept.h"
 #include "proxy/release_quantiles.h"
 
 enum { OID_BYTEA_ARRAY = 1001, OID_TEXT_ARRAY = 1009, OID_NUMERIC_ARRAY = 1231 };
 #define NO_GROUP SIZE_MAX
 enum { OID_FLOAT8_ARRAY = 1022, OID_BYTEA = 17, OID_TEXT = 25 };
-enum { RELEASE_DRAWS_MAX = 64 };
 
 /* Growing bytes of one array. */
 struct bytes {
@@ -125,7 +124,8 @@ struct release_output {
     char **keys;             /* n_rows * n_keys, owned */
     __int128 *noisy;         /* n_rows * n_measures; what is drawn now */
     const __int128 *const *kept;
-    bool given;      /* its draws were made before */
+    struct release_kept *draws; /* of its measures that were made before */
+    bool given;                 /* its draws were made before */
     __int128 *exact; /* of every group of a domain, or of the one row; NULL: private keys */
     size_t n_exact;
     size_t *order;                      /* the domain's groups by key */
@@ -167,6 +167,7 @@ struct release_output *release_begin(struct dp_noise *noise, const struct releas
     output->noise = noise;
     output->release = release;
     output->kept = kept;
+    output->draws = release_kept_begin(release, kept);
     output->rows_max = rows_max;
     output->quantiles = calloc(release->n_histograms + 1, sizeof(struct quantile_output *));
     assert(output->quantiles != NULL);
@@ -199,6 +200,7 @@ void release_free(struct release_output *output)
                        output->n_exact * output->release->n_drawn * sizeof *output->exact);
     for (size_t i = 0; i < output->release->n_histograms; i++)
         quantiles_free(output->quantiles[i]);
+    release_kept_free(output->draws);
     free(output->quantiles);
     free(output->keys);
     free(output->noisy);
@@ -361,28 +363,6 @@ static bool draw_public_rows(struct release_output *output)
     return true;
 }
 
-/* What is handed over: the draws that were kept and the new one, weighted by their precision. */
-static __int128 value_of(const struct release_output *output, size_t row, size_t index)
-{
-    const struct measure *measure = &output->release->measures[index];
-    __int128 drawn = output->noisy[row * output->release->n_measures + index];
-    uint64_t m[RELEASE_DRAWS_MAX + 1];
-    __int128 values[RELEASE_DRAWS_MAX + 1];
-    size_t n = measure->n_kept;
-    if (n == 0)
-        return drawn;
-    assert(n <= RELEASE_DRAWS_MAX);
-    for (size_t i = 0; i < n; i++) {
-        m[i] = measure->kept[i].m;
-        values[i] = output->kept[measure->kept[i].answer][row];
-    }
-    if (measure->draw.m != 0) {
-        m[n] = measure->draw.m;
-        values[n++] = drawn;
-    }
-    return dp_combine_draws(m, values, n);
-}
-
 bool release_give(struct release_output *output, size_t n_groups, const char *const *keys,
                   const __int128 *const *noisy)
 {
@@ -409,10 +389,12 @@ static void append_values(struct array_params *params, const struct release_outp
     struct bytes bytes = {0};
     add(&bytes, "{", 1);
     for (size_t i = 0; i < output->n_rows; i++) {
+        __int128 drawn = output->noisy[i * release->n_measures + measure];
         if (i > 0)
             add(&bytes, ",", 1);
         add_number(&bytes, release->measures[measure].floating,
-                   &release->measures[measure].calibration.grid, value_of(output, i, measure));
+                   &release->measures[measure].calibration.grid,
+                   release_kept_value(output->draws, i, measure, drawn));
     }
     add(&bytes, "}", 1);
     append(params, release->measures[measure].floating ? OID_FLOAT8_ARRAY : OID_NUMERIC_ARRAY, 0,

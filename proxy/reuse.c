@@ -2,8 +2,7 @@
 
 #include <string.h>
 
-/* Noisy integers stay far below what release.c can add up. */
-enum { VALUE_BITS_MAX = 120 };
+#include "proxy/release_kept.h"
 
 static const struct release *measured(const struct plan_relation *relation)
 {
@@ -32,8 +31,7 @@ static size_t list_histogram(const struct release_histogram *histogram, const ch
     return n;
 }
 
-size_t reuse_identities(struct arena *arena, const struct plan *plan,
-                        const char *const **identities)
+size_t reuse_questions(struct arena *arena, const struct plan *plan, const char *const **questions)
 {
     size_t n = 0, most = 0;
     for (size_t i = 0; i < plan->n_relations; i++)
@@ -52,13 +50,13 @@ size_t reuse_identities(struct arena *arena, const struct plan *plan,
         for (size_t h = 0; h < release->n_histograms; h++)
             n += list_histogram(&release->histograms[h], found + n);
     }
-    *identities = found;
+    *questions = found;
     return n;
 }
 
 static bool is_in_range(const struct ledger_answer *answer)
 {
-    const __int128 limit = (__int128)1 << VALUE_BITS_MAX;
+    const __int128 limit = (__int128)1 << KEPT_VALUE_BITS_MAX;
     for (size_t i = 0; answer->noisy != NULL && i < answer->n_groups; i++)
         if (answer->noisy[i] >= limit || answer->noisy[i] <= -limit)
             return false;
@@ -86,6 +84,9 @@ bool reuse_read(struct reuse *reuse, struct arena *arena, const PGresult *result
             .keys_only = answer->noisy == NULL,
             .keys_of = answer->keys != NULL ? answer->id : answer->keys_of,
             .keys = answer->keys,
+            .family = answer->family,
+            .n_fold_keys = answer->n_fold_keys,
+            .fold_keys = answer->fold_keys,
         };
         values[i] = answer->noisy;
     }
@@ -187,6 +188,12 @@ static struct ledger_answer collect_measure(struct arena *arena, const struct re
         .n_groups = release_groups(output),
         .noisy = release->keep != NULL ? NULL : column_of(arena, output, index),
     };
+    if (measure->family != NULL && release->fold_keys != NULL && release->n_keys > 0 &&
+        measure->draw.mechanism == DP_GAUSSIAN) {
+        answer.family = measure->family;
+        answer.n_fold_keys = release->n_keys;
+        answer.fold_keys = release->fold_keys;
+    }
     if (chosen && index == 0) {
         answer.calibration.charge.delta_atto = release->charge.delta_atto;
         answer.n_keys = release->n_keys;

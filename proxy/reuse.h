@@ -20,9 +20,8 @@ struct reuse {
     const __int128 *const *values;  /* for release_begin, in the same order */
 };
 
-/* The identities of all that could answer the plan; the array is in the arena. */
-size_t reuse_identities(struct arena *arena, const struct plan *plan,
-                        const char *const **identities);
+/* What to ask the ledger for all that could answer the plan; the array is in the arena. */
+size_t reuse_questions(struct arena *arena, const struct plan *plan, const char *const **questions);
 /* The result of ledger_kept_call; false where it makes no sense. */
 bool reuse_read(struct reuse *reuse, struct arena *arena, const PGresult *result);
 void reuse_clear(struct reuse *reuse);

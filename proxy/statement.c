@@ -312,11 +312,11 @@ static void on_kept(struct statement_run *run, const PGresult *result)
         follow_plan(run);
 }
 
-/* Adds the plan's identities to those that are asked for; false: there is no new one. */
+/* Adds the plan's questions to those that are asked; false: there is no new one. */
 static bool find_unasked(struct statement_run *run)
 {
-    const char *const *identities;
-    size_t n = reuse_identities(run->arena, run->plan, &identities), before = run->n_asked;
+    const char *const *questions;
+    size_t n = reuse_questions(run->arena, run->plan, &questions), before = run->n_asked;
     const char **all = arena_alloc(run->arena, (before + n + 1) * sizeof *all);
     if (before > 0)
         memcpy(all, run->asked, before * sizeof *all);
@@ -324,9 +324,9 @@ static bool find_unasked(struct statement_run *run)
     for (size_t i = 0; i < n; i++) {
         bool known = false;
         for (size_t k = 0; k < run->n_asked && !known; k++)
-            known = strcmp(all[k], identities[i]) == 0;
+            known = strcmp(all[k], questions[i]) == 0;
         if (!known) /* the plan's memory goes with the next one */
-            all[run->n_asked++] = arena_strdup(run->arena, identities[i]);
+            all[run->n_asked++] = arena_strdup(run->arena, questions[i]);
     }
     return run->n_asked > before;
 }

@@ -44,7 +44,7 @@ struct statement_run {
     struct plan_settings settings;
     const struct plan *plan;
     bool reuses;        /* answers are looked up and kept */
-    const char **asked; /* identities of which the ledger has said what is kept */
+    const char **asked; /* questions to which the ledger has said what is kept */
     size_t n_asked;
     struct reuse reuse;
     size_t n_bought; /* numbers of plan->n_bounds releases, once they are drawn */

@@ -20,9 +20,10 @@ CREATE TABLE people (
     wage numeric(8,2) NOT NULL,
     education integer NOT NULL,
     experience integer NOT NULL,
-    ethnicity text NOT NULL,
+    ethnicity text NOT NULL CHECK (ethnicity IN ('afam', 'cauc')),
     smsa boolean NOT NULL,
-    region text NOT NULL REFERENCES regions,
+    region text NOT NULL REFERENCES regions
+        CHECK (region IN ('midwest', 'northeast', 'south', 'west')),
     parttime boolean NOT NULL
 );
 COMMENT ON TABLE people IS 'Current Population Survey, March 1988: one row per person';

@@ -5,8 +5,8 @@ SET client_min_messages = warning;
 
 CREATE TABLE persons (
     id integer PRIMARY KEY,
-    gender text NOT NULL,
-    ethnicity text NOT NULL,
+    gender text NOT NULL CHECK (gender IN ('female', 'male')),
+    ethnicity text NOT NULL CHECK (ethnicity IN ('afam', 'other')),
     education integer NOT NULL
 );
 COMMENT ON TABLE persons IS 'Panel Study of Income Dynamics: what stays the same in 1976 to 1982';
@@ -14,11 +14,11 @@ COMMENT ON COLUMN persons.education IS 'years';
 
 CREATE TABLE years (
     person_id integer NOT NULL REFERENCES persons,
-    year integer NOT NULL,
+    year integer NOT NULL CHECK (year IN (1976, 1977, 1978, 1979, 1980, 1981, 1982)),
     wage integer NOT NULL,
     experience integer NOT NULL,
     weeks integer NOT NULL,
-    occupation text NOT NULL,
+    occupation text NOT NULL CHECK (occupation IN ('blue', 'white')),
     manufacturing boolean NOT NULL,
     south boolean NOT NULL,
     smsa boolean NOT NULL,

@@ -740,7 +740,7 @@ def test_tables_are_aligned_and_machines_get_json_and_csv(ledger):
     parsed = list(csv.DictReader(io.StringIO(ledger.ctl("analyst", "list", "--csv").stdout)))
     assert [row["analyst"] for row in parsed] == ["Zoë, \"the\" analyst", "b"]
     status = ledger.table("status")
-    assert status["schema_version"] == 2 and status["n_analysts"] == 2
+    assert status["schema_version"] == 3 and status["n_analysts"] == 2
     assert status["durable"] == "no: fsync = off"  # this server runs with fsync = off
 
 
@@ -788,7 +788,7 @@ def test_options_alone_stand_for_commands(ledger):
 
 def test_the_version_is_told_to_people_and_programs(ledger):
     assert "0.1.0" in ledger.ctl("version", server=False).stdout
-    assert json.loads(ledger.ctl("version", "--json", server=False).stdout)["ledger_schema"] == 2
+    assert json.loads(ledger.ctl("version", "--json", server=False).stdout)["ledger_schema"] == 3
 
 
 def test_policy_check_of_all_datasets_names_the_bad_one(ledger, tmp_path):

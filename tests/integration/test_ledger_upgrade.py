@@ -67,7 +67,7 @@ def test_the_upgrade_keeps_every_row_and_the_chain(old):
     before = tables(old)
     old.upgrade()
     assert tables(old) == before
-    assert old.rows("SELECT version FROM pgveil.version ORDER BY 1") == [(1,), (2,)]
+    assert old.rows("SELECT version FROM pgveil.version ORDER BY 1") == [(1,), (2,), (3,)]
     old.upgrade()
     assert tables(old) == before
     assert old.table("status")["unresolved"] == 2

@@ -12,8 +12,9 @@ struct column_line {
     bool not_null;
     bool bounded;
     long low, high;
-    const char *domain; /* separated by |, ~: NULL; NULL: none */
-    int typmod;         /* 0: -1 */
+    /* separated by |, ~: NULL; behind =: a constraint allows nothing else; NULL: none */
+    const char *domain;
+    int typmod; /* 0: -1 */
 };
 
 struct table_line {
@@ -31,9 +32,9 @@ static const struct column_line census_people[] = {
     {"wage", TYPE_NUMERIC, "pg_catalog.numeric(8,2)", true, true, 0, 2000, NULL, (8 << 16) + 2 + 4},
     {"education", TYPE_INT4, NULL, true, true, 0, 20, NULL, 0},
     {"experience", TYPE_INT4, NULL, true, true, 0, 60, NULL, 0},
-    {"ethnicity", TYPE_TEXT, NULL, true, false, 0, 0, "afam|cauc", 0},
+    {"ethnicity", TYPE_TEXT, NULL, true, false, 0, 0, "=afam|cauc", 0},
     {"smsa", TYPE_BOOL, NULL, true, false, 0, 0, "false|true", 0},
-    {"region", TYPE_TEXT, NULL, true, false, 0, 0, "midwest|northeast|south|west", 0},
+    {"region", TYPE_TEXT, NULL, true, false, 0, 0, "=midwest|northeast|south|west", 0},
     {"parttime", TYPE_BOOL, NULL, true, false, 0, 0, "false|true", 0},
     {0},
 };
@@ -51,18 +52,18 @@ static const struct table_line census[] = {
 
 static const struct column_line panel_persons[] = {
     {"id", TYPE_INT4, NULL, true, false, 0, 0, NULL, 0},
-    {"gender", TYPE_TEXT, NULL, true, false, 0, 0, "female|male", 0},
-    {"ethnicity", TYPE_TEXT, NULL, true, false, 0, 0, "afam|other", 0},
+    {"gender", TYPE_TEXT, NULL, true, false, 0, 0, "=female|male", 0},
+    {"ethnicity", TYPE_TEXT, NULL, true, false, 0, 0, "=afam|other", 0},
     {"education", TYPE_INT4, NULL, true, true, 0, 20, NULL, 0},
     {0},
 };
 static const struct column_line panel_years[] = {
     {"person_id", TYPE_INT4, NULL, true, false, 0, 0, NULL, 0},
-    {"year", TYPE_INT4, NULL, true, true, 1976, 1982, "1976|1977|1978|1979|1980|1981|1982", 0},
+    {"year", TYPE_INT4, NULL, true, true, 1976, 1982, "=1976|1977|1978|1979|1980|1981|1982", 0},
     {"wage", TYPE_INT4, NULL, true, true, 0, 2000, NULL, 0},
     {"experience", TYPE_INT4, NULL, true, true, 0, 60, NULL, 0},
     {"weeks", TYPE_INT4, NULL, true, true, 0, 52, NULL, 0},
-    {"occupation", TYPE_TEXT, NULL, true, false, 0, 0, "blue|white", 0},
+    {"occupation", TYPE_TEXT, NULL, true, false, 0, 0, "=blue|white", 0},
     {"manufacturing", TYPE_BOOL, NULL, true, false, 0, 0, "false|true", 0},
     {"south", TYPE_BOOL, NULL, true, false, 0, 0, "false|true", 0},
     {"smsa", TYPE_BOOL, NULL, true, false, 0, 0, "false|true", 0},
@@ -147,7 +148,9 @@ static const char *type_name(enum type_oid type)
 
 static void fill_domain(struct catalog_column *column, const char *domain)
 {
-    char *texts = copy(domain), *rest = texts, *entry;
+    bool checked = domain[0] == '=';
+    char *texts = copy(domain + checked), *rest = texts, *entry;
+    column->domain_complete = checked || column->type.oid == TYPE_BOOL;
     column->domain = make(16, sizeof *column->domain);
     while ((entry = strsep(&rest, "|")) != NULL)
         column->domain[column->n_domain++] = strcmp(entry, "~") == 0 ? NULL : copy(entry);

@@ -13,7 +13,7 @@
 
 static const char request[] = "00000000-0000-4000-8000-000000000001";
 
-enum { COLUMNS = 18 };
+enum { COLUMNS = 20 };
 static const char *const good[COLUMNS] = {"17",
                                           "0",
                                           "1",
@@ -31,7 +31,9 @@ static const char *const good[COLUMNS] = {"17",
                                           "0",
                                           "2",
                                           "{a,NULL,\"b,\\\"{}\\\\\",\"\"}",
-                                          "{-1,170141183460469231731687303715884105727}"};
+                                          "{-1,170141183460469231731687303715884105727}",
+                                          TWO,
+                                          "{" ONE "," DRAW "}"};
 
 /* A result of one row as the server would send it, column `changed` with another value. */
 static enum ledger_outcome read(int changed, const char *value, struct ledger_answers *answers)
@@ -84,6 +86,10 @@ Test(ledger_answers, a_row_is_read_whole)
     cr_assert_null(answer->keys[1]);
     cr_assert_str_eq(answer->keys[2], "b,\"{}\\");
     cr_assert_str_eq(answer->keys[3], "");
+    cr_assert_str_eq(answer->family, TWO);
+    cr_assert_eq(answer->n_fold_keys, 2);
+    cr_assert_str_eq(answer->fold_keys[0], ONE);
+    cr_assert_str_eq(answer->fold_keys[1], DRAW);
     cr_assert(answer->noisy[0] == -1);
     cr_assert(answer->noisy[1] == (__int128)(((unsigned __int128)1 << 127) - 1));
     ledger_answers_free(&answers);
@@ -141,6 +147,10 @@ Test(ledger_answers, what_makes_no_sense_is_not_believed)
         {17, "{1,2,3}"},
         {17, "{1,170141183460469231731687303715884105728}"},
         {17, "{1,999999999999999999999999999999999999999999}"},
+        {18, NULL},
+        {19, NULL},
+        {19, "{" ONE ",NULL}"},
+        {19, "{" ONE},
     };
     struct ledger_answers answers;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -153,14 +163,14 @@ Test(ledger_answers, what_makes_no_sense_is_not_believed)
     cr_assert_eq(ledger_keep_result(NULL), LEDGER_FAILED);
 }
 
-Test(ledger_answers, identities_travel_as_one_array)
+Test(ledger_answers, questions_travel_as_one_array)
 {
-    static const char *const identities[] = {ONE, TWO};
+    static const char *const identities[] = {ONE, TWO ":" ONE ":" DRAW};
     struct ledger_call call;
     ledger_kept_call(&call, "ana", "census", "hour", identities, 2);
     cr_assert_eq(call.n_params, 5);
     cr_assert_str_eq(call.values[2], "hour");
-    cr_assert_str_eq(call.values[3], "{" ONE "," TWO "}");
+    cr_assert_str_eq(call.values[3], "{" ONE "," TWO ":" ONE ":" DRAW "}");
     ledger_call_free(&call);
     ledger_kept_call(&call, "ana", "census", "hour", identities, 0);
     cr_assert_str_eq(call.values[3], "{}");
@@ -257,6 +267,11 @@ static void expect_same(const struct ledger_answer *a, const struct ledger_answe
     cr_assert_eq(a->n_groups, b->n_groups);
     cr_assert_eq(a->keys == NULL, b->keys == NULL);
     cr_assert_eq(a->noisy == NULL, b->noisy == NULL);
+    cr_assert_eq(a->n_fold_keys, b->n_fold_keys);
+    cr_assert_eq(a->family == NULL, b->family == NULL);
+    cr_assert(a->family == NULL || strcmp(a->family, b->family) == 0);
+    for (size_t i = 0; i < a->n_fold_keys; i++)
+        cr_assert_str_eq(a->fold_keys[i], b->fold_keys[i]);
     for (size_t i = 0; a->keys && i < a->n_groups * a->n_keys; i++) {
         cr_assert_eq(a->keys[i] == NULL, b->keys[i] == NULL);
         cr_assert(a->keys[i] == NULL || strcmp(a->keys[i], b->keys[i]) == 0, "%s", a->keys[i]);
@@ -267,6 +282,7 @@ static void expect_same(const struct ledger_answer *a, const struct ledger_answe
 }
 
 static const char *const keys[] = {"", NULL, "NULL", "null", "a\"b\\c,{}", "\t\n\x01 é€𝄞"};
+static const char *const fold_keys[] = {TWO, ONE};
 static const __int128 noisy[] = {0, -((__int128)1 << 100), ((__int128)1 << 126)};
 static const struct ledger_answer drawn[] = {
     {.identity = ONE,
@@ -295,6 +311,9 @@ static const struct ledger_answer drawn[] = {
                      .groups = 1,
                      .m = 77,
                      .charge = {.mu2_pico = 6000, .epsilon = 9, .pure = true}},
+     .family = DRAW,
+     .n_fold_keys = 2,
+     .fold_keys = fold_keys,
      .n_groups = 1,
      .noisy = noisy},
 };
@@ -330,6 +349,36 @@ Test(ledger_answers, what_was_kept_comes_back_to_who_paid, .init = begin, .fini 
     cr_assert_eq(answers.n, 0);
     ledger_answers_free(&answers);
     PQclear(result);
+}
+
+/* How many answers there are to one question. */
+static size_t found(const char *question)
+{
+    struct ledger_answers answers;
+    struct ledger_call call;
+    ledger_kept_call(&call, "ana", "census", "day", &question, 1);
+    PGresult *result = send(&call);
+    cr_assert_eq(ledger_answers_result(result, &answers), LEDGER_OK);
+    size_t n = answers.n;
+    for (size_t i = 0; i < n; i++)
+        expect_same(&answers.items[i], &drawn[2]);
+    ledger_answers_free(&answers);
+    PQclear(result);
+    return n;
+}
+
+Test(ledger_answers, finer_groups_are_found_by_their_family_and_keys, .init = begin, .fini = end)
+{
+    uint64_t adopted[2];
+    cr_assert_eq(charge(request, "ana", adopted), LEDGER_OK);
+    cr_assert_eq(keep("ana", drawn, 3), LEDGER_OK);
+    cr_expect_eq(found(DRAW ":"), 1u);
+    cr_expect_eq(found(DRAW ":" ONE), 1u);
+    cr_expect_eq(found(DRAW ":" ONE ":" TWO), 1u, "in whatever order");
+    cr_expect_eq(found(DRAW ":" DRAW), 0u, "a key that it has not");
+    cr_expect_eq(found(DRAW ":" ONE ":" DRAW), 0u);
+    cr_expect_eq(found(ONE ":" ONE), 0u, "another family");
+    cr_expect_eq(found(DRAW), 0u, "no identity");
 }
 
 Test(ledger_answers, another_analyst_takes_the_draw_over, .init = begin, .fini = end)

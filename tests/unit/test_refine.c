@@ -138,3 +138,47 @@ Test(refine, the_mean_has_the_precision_that_is_said_of_it)
     cr_expect_float_eq(pow(dp_calibration_stddev(&together), 2) / both, 1, 1e-5);
     cr_expect_float_eq((double)together.charge.mu2_pico, 8000000, 3);
 }
+
+Test(refine, a_sum_of_cells_has_at_most_the_noise_that_is_said_of_it)
+{
+    static const uint64_t prices[] = {1, 1000000, 56028963825, 1000000000000, 900000000000000};
+    static const uint64_t cells[] = {2, 3, 7, 100, 4096, 1000000};
+    for (size_t i = 0; i < sizeof prices / sizeof *prices; i++)
+        for (size_t n = 0; n < sizeof cells / sizeof *cells; n++) {
+            struct dp_calibration cell = gaussian(3, 1, prices[i]), sum;
+            if (!dp_draw_of_cells(&cell, cells[n], &sum)) {
+                cr_expect_lt((double)cell.m / sqrt((double)cells[n]), 0x1p19 + 1);
+                continue;
+            }
+            double said = pow(dp_calibration_stddev(&sum), 2);
+            double is = (double)cells[n] * pow(dp_calibration_stddev(&cell), 2);
+            cr_expect_geq(said, is * (1 - 1e-12), "%llu cells", (unsigned long long)cells[n]);
+            /* Where rounding does not hide the noise the two are the same. */
+            if (cell.m < (uint64_t)1 << 49)
+                cr_expect_leq(said, is * (1 + 1e-4));
+            cr_expect_lt(sum.m, cell.m);
+            cr_expect_eq(sum.delta_grid, cell.delta_grid);
+            cr_expect_eq(sum.groups, cell.groups);
+            struct dp_charge charge;
+            cr_assert(dp_gaussian_charge(&sum, &charge));
+            cr_expect_eq(sum.charge.mu2_pico, charge.mu2_pico);
+        }
+}
+
+Test(refine, one_cell_is_what_it_is_and_laplace_noise_does_not_add_up)
+{
+    static const uint64_t prices[] = {1000, 7654321, 123456789012};
+    struct dp_calibration sum, laplace;
+    const struct dp_decimal one = dp_decimal_from_int(1);
+    const struct dp_grid ones = {0, 0};
+    for (size_t i = 0; i < sizeof prices / sizeof *prices; i++) {
+        struct dp_calibration cell = gaussian(5, 1, prices[i]);
+        cr_assert(dp_draw_of_cells(&cell, 1, &sum));
+        cr_expect_eq(sum.m, cell.m);
+        cr_expect_eq(sum.charge.mu2_pico, cell.charge.mu2_pico);
+    }
+    cr_assert(dp_calibrate_laplace(&one, &ones, 1, 1000000000, &laplace));
+    cr_expect_not(dp_draw_of_cells(&laplace, 1, &sum));
+    struct dp_calibration faint = gaussian(1, 1, 1);
+    cr_expect_not(dp_draw_of_cells(&faint, UINT64_MAX, &sum), "below every divisor");
+}

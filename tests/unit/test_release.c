@@ -209,7 +209,8 @@ static bool has_text(const struct array_params *params, size_t index, const char
 Test(release, what_is_kept_is_handed_over_again_and_nothing_is_drawn)
 {
     static const char *const domain[] = {"a", "b", NULL};
-    static const struct kept_draw first = {1, 12345}, second[] = {{0, 3}, {2, 4}};
+    static const struct kept_draw first = {.answer = 1, .m = 12345},
+                                  second[] = {{.answer = 0, .m = 3}, {.answer = 2, .m = 4}};
     struct measure measures[] = {
         {.kind = MEASURE_COUNT, .calibration = quiet, .n_kept = 1, .kept = &first},
         {.kind = MEASURE_SUM, .calibration = quiet, .n_kept = 2, .kept = second}};
@@ -224,6 +225,39 @@ Test(release, what_is_kept_is_handed_over_again_and_nothing_is_drawn)
     cr_expect(has_text(&params, 1, "{5,-1,9}"));
     /* (9 y1 + 16 y2) / 25: 64, 26, -7.64 */
     cr_expect(has_text(&params, 2, "{6.4,2.6,-0.8}"));
+    release_free(output);
+    array_params_clear(&params);
+}
+
+Test(release, groups_of_a_finer_answer_are_added_up)
+{
+    static const char *const domain[] = {"a", "b"};
+    static const uint32_t fold[] = {1, 0, 1, 0, 1, 1};
+    static const struct kept_draw own[] = {{.answer = 0, .m = 3, .fold = fold, .n_fold = 6}};
+    static const struct kept_draw both[] = {{.answer = 0, .m = 3, .fold = fold, .n_fold = 6},
+                                            {.answer = 1, .m = 4}};
+    struct measure measures[] = {
+        {.kind = MEASURE_COUNT, .calibration = quiet, .n_kept = 1, .kept = own},
+        {.kind = MEASURE_COUNT, .calibration = quiet, .n_kept = 2, .kept = both}};
+    struct release release = {
+        .n_keys = 1, .n_domain = 2, .domain = domain, .n_measures = 2, .measures = measures};
+    const __int128 most = ((__int128)1 << 105) - 1;
+    const __int128 fine[] = {1, 10, -20, 1000, 300, 4}, coarse[] = {1000, 300};
+    const __int128 largest[] = {most, -most, most, -most, most, most};
+    const __int128 *const kept[] = {fine, coarse}, *const ends[] = {largest, coarse};
+    struct array_params params = {0};
+    struct release_output *output = release_begin(noise, &release, kept, 10);
+    cr_assert(release_finish(output, false, &params));
+    cr_expect(has_text(&params, 1, "{1010,285}"));
+    /* (9 * 1010 + 16 * 1000) / 25 = 1003.6, (9 * 285 + 16 * 300) / 25 = 294.6 */
+    cr_expect(has_text(&params, 2, "{1004,295}"));
+    release_free(output);
+    array_params_clear(&params);
+    output = release_begin(noise, &release, ends, 10);
+    cr_assert(release_finish(output, false, &params));
+    /* -2 and 4 times 2^105 - 1 */
+    cr_expect(has_text(&params, 1,
+                       "{-81129638414606681695789005144062,162259276829213363391578010288124}"));
     release_free(output);
     array_params_clear(&params);
 }
@@ -254,15 +288,15 @@ Test(release, no_group_is_a_list_of_groups_too)
 Test(release, a_refined_measure_is_the_weighted_mean_of_old_and_new)
 {
     static const char *const domain[] = {"a", "b"};
-    static const struct kept_draw old = {0, 5};
+    static const struct kept_draw old = {.answer = 0, .m = 5};
     struct measure measures[] = {
         {.kind = MEASURE_COUNT, .calibration = quiet},
         {.kind = MEASURE_COUNT, .calibration = quiet, .draw = quiet, .n_kept = 1, .kept = &old},
         {.kind = MEASURE_UNITS, .calibration = quiet, .draw = quiet}};
-    static const struct kept_draw whole = {1, 7};
+    static const struct kept_draw whole = {.answer = 1, .m = 7};
     measures[0].n_kept = 1;
     measures[0].kept = &whole;
-    measures[1].kept = &(struct kept_draw){0, measures[1].draw.m};
+    measures[1].kept = &(struct kept_draw){.answer = 0, .m = measures[1].draw.m};
     struct release release = {.n_keys = 1,
                               .n_domain = 2,
                               .domain = domain,
