@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "budget/ledger_answer.h"
 #include "budget/ledger_call.h"
-#include "budget/ledger_json.h"
 
 /* In this order: each file uses what those before it made. */
 /* clang-format off */
@@ -21,61 +21,15 @@ static const char schema[] =
 #include "budget/schema_database.sql.h"
 #include "budget/schema_answers.sql.h"
 #include "budget/schema_charge.sql.h"
+#include "budget/schema_debit.sql.h"
 #include "budget/schema_verify.sql.h"
 #include "budget/schema_admin.sql.h"
     ;
 /* clang-format on */
 
-/* Columns of type pgveil.answer in schema_charge.sql. */
-enum answer_column {
-    ANSWER_OUTCOME,
-    ANSWER_REFUSED_BY,
-    ANSWER_DATASET,
-    ANSWER_EPSILON,
-    ANSWER_DELTA,
-    ANSWER_CAP_MODE,
-    ANSWER_CAP,
-    ANSWER_SPENT,
-    ANSWER_DELTA_KEYS,
-    ANSWER_DELTA_CONV,
-    ANSWER_DELTA_SPENT,
-    ANSWER_EPSILON_CAP,
-    ANSWER_EPSILON_SPENT,
-    ANSWER_ALL_PURE,
-    ANSWER_SPENT_SHARE,
-    ANSWER_WINDOW,
-    ANSWER_WINDOW_ENDS,
-    ANSWER_DATASET_CAPPED,
-    ANSWER_DATASET_CAP,
-    ANSWER_DATASET_SPENT,
-    ANSWER_BOOKED,
-    ANSWER_MINIMUM,
-    ANSWER_ADOPTED,
-    ANSWER_COLUMNS
-};
-
 const char *ledger_schema_sql(void)
 {
     return schema;
-}
-
-void ledger_charge_call(struct ledger_call *call, const char *request_id, const char *analyst,
-                        const char *dataset, const char *epoch, const char *fingerprint,
-                        const struct ledger_release *releases, size_t n_releases)
-{
-    /* A procedure, as it commits twice; its output parameters are named by as many NULLs. */
-    ledger_call_begin(call,
-                      "CALL pgveil.charge($1::pg_catalog.uuid, $2::pg_catalog.text,"
-                      " $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text,"
-                      " $6::pg_catalog.json,"
-                      " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
-                      " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)");
-    ledger_call_text(call, request_id);
-    ledger_call_text(call, analyst);
-    ledger_call_text(call, dataset);
-    ledger_call_text(call, epoch);
-    ledger_call_text(call, fingerprint);
-    ledger_call_owned(call, ledger_releases_json(releases, n_releases));
 }
 
 void ledger_resolve_call(struct ledger_call *call, const char *request_id, bool answered)

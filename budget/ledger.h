@@ -74,19 +74,35 @@ struct ledger_release {
     const char *fingerprint;
 };
 
+/* One charge of an analyst; everything is borrowed. */
+struct ledger_charge {
+    const char *request_id; /* UUID text */
+    const char *analyst;
+    const char *epoch;       /* "hour", "day", "week", "month" or "none" (policy_epoch_name) */
+    const char *fingerprint; /* the statement's */
+    const struct ledger_release *releases; /* those that measure nothing are left out */
+    size_t n_releases;                     /* > 0 */
+};
+/* The charge as a batch takes it: text from malloc. */
+char *ledger_charge_text(const struct ledger_charge *charge);
+
+enum { LEDGER_BATCH_MAX = 64 };
 /*
- * One idempotent debit; must be sent outside any transaction block and not in a pipeline, as it
- * commits itself. The same request_id (UUID text) with the same releases debits once. fingerprint
- * is the statement's. epoch: "hour", "day", "week", "month" or "none" (policy_epoch_name). Releases
- * that measure nothing are left out; n_releases > 0. Free the call.
+ * Debits up to LEDGER_BATCH_MAX charges on one dataset, one after the other, each or none of it;
+ * durable before it answers. An error is one of all of them: nothing was debited then. Must be sent
+ * outside any transaction block and not in a pipeline, as it commits itself. The same request id
+ * with the same releases debits once, whatever batch it comes in; within a batch all are different.
+ * Free the call.
  *
  * Adoption: where a release's very draw was kept for another analyst in this epoch, the charge
  * takes it over. The price of the analyst is that of a draw of his own; accounts that he shares and
  * that were debited for the draw already are not debited again.
  */
-void ledger_charge_call(struct ledger_call *call, const char *request_id, const char *analyst,
-                        const char *dataset, const char *epoch, const char *fingerprint,
-                        const struct ledger_release *releases, size_t n_releases);
+void ledger_charges_call(struct ledger_call *call, const char *dataset, const char *const *charges,
+                         size_t n);
+/* The answers of the n charges, a result of one row each, in their order: for ledger_charge_result,
+ * then PQclear. False (and none made) where the result is not that of n charges. */
+bool ledger_charges_split(const PGresult *result, PGresult **answers, size_t n);
 /* account may be NULL; the state after the call where it is known, else left as it was. adopted
  * (NULL: not wanted) has an entry for each of the n_releases: where it is not 0, the release takes
  * over that draw. It must not be measured then: ledger_adopted_call has its answers. */

@@ -93,18 +93,52 @@ static void add_charge(struct json_text *text, const struct dp_charge *charge)
     }
 }
 
+static void add_releases(struct json_text *text, const struct ledger_release *releases, size_t n)
+{
+    add(text, "[");
+    for (size_t i = 0; i < n; i++) {
+        add(text, i == 0 ? "{" : ",{");
+        add_charge(text, &releases[i].charge);
+        add(text, ",\"fingerprint\":");
+        add_string(text, releases[i].fingerprint);
+        add(text, ",\"measures\":");
+        add(text, releases[i].measures);
+        add(text, "}");
+    }
+    add(text, "]");
+}
+
 char *ledger_releases_json(const struct ledger_release *releases, size_t n)
+{
+    struct json_text text = {0};
+    add_releases(&text, releases, n);
+    return text.data;
+}
+
+char *ledger_charge_text(const struct ledger_charge *charge)
+{
+    struct json_text text = {0};
+    add(&text, "{\"request\":");
+    add_string(&text, charge->request_id);
+    add(&text, ",\"analyst\":");
+    add_string(&text, charge->analyst);
+    add(&text, ",\"epoch\":");
+    add_string(&text, charge->epoch);
+    add(&text, ",\"fingerprint\":");
+    add_string(&text, charge->fingerprint);
+    add(&text, ",\"releases\":");
+    add_releases(&text, charge->releases, charge->n_releases);
+    add(&text, "}");
+    return text.data;
+}
+
+char *ledger_list_json(const char *const *texts, size_t n)
 {
     struct json_text text = {0};
     add(&text, "[");
     for (size_t i = 0; i < n; i++) {
-        add(&text, i == 0 ? "{" : ",{");
-        add_charge(&text, &releases[i].charge);
-        add(&text, ",\"fingerprint\":");
-        add_string(&text, releases[i].fingerprint);
-        add(&text, ",\"measures\":");
-        add(&text, releases[i].measures);
-        add(&text, "}");
+        add(&text, i == 0 ? "" : ",");
+        add(&text, texts[i]);
     }
     add(&text, "]");
     return text.data;

@@ -7,6 +7,8 @@
 
 /* As pgveil.releases reads it. */
 char *ledger_releases_json(const struct ledger_release *releases, size_t n);
+/* Texts of JSON as one list. */
+char *ledger_list_json(const char *const *texts, size_t n);
 /* As pgveil.keep reads it; the answers of a release stand together. */
 char *ledger_answers_json(const struct ledger_answer *answers, size_t n);
 

@@ -49,6 +49,7 @@ BEGIN
         SELECT c.oid::pg_catalog.regclass::text FROM pg_catalog.pg_class c
         WHERE c.relnamespace = pg_catalog.to_regnamespace('pgveil')::pg_catalog.oid
           AND c.relkind = 'c'
+        ORDER BY c.oid DESC -- a type of several goes before them
     LOOP
         EXECUTE 'DROP TYPE ' || v_type;
     END LOOP;

@@ -159,23 +159,25 @@ $function$;
 -- The journal
 
 -- One field of the canonical form: length:text, or - where it is NULL; each ends with a comma.
+-- Put in the place of its call by the planner: so it may pin no search_path, and qualifies all names.
 CREATE FUNCTION pgveil.encoded_field(p_value text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
-BEGIN
-    RETURN coalesce(octet_length(p_value) || ':' || p_value, '-') || ',';
-END
+LANGUAGE sql IMMUTABLE AS $function$
+    SELECT coalesce(pg_catalog.octet_length(p_value)::pg_catalog.text OPERATOR(pg_catalog.||) ':'
+                    OPERATOR(pg_catalog.||) p_value, '-') OPERATOR(pg_catalog.||) ','
 $function$;
 
 -- Canonical form of an entry. Changing it breaks every chain: add fields only with a new version.
 CREATE FUNCTION pgveil.encoded(p_entry pgveil.journal) RETURNS bytea
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_at constant text := pgveil.time_text(p_entry.at);
+    v_debited constant text := array_to_string(p_entry.debited, ' ');
 BEGIN
     RETURN convert_to(
-        pgveil.encoded_field(p_entry.seq::text) || pgveil.encoded_field(pgveil.time_text(p_entry.at))
+        pgveil.encoded_field(p_entry.seq::text) || pgveil.encoded_field(v_at)
         || pgveil.encoded_field(p_entry.kind) || pgveil.encoded_field(p_entry.request::text)
         || pgveil.encoded_field(p_entry.analyst) || pgveil.encoded_field(p_entry.dataset)
-        || pgveil.encoded_field(array_to_string(p_entry.debited, ' '))
-        || pgveil.encoded_field(p_entry.mu2_pico::text)
+        || pgveil.encoded_field(v_debited) || pgveil.encoded_field(p_entry.mu2_pico::text)
         || pgveil.encoded_field(p_entry.zcdp_pico::text)
         || pgveil.encoded_field(p_entry.delta_atto::text)
         || pgveil.encoded_field(p_entry.epsilon_nano::text)
@@ -184,20 +186,26 @@ END
 $function$;
 
 -- Appends an entry: fills seq, at (not before the journal's last) and the hashes. The caller holds the
--- locks on accounts. Returns seq.
-CREATE FUNCTION pgveil.append(p_entry pgveil.journal) RETURNS bigint
+-- locks on accounts and head, and writes the head that is returned (pgveil.put_head).
+CREATE FUNCTION pgveil.append(p_head pgveil.head, p_entry pgveil.journal) RETURNS pgveil.head
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
-DECLARE
-    v_head pgveil.head;
 BEGIN
-    SELECT h.* INTO STRICT v_head FROM pgveil.head h FOR UPDATE;
-    p_entry.seq := v_head.seq + 1;
-    p_entry.at := greatest(coalesce(p_entry.at, clock_timestamp()), v_head.at);
-    p_entry.prev_hash := v_head.hash;
-    p_entry.hash := sha256(v_head.hash || pgveil.encoded(p_entry));
+    p_entry.seq := p_head.seq + 1;
+    p_entry.at := greatest(coalesce(p_entry.at, clock_timestamp()), p_head.at);
+    p_entry.prev_hash := p_head.hash;
+    p_entry.hash := sha256(p_head.hash || pgveil.encoded(p_entry));
     INSERT INTO pgveil.journal SELECT (p_entry).*;
-    UPDATE pgveil.head SET seq = p_entry.seq, at = p_entry.at, hash = p_entry.hash;
-    RETURN p_entry.seq;
+    p_head.seq := p_entry.seq;
+    p_head.at := p_entry.at;
+    p_head.hash := p_entry.hash;
+    RETURN p_head;
+END
+$function$;
+
+CREATE FUNCTION pgveil.put_head(p_head pgveil.head) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    UPDATE pgveil.head SET seq = p_head.seq, at = p_head.at, hash = p_head.hash;
 END
 $function$;
 
@@ -206,8 +214,10 @@ CREATE FUNCTION pgveil.note(p_kind text, p_analyst text, p_dataset text, p_debit
                             p_detail text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
+    v_head pgveil.head;
     v_entry pgveil.journal;
 BEGIN
+    SELECT h.* INTO STRICT v_head FROM pgveil.head h FOR UPDATE;
     v_entry.kind := p_kind;
     v_entry.analyst := p_analyst;
     v_entry.dataset := p_dataset;
@@ -217,6 +227,6 @@ BEGIN
     v_entry.delta_atto := 0;
     v_entry.fingerprint := '';
     v_entry.detail := p_detail;
-    PERFORM pgveil.append(v_entry);
+    PERFORM pgveil.put_head(pgveil.append(v_head, v_entry));
 END
 $function$;

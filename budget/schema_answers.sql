@@ -224,10 +224,10 @@ END
 $function$;
 
 -- Takes a draw over: the entry in the journal, and whom the draw belongs to from now on. p_accounts: those
--- of the charge.
-CREATE FUNCTION pgveil.adopt(p_charge pgveil.journal, p_release pgveil.release, p_place integer,
+-- of the charge. p_head, and what is returned: as pgveil.append has it.
+CREATE FUNCTION pgveil.adopt(p_head pgveil.head, p_charge pgveil.journal, p_release pgveil.release, p_place integer,
                              p_draw pgveil.draw, p_accounts pgveil.account[])
-RETURNS void
+RETURNS pgveil.head
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     v_entry pgveil.journal := p_charge;
@@ -247,8 +247,10 @@ BEGIN
     v_entry.fingerprint := p_release.fingerprint;
     v_entry.detail := format('{"release":%s,"draw":%s,"of":%s,"measures":%s}', p_place - 1,
                              p_draw.id, p_draw.seq, p_release.measures);
+    p_head := pgveil.append(p_head, v_entry);
     INSERT INTO pgveil.paid (draw, analyst, seq, at)
-    VALUES (p_draw.id, p_charge.analyst, pgveil.append(v_entry), p_charge.at);
+    VALUES (p_draw.id, p_charge.analyst, p_head.seq, p_charge.at);
+    RETURN p_head;
 END
 $function$;
 

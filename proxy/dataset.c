@@ -12,7 +12,7 @@
 #include "proxy/twin.h"
 #include "proxy/twin_server.h"
 
-enum { RETRY_SECONDS = 5 };
+enum { RETRY_SECONDS = 5, CHARGE_TIMEOUT_MS = 10000 };
 
 /* --- editions -------------------------------------------------------------------------------- */
 
@@ -122,7 +122,9 @@ bool dataset_open(struct dataset *dataset, const struct dataset_host *host, int6
     dataset->seed = seed;
     dataset->retry = evtimer_new(host->base, on_retry, dataset);
     dataset->pool = measure_pool_new(host->base, host->config, dataset->config);
-    if (dataset->retry == NULL || dataset->pool == NULL) {
+    dataset->charges = ledger_queue_new(host->base, host->ledger_conninfo, dataset->config->name,
+                                        CHARGE_TIMEOUT_MS);
+    if (dataset->retry == NULL || dataset->pool == NULL || dataset->charges == NULL) {
         snprintf(error, 512, "dataset %s: out of memory", dataset->config->name);
         return false;
     }
@@ -152,5 +154,6 @@ void dataset_close(struct dataset *dataset)
     if (dataset->retry)
         event_free(dataset->retry);
     measure_pool_free(dataset->pool);
+    ledger_queue_free(dataset->charges);
     edition_release(dataset->edition);
 }

@@ -17,6 +17,7 @@
 #include "config/config.h"
 #include "config/policy.h"
 #include "parser/catalog.h"
+#include "proxy/ledger_queue.h"
 #include "proxy/measure.h"
 #include "proxy/worker.h"
 
@@ -54,11 +55,12 @@ struct dataset {
     int64_t seed;            /* the dataset's secret, from the ledger */
     struct edition *edition; /* the newest; NULL: not open yet, nobody can connect */
     struct measure_pool *pool;
-    struct dataset_sync *sync; /* under way, or NULL */
-    struct event *retry;       /* pending until there is a first edition */
-    bool switching;            /* the twin's name is moving: no session may log in to it */
-    bool paused;               /* by the DBA: nothing new is measured */
-    char failure[512];         /* of the last sync; "" where it succeeded */
+    struct ledger_queue *charges; /* on their way to the ledger */
+    struct dataset_sync *sync;    /* under way, or NULL */
+    struct event *retry;          /* pending until there is a first edition */
+    bool switching;               /* the twin's name is moving: no session may log in to it */
+    bool paused;                  /* by the DBA: nothing new is measured */
+    char failure[512];            /* of the last sync; "" where it succeeded */
 };
 
 /* Reads the policy, joins it with the protected catalogue, builds the twin; waits for all of it.

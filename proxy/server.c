@@ -186,8 +186,9 @@ static bool start_ledger(struct server *server, struct server_managed *managed, 
         return false;
     if (config->ledger_server != NULL)
         return true;
-    managed->ledger = managed_start(server->base, MANAGED_LEDGER, config->state_directory,
-                                    config->postgres_bin, config->managed_memory_bytes, 32, error);
+    managed->ledger =
+        managed_start(server->base, MANAGED_LEDGER, config->state_directory, config->postgres_bin,
+                      config->managed_memory_bytes, 32 + config->n_datasets, error);
     return managed->ledger != NULL;
 }
 

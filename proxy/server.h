@@ -20,7 +20,7 @@
 struct listener;
 struct session;
 
-/* Connections to the ledger: charges on several of them share the wait for the disk. */
+/* Connections to the ledger for all but charges, which have one for each dataset. */
 enum { LEDGER_CONNECTIONS = 8 };
 
 struct server {

@@ -128,7 +128,7 @@ bool statement_is_measuring(const struct session *session)
 struct ledger_wait {
     struct session_ticket *ticket;
     unsigned serial;
-    void (*then)(struct statement_run *run, const PGresult *result);
+    run_ledger_answer *then;
 };
 
 static void on_ledger(void *context, const PGresult *result)
@@ -140,16 +140,28 @@ static void on_ledger(void *context, const PGresult *result)
         wait.then(session->statement, result);
 }
 
-void run_ask_ledger(struct statement_run *run, const struct ledger_call *call,
-                    void (*then)(struct statement_run *run, const PGresult *result))
+static struct ledger_wait *new_wait(struct statement_run *run, run_ledger_answer *then)
 {
     struct ledger_wait *wait = calloc(1, sizeof *wait);
     assert(wait != NULL);
     wait->ticket = session_ticket_take(run->session);
     wait->serial = run->serial;
     wait->then = then;
+    return wait;
+}
+
+void run_ask_ledger(struct statement_run *run, const struct ledger_call *call,
+                    run_ledger_answer *then)
+{
     pg_client_send(server_ledger(run->session->server), call->sql, call->n_params, NULL,
-                   call->values, STATEMENT_LEDGER_TIMEOUT_MS, on_ledger, wait);
+                   call->values, STATEMENT_LEDGER_TIMEOUT_MS, on_ledger, new_wait(run, then));
+}
+
+void run_ask_charge(struct statement_run *run, const struct ledger_charge *charge, bool alone,
+                    run_ledger_answer *then)
+{
+    ledger_queue_add(run->session->dataset->charges, ledger_charge_text(charge), alone, on_ledger,
+                     new_wait(run, then));
 }
 
 void run_fail_ledger(struct statement_run *run)

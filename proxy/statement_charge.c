@@ -256,7 +256,7 @@ static void ask_adopted(struct statement_run *run)
     ledger_call_free(&call);
 }
 
-static void charge(struct statement_run *run);
+static void charge(struct statement_run *run, bool alone);
 
 static void on_charged(struct statement_run *run, const PGresult *result)
 {
@@ -280,26 +280,29 @@ static void on_charged(struct statement_run *run, const PGresult *result)
         return;
     case LEDGER_FAILED: /* perhaps charged: asked again under the same identity, charged once */
         if (++run->tries < LEDGER_TRIES && run->cancel == NULL)
-            charge(run);
+            charge(run, result != NULL);
         else
             run_fail_ledger(run);
         return;
     }
 }
 
-static void charge(struct statement_run *run)
+/* alone: the ledger answered with an error before. */
+static void charge(struct statement_run *run, bool alone)
 {
-    struct session *session = run->session;
-    struct ledger_call call;
+    const struct session *session = run->session;
     assert(!session->explains_only);
     run->stage = STAGE_CHARGE;
     size_t n_releases = 0;
     const struct ledger_release *releases = charged_releases(run, &n_releases);
-    ledger_charge_call(&call, run->request_id, session->startup->user, session->startup->database,
-                       policy_epoch_name(session->edition->policy->epoch), run->plan->fingerprint,
-                       releases, n_releases);
-    run_ask_ledger(run, &call, on_charged);
-    ledger_call_free(&call);
+    const struct ledger_charge wanted = {.request_id = run->request_id,
+                                         .analyst = session->startup->user,
+                                         .epoch =
+                                             policy_epoch_name(session->edition->policy->epoch),
+                                         .fingerprint = run->plan->fingerprint,
+                                         .releases = releases,
+                                         .n_releases = n_releases};
+    run_ask_charge(run, &wanted, alone, on_charged);
 }
 
 /* Once before the charge; where bounds are bought once more when they are measured. */
@@ -307,7 +310,7 @@ static void on_ready(void *context)
 {
     struct statement_run *run = context;
     if (run->stage == STAGE_RESERVE)
-        charge(run);
+        charge(run, false);
     else
         use_bounds(run);
 }

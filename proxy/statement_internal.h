@@ -77,9 +77,13 @@ void run_fail_ledger(struct statement_run *run);
 void run_release_connection(struct statement_run *run);
 /* True where the run was asked to stop: it then does. */
 bool run_stops(struct statement_run *run);
-/* Asks the ledger; then is called unless the run has ended meanwhile, result NULL: no answer. */
+/* Called unless the run has ended meanwhile; result NULL: no answer. */
+typedef void run_ledger_answer(struct statement_run *run, const PGresult *result);
 void run_ask_ledger(struct statement_run *run, const struct ledger_call *call,
-                    void (*then)(struct statement_run *run, const PGresult *result));
+                    run_ledger_answer *then);
+/* With others that come now; alone: see ledger_queue.h. */
+void run_ask_charge(struct statement_run *run, const struct ledger_charge *charge, bool alone,
+                    run_ledger_answer *then);
 void run_pass_on_error(struct statement_run *run, const struct wire_message *message);
 
 /* statement_plan.c: what parser_plan says of the statement; run->plan. */

@@ -155,6 +155,48 @@ def release(mu2=1000, delta=0, epsilon=None, fingerprint=None, measures="[]"):
     return json.dumps(prices)[:-1] + f', "measures":{measures}}}'
 
 
+def charge(releases, analyst="ana", request=None, epoch="day"):
+    """One charge of a batch, as budget/ledger_json.c writes it."""
+    text = {"request": request or str(uuid.uuid4()), "analyst": analyst, "epoch": epoch,
+            "fingerprint": "fingerprint"}
+    return json.dumps(text)[:-1] + ', "releases":[' + ",".join(releases) + "]}"
+
+
+ANSWER = ("outcome", "refused_by", "dataset", "epsilon", "delta", "cap_mode", "cap_pico", "spent_pico",
+          "delta_keys_atto", "delta_conv_atto", "delta_spent_atto", "epsilon_nano",
+          "epsilon_spent_nano", "all_pure", "spent_share", "budget_window", "window_ends",
+          "dataset_capped", "dataset_cap_pico", "dataset_spent_pico", "booked_pico", "minimum_pico",
+          "adopted")
+
+
+def unpacked(text):
+    """The answers of a batch, from fields of the form length:text, (or -, for none)."""
+    fields, data = [], text.encode()
+    while data:
+        if data.startswith(b"-,"):
+            fields.append(None)
+            data = data[2:]
+            continue
+        length, data = data.split(b":", 1)
+        length = int(length)
+        assert data[length:length + 1] == b","
+        fields.append(data[:length].decode())
+        data = data[length + 1:]
+    assert len(fields) % len(ANSWER) == 0
+    return [read_answer(fields[i:i + len(ANSWER)]) for i in range(0, len(fields), len(ANSWER))]
+
+
+def read_answer(fields):
+    """As a row of pgveil.accounts would have it."""
+    def read(name, text):
+        if text is None:
+            return None
+        if name.endswith(("_pico", "_atto", "_nano")):
+            return int(text)
+        return text == "t" if name in ("all_pure", "dataset_capped") else text
+    return {name: read(name, text) for name, text in zip(ANSWER, fields)}
+
+
 def kept_answer(identity, noisy=(7,), measure=0, m=2**46, mu2=1000, **more):
     """One answer of a release, as budget/ledger_json.c writes it."""
     return {"measure": measure, "identity": identity, "mechanism": "gaussian", "scale10": 0,
@@ -216,16 +258,16 @@ class Ledger:
                request=None, measures="[]", cursor=None, releases=None, epoch="day"):
         """As budget/ledger.c sends it; the answer as a dictionary. releases: several, each as
         release() makes it; else there is one of the amounts given, which nobody may take over."""
-        releases = releases or [release(mu2, delta, epsilon, None, measures)]
-        sql = "CALL pgveil.charge(%s, %s, %s, %s, %s, %s" + ", NULL" * 23 + ")"
-        parameters = (request or str(uuid.uuid4()), analyst, dataset, epoch, "fingerprint",
-                      "[" + ",".join(releases) + "]")
-        if cursor is None:
-            with (self.connection or self.reconnect()).cursor() as own:
-                own.execute(sql, parameters)
-                return dict(zip([c.name for c in own.description], own.fetchone()))
-        cursor.execute(sql, parameters)
-        return dict(zip([c.name for c in cursor.description], cursor.fetchone()))
+        wanted = charge(releases or [release(mu2, delta, epsilon, None, measures)], analyst, request,
+                        epoch)
+        (answer,) = self.charges([wanted], dataset, cursor)
+        return answer
+
+    def charges(self, wanted, dataset="census", cursor=None):
+        """A batch, each as charge() makes it; the answers in its order."""
+        cursor = cursor or (self.connection or self.reconnect()).cursor()
+        cursor.execute("CALL pgveil.charge(%s, %s, NULL)", (dataset, "[" + ",".join(wanted) + "]"))
+        return unpacked(cursor.fetchone()[0])
 
     def account(self, analyst="ana", dataset="census"):
         with (self.connection or self.reconnect()).cursor() as cursor:
