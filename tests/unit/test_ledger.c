@@ -1,6 +1,7 @@
 /* The ledger's calls and what is believed of their results; no server. */
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "budget/accountant.h"
@@ -65,9 +66,18 @@ static enum ledger_outcome outcome_with(int changed, const char *value)
     return outcome;
 }
 
-Test(ledger, a_charge_call_carries_every_amount_as_text)
+static struct ledger_charge charge_of(const struct ledger_release *releases, size_t n)
 {
-    struct ledger_call call;
+    return (struct ledger_charge){.request_id = "id",
+                                  .analyst = "ana \"x\"",
+                                  .epoch = "week",
+                                  .fingerprint = "print",
+                                  .releases = releases,
+                                  .n_releases = n};
+}
+
+Test(ledger, a_charge_carries_every_amount_as_text)
+{
     struct ledger_release releases[] = {
         {.charge =
              {.mu2_pico = 123456789012345, .delta_atto = 7, .epsilon = 500000000, .pure = true},
@@ -75,28 +85,100 @@ Test(ledger, a_charge_call_carries_every_amount_as_text)
          .fingerprint = "0123abcd"},
         {.charge = {.mu2_pico = 1, .epsilon = 9, .pure = false}, .measures = "[]"},
     };
-    ledger_charge_call(&call, "id", "ana", "census", "week", "print", releases, 2);
-    cr_assert_eq(call.n_params, 6);
-    cr_assert_str_eq(call.values[0], "id");
-    cr_assert_str_eq(call.values[1], "ana");
-    cr_assert_str_eq(call.values[2], "census");
-    cr_assert_str_eq(call.values[3], "week");
-    cr_assert_str_eq(call.values[4], "print");
+    const struct ledger_charge charge = charge_of(releases, 2);
+    char *text = ledger_charge_text(&charge);
     /* What is not pure has no epsilon. */
-    cr_assert_str_eq(call.values[5],
-                     "[{\"mu2\":123456789012345,\"delta\":7,\"epsilon\":500000000,"
-                     "\"fingerprint\":\"0123abcd\",\"measures\":[{\"m\": 3}]},"
-                     "{\"mu2\":1,\"delta\":0,\"fingerprint\":null,\"measures\":[]}]");
+    cr_assert_str_eq(text, "{\"request\":\"id\",\"analyst\":\"ana \\\"x\\\"\",\"epoch\":\"week\","
+                           "\"fingerprint\":\"print\",\"releases\":["
+                           "{\"mu2\":123456789012345,\"delta\":7,\"epsilon\":500000000,"
+                           "\"fingerprint\":\"0123abcd\",\"measures\":[{\"m\": 3}]},"
+                           "{\"mu2\":1,\"delta\":0,\"fingerprint\":null,\"measures\":[]}]}");
+    free(text);
+}
+
+Test(ledger, a_batch_is_a_list_of_its_charges)
+{
+    static const char *const charges[] = {"{1}", "{2}", "{3}"};
+    struct ledger_call call;
+    ledger_charges_call(&call, "census", charges, 3);
+    cr_assert_eq(call.n_params, 2);
+    cr_assert_str_eq(call.values[0], "census");
+    cr_assert_str_eq(call.values[1], "[{1},{2},{3}]");
     ledger_call_free(&call);
 }
 
 Test(ledger, a_charge_beyond_the_ledgers_integers_is_not_made_smaller)
 {
-    struct ledger_call call;
     struct ledger_release release = {.charge = {.mu2_pico = UINT64_MAX}, .measures = "[]"};
-    ledger_charge_call(&call, "id", "ana", "census", "day", "print", &release, 1);
-    cr_assert_not_null(strstr(call.values[5], "\"mu2\":18446744073709551615,"));
-    ledger_call_free(&call);
+    const struct ledger_charge charge = charge_of(&release, 1);
+    char *text = ledger_charge_text(&charge);
+    cr_assert_not_null(strstr(text, "\"mu2\":18446744073709551615,"));
+    free(text);
+}
+
+/* The result of a call, as the server would send it: one row of one text. */
+static PGresult *packed(const char *text)
+{
+    static char name[] = "answers";
+    PGresAttDesc column = {.name = name, .typid = 25};
+    char copy[512];
+    PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+    cr_assert(PQsetResultAttrs(result, 1, &column));
+    snprintf(copy, sizeof copy, "%s", text ? text : "");
+    cr_assert(PQsetvalue(result, 0, 0, text ? copy : NULL, text ? (int)strlen(text) : -1));
+    return result;
+}
+
+#define REFUSED(dataset) "10:no_account,-," dataset ",-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,"
+
+Test(ledger, the_answers_of_a_batch_are_told_apart)
+{
+    static const char accepted[] =
+        "2:ok,-,8:c,5:x,-,,1:3,8:0.000001,3:gdp,12:415918135275,4:1000,11:99999000000,"
+        "12:900000000000,1:0,10:3000000000,1:0,1:f,8:0.000001,3:day,0:,1:t,12:415918135275,4:2500,"
+        "4:1000,4:1000,3:0 5,";
+    char text[512];
+    struct ledger_account account;
+    uint64_t draws[2];
+    PGresult *answers[2];
+    snprintf(text, sizeof text, "%s%s", accepted, REFUSED("6:census"));
+    PGresult *result = packed(text);
+    cr_assert(ledger_charges_split(result, answers, 2));
+    PQclear(result);
+    cr_assert_eq(ledger_charge_result(answers[0], &account, draws, 2), LEDGER_OK);
+    cr_assert_str_eq(account.dataset, "c,5:x,-,");
+    cr_assert_str_eq(account.window_ends, "");
+    cr_assert_eq(account.dataset_mu2_spent_pico, 2500);
+    cr_assert_eq(draws[1], 5);
+    cr_assert_eq(ledger_charge_result(answers[1], &account, NULL, 0), LEDGER_NO_ACCOUNT);
+    PQclear(answers[0]);
+    PQclear(answers[1]);
+}
+
+Test(ledger, a_batch_whose_answers_make_no_sense_has_none)
+{
+    static const char *const texts[] = {
+        NULL,
+        "",
+        REFUSED("6:census"),
+        REFUSED("6:census") REFUSED("6:census") "-,",
+        REFUSED("6:census") REFUSED("5:census"),
+        REFUSED("6:census") REFUSED("7:census"),
+        REFUSED("6:census") REFUSED(":census"),
+        REFUSED("6:census") REFUSED("99999999999999999999999:census"),
+        REFUSED("6:census") REFUSED("-6:census"),
+        REFUSED("6:census") "10:no_account,-,6:census,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,1:",
+        REFUSED("6:census") "10:no_account,-,6:census,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-"};
+    PGresult *answers[2];
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        PGresult *result = packed(texts[i]);
+        cr_expect_not(ledger_charges_split(result, answers, 2), "%s", texts[i]);
+        PQclear(result);
+    }
+    PGresult *error = PQmakeEmptyPGresult(NULL, PGRES_FATAL_ERROR);
+    cr_assert_not(ledger_charges_split(error, answers, 2));
+    cr_assert_not(ledger_charges_split(NULL, answers, 2));
+    PQclear(error);
 }
 
 Test(ledger, a_charge_says_which_draws_it_takes_over)

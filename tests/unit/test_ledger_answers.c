@@ -5,6 +5,7 @@
 
 #include "budget/ledger_admin.h"
 #include "budget/ledger_answers.h"
+#include "tests/support/charge.h"
 #include "tests/support/pg_server.h"
 
 #define ONE "1111111111111111111111111111111111111111111111111111111111111111"
@@ -231,9 +232,13 @@ static const struct ledger_release releases[2] = {
 
 static enum ledger_outcome charge(const char *id, const char *analyst, uint64_t adopted[2])
 {
-    struct ledger_call call;
-    ledger_charge_call(&call, id, analyst, "census", "day", "print", releases, 2);
-    PGresult *result = send(&call);
+    const struct ledger_charge charge = {.request_id = id,
+                                         .analyst = analyst,
+                                         .epoch = "day",
+                                         .fingerprint = "print",
+                                         .releases = releases,
+                                         .n_releases = 2};
+    PGresult *result = charge_alone(ledger, "census", &charge);
     enum ledger_outcome outcome = ledger_charge_result(result, NULL, adopted, 2);
     PQclear(result);
     return outcome;

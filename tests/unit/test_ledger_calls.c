@@ -5,6 +5,7 @@
 
 #include "budget/ledger.h"
 #include "budget/ledger_admin.h"
+#include "tests/support/charge.h"
 #include "tests/support/pg_server.h"
 
 static struct pg_server server;
@@ -62,12 +63,15 @@ static void end(void)
 static enum ledger_outcome charge(const char *request, const char *analyst, uint64_t mu2_pico,
                                   struct ledger_account *account)
 {
-    struct ledger_call call;
     struct ledger_release release = {.charge = {.mu2_pico = mu2_pico, .delta_atto = 5},
                                      .measures = "[]"};
-    ledger_charge_call(&call, request, analyst, "census", "day", "print", &release, 1);
-    PGresult *result = send(&call);
-    ledger_call_free(&call);
+    const struct ledger_charge charge = {.request_id = request,
+                                         .analyst = analyst,
+                                         .epoch = "day",
+                                         .fingerprint = "print",
+                                         .releases = &release,
+                                         .n_releases = 1};
+    PGresult *result = charge_alone(ledger, "census", &charge);
     enum ledger_outcome outcome = ledger_charge_result(result, account, NULL, 0);
     PQclear(result);
     return outcome;
