@@ -1,8 +1,9 @@
 /*
- * What a durable charge costs: charges per second as the proxy sends them, for one connection, for
- * one busy analyst on 64 and for 64 analysts, beside what pgbench reaches on the same server with
- * an update of one row and with inserts. A managed ledger in a folder of its own, fsync and all;
- * the folder should be on the disk that is asked about (TMPDIR).
+ * What a durable charge costs: charges per second as the proxy sends them, by its queue, where one
+ * statement waits for its charge at any time and where 64 do, of one busy analyst or of many,
+ * through one pgveil or two; beside what pgbench reaches on the same server with as many clients,
+ * with an update of one row and with inserts. A managed ledger in a folder of its own, fsync and
+ * all; the folder should be on the disk that is asked about (TMPDIR).
  */
 #include <event2/event.h>
 #include <glob.h>
@@ -11,7 +12,6 @@
 #include <pthread.h>
 #include <pwd.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +20,10 @@
 
 #include "budget/ledger.h"
 #include "budget/ledger_admin.h"
+#include "proxy/ledger_queue.h"
 #include "proxy/managed.h"
 
-enum { SECONDS = 5, CLIENTS_MOST = 64, PATH_BYTES = 512 };
+enum { SECONDS = 5, STATEMENTS_MOST = 64, INSTANCES_MOST = 2, PATH_BYTES = 512 };
 
 static void __attribute__((noreturn, format(printf, 1, 2))) give_up(const char *format, ...)
 {
@@ -102,7 +103,7 @@ static void make_accounts(void)
     if (!ledger_grant_init(&grant, 900 * UINT64_C(1000000000), UINT64_C(100000000000000000),
                            LEDGER_GDP, "none", error, sizeof error))
         give_up("%s", error);
-    for (size_t i = 0; i < CLIENTS_MOST; i++) {
+    for (size_t i = 0; i < STATEMENTS_MOST; i++) {
         analyst_name(name, i);
         ledger_analyst_add_call(&what, name, "SCRAM-SHA-256$4096:c2FsdA==$a2V5:a2V5");
         call(connection, &what);
@@ -115,14 +116,23 @@ static void make_accounts(void)
 /* --- charges -----------------------------------------------------------------------------------
  */
 
-struct client {
+/* One instance of pgveil, as far as charges are concerned: one loop with its queue. */
+struct instance {
     pthread_t thread;
-    char analyst[24];
+    size_t statements; /* that wait for their charges at any time */
+    bool one_analyst;
     double until;
     unsigned long charges;
+    size_t pending;
+    struct event_base *base;
+    struct ledger_queue *queue;
 };
 
-static atomic_bool failed;
+/* A statement that charges, and as soon as it has its answer the next one. */
+struct statement {
+    struct instance *instance;
+    char analyst[24];
+};
 
 static void new_request(char id[37])
 {
@@ -134,62 +144,79 @@ static void new_request(char id[37])
                               random[i]);
 }
 
-static bool charge(PGconn *connection, const char *analyst)
+static void on_charged(void *context, const PGresult *result);
+
+static void charge(struct statement *statement)
 {
     /* A count, as the journal keeps it. */
     const struct ledger_release release = {
         .charge = {.mu2_pico = 1000},
         .measures =
             "[{\"kind\":\"count\",\"noise\":\"gaussian\",\"sensitivity\":1,\"groups\":1,\"m\":1}]"};
-    struct ledger_call what;
     char id[37];
+    const struct ledger_charge wanted = {.request_id = id,
+                                         .analyst = statement->analyst,
+                                         .epoch = "day",
+                                         .fingerprint = "fingerprint of the statement",
+                                         .releases = &release,
+                                         .n_releases = 1};
     new_request(id);
-    ledger_charge_call(&what, id, analyst, "bench", "day", "fingerprint of the statement", &release,
-                       1);
-    PGresult *result =
-        PQexecParams(connection, what.sql, what.n_params, NULL, what.values, NULL, NULL, 0);
-    bool done = ledger_charge_result(result, NULL, NULL, 0) == LEDGER_OK;
-    if (!done)
-        fprintf(stderr, "a charge failed: %s\n", PQerrorMessage(connection));
-    PQclear(result);
-    ledger_call_free(&what);
-    return done;
+    statement->instance->pending++;
+    ledger_queue_add(statement->instance->queue, ledger_charge_text(&wanted), false, on_charged,
+                     statement);
 }
 
-static void *spend(void *context)
+static void on_charged(void *context, const PGresult *result)
 {
-    struct client *client = context;
-    PGconn *connection = open_ledger();
-    while (now() < client->until && !atomic_load(&failed)) {
-        if (!charge(connection, client->analyst)) {
-            atomic_store(&failed, true);
-            break;
-        }
-        client->charges++;
+    struct statement *statement = context;
+    struct instance *instance = statement->instance;
+    instance->pending--;
+    if (ledger_charge_result(result, NULL, NULL, 0) != LEDGER_OK)
+        give_up("a charge failed: %s", PQresultErrorMessage(result));
+    instance->charges++;
+    if (now() < instance->until)
+        charge(statement);
+    else if (instance->pending == 0)
+        event_base_loopbreak(instance->base);
+}
+
+static void *run_instance(void *context)
+{
+    struct instance *instance = context;
+    struct statement statements[STATEMENTS_MOST];
+    instance->base = event_base_new();
+    instance->queue = ledger_queue_new(instance->base, conninfo, "bench", 60000);
+    if (instance->base == NULL || instance->queue == NULL)
+        give_up("out of memory");
+    for (size_t i = 0; i < instance->statements; i++) {
+        statements[i].instance = instance;
+        analyst_name(statements[i].analyst, instance->one_analyst ? 0 : i);
+        charge(&statements[i]);
     }
-    PQfinish(connection);
+    event_base_dispatch(instance->base);
+    ledger_queue_free(instance->queue);
+    event_base_free(instance->base);
     return NULL;
 }
 
-/* Durable charges per second of so many connections, of one analyst or of one each. */
-static double charges_per_second(size_t clients, bool one_analyst)
+/* Durable charges per second, all instances together. */
+static double charges_per_second(size_t instances, size_t statements, bool one_analyst)
 {
-    static struct client all[CLIENTS_MOST];
+    static struct instance all[INSTANCES_MOST];
     double begin = now();
     unsigned long charges = 0;
     memset(all, 0, sizeof all);
-    for (size_t i = 0; i < clients; i++) {
-        analyst_name(all[i].analyst, one_analyst ? 0 : i);
+    for (size_t i = 0; i < instances; i++) {
+        all[i].statements = statements;
+        all[i].one_analyst = one_analyst;
         all[i].until = begin + SECONDS;
-        if (pthread_create(&all[i].thread, NULL, spend, &all[i]) != 0)
+        if (pthread_create(&all[i].thread, NULL, run_instance, &all[i]) != 0)
             give_up("no thread");
     }
-    for (size_t i = 0; i < clients; i++) {
+    for (size_t i = 0; i < instances; i++) {
         pthread_join(all[i].thread, NULL);
         charges += all[i].charges;
     }
-    if (atomic_load(&failed))
-        exit(EXIT_FAILURE);
     return (double)charges / (now() - begin);
 }
 
@@ -236,16 +263,19 @@ static void print_table(const char *folder)
     static const char update[] = "UPDATE counter SET n = n + 1 WHERE id = 1;\n";
     static const char insert[] = "INSERT INTO line (text) VALUES ('as long as the entry of a "
                                  "journal, which is a few hundred bytes with its fingerprints');\n";
+    /* pgbench has as many clients as there are statements that wait in all. */
     static const struct {
-        size_t clients;
+        size_t instances, statements, clients;
         bool one_analyst;
         const char *what;
-    } rows[] = {{1, true, "1 connection, 1 analyst"},
-                {64, true, "64 connections, 1 analyst"},
-                {64, false, "64 connections, 64 analysts"}};
+    } rows[] = {{1, 1, 1, true, "1 waits"},
+                {1, 64, 64, true, "64 wait, 1 analyst"},
+                {1, 64, 64, false, "64 wait, 64 analysts"},
+                {2, 32, 64, true, "64 wait, 1 analyst, 2 pgveils"},
+                {2, 32, 64, false, "64 wait, 32 analysts, 2 pgveils"}};
     double updates = 0, inserts = 0;
     size_t measured = 0;
-    printf("%-28s %10s %10s %10s %14s %14s\n", "durable, per second", "charges", "update",
+    printf("%-32s %10s %10s %10s %14s %14s\n", "durable, per second", "charges", "update",
            "inserts", "charge:update", "charge:insert");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (rows[i].clients != measured) {
@@ -253,8 +283,9 @@ static void print_table(const char *folder)
             inserts = pgbench(folder, "insert", insert, rows[i].clients);
             measured = rows[i].clients;
         }
-        double charges = charges_per_second(rows[i].clients, rows[i].one_analyst);
-        printf("%-28s %10.0f %10.0f %10.0f %14.2f %14.2f\n", rows[i].what, charges, updates,
+        double charges =
+            charges_per_second(rows[i].instances, rows[i].statements, rows[i].one_analyst);
+        printf("%-32s %10.0f %10.0f %10.0f %14.2f %14.2f\n", rows[i].what, charges, updates,
                inserts, charges / updates, charges / inserts);
         fflush(stdout);
     }
@@ -270,7 +301,7 @@ int main(void)
         give_up("cannot make a folder like %s", folder);
     struct event_base *base = event_base_new();
     struct managed *ledger =
-        managed_start(base, MANAGED_LEDGER, folder, NULL, 0, 2 * CLIENTS_MOST, error);
+        managed_start(base, MANAGED_LEDGER, folder, NULL, 0, 2 * STATEMENTS_MOST, error);
     if (ledger == NULL)
         give_up("%s", error);
     snprintf(conninfo, sizeof conninfo, "%s dbname=ledger", managed_conninfo(ledger));

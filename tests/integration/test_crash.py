@@ -67,8 +67,14 @@ def kill(pgveil, victim):
                 os.kill(pid, signal.SIGKILL)
 
 
+def warm_up(pgveil):
+    """Charges go through a connection that is there already, and stops with the others."""
+    pgveil.analyst(grants={"clinic": AMPLE}).rows("clinic", "SELECT count(*) FROM patients")
+
+
 def before_the_charge(pgveil, protected, session, victim):
     """The measurement's transaction is open, and the ledger does not answer."""
+    warm_up(pgveil)
     with stopped(pgveil, "ledger"):
         session.send(raw.query("SELECT count(*) FROM visits"))
         processes.wait_until(lambda: measuring(protected, "idle in transaction"), 20, "the reserve")
@@ -147,6 +153,31 @@ def test_a_crash_at_this_step_loses_no_charge(own_pgveil, own_protected, own_ana
     if victim == "pgveil":
         assert known in ([], ["charged"]), "nobody was there to tell what became of it"
     expect_whole(own_pgveil, own_analyst)
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_crash_while_charges_wait_for_the_one_before_loses_none(own_pgveil, own_protected, victim):
+    """One charge is on its way, the others would go together after it."""
+    analysts = [own_pgveil.analyst(grants={"clinic": AMPLE}) for _ in range(4)]
+    sessions = [raw.log_in(analyst, "clinic", {"options": "-c dp.reuse=off"}) for analyst in analysts]
+    warm_up(own_pgveil)
+    with stopped(own_pgveil, "ledger"):
+        for session in sessions:
+            session.send(raw.query("SELECT count(*) FROM visits"))
+        processes.wait_until(lambda: len(measuring(own_protected, "idle in transaction")) == 4, 20,
+                             "the reserves")
+        kill(own_pgveil, victim)
+    if victim == "pgveil":
+        own_pgveil.start()
+    ends = [outcome(session) for session in sessions]
+    for session in sessions:
+        session.socket.close()
+    for analyst, end in zip(analysts, ends):
+        processes.wait_until(lambda: is_back(analyst), 60, f"recovery after the end of {victim}")
+        known = states(own_pgveil, analyst)
+        assert known in ([], ["charged"], ["answered"])
+        assert known if end == "answer" else known != ["answered"] or victim == "pgveil"
+        expect_whole(own_pgveil, analyst)
 
 
 def test_twins_that_are_killed_as_soon_as_they_are_built_are_not_forgotten(own_pgveil, own_analyst):
