@@ -43,9 +43,24 @@ static bool uses_param(const struct release *release, size_t number)
     return uses;
 }
 
+static void add_wide(struct text *out, __int128 value)
+{
+    const struct dp_decimal decimal = {value, 0};
+    char digits[DP_DECIMAL_TEXT_MAX];
+    dp_decimal_print(&decimal, digits);
+    digest_add(out, digits);
+}
+
 static void add_histogram(struct text *out, const struct release_histogram *histogram)
 {
     digest_add(out, histogram->sql);
+    text_printf(out, "%d;%d;%d;", histogram->grid.scale10, histogram->grid.exp2,
+                histogram->floating);
+    add_wide(out, histogram->first);
+    add_wide(out, histogram->width);
+    digest_add_number(out, histogram->n_bins);
+    digest_add_number(out, histogram->unit_weight);
+    digest_add_number(out, histogram->groups);
     for (size_t i = 0; i < histogram->n_draws; i++) {
         const struct release_draw *draw = &histogram->draws[i];
         digest_add_number(out, draw->plan.n);

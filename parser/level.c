@@ -3,6 +3,7 @@
  * its aggregates are measured; its HAVING becomes the WHERE of what is left, and everything else
  * (expressions over keys and aggregates, windows, ORDER BY, LIMIT, DISTINCT) stays for the twin.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "parser/interval.h"
@@ -433,7 +434,7 @@ static bool is_all_drawn(const struct release *release)
         for (size_t k = 0; k < release->histograms[i].n_values; k++)
             if (release->histograms[i].values[k].source != VALUE_DRAWN)
                 return false;
-    return release->sql != NULL && release->n_hidden == 0;
+    return release_is_measured(release);
 }
 
 /* Two ranks may be rounded to one, and the same draws be read by others. */
@@ -450,8 +451,11 @@ static bool reads_the_same(const struct release_histogram *a, const struct relea
 static bool hands_over_the_same(const struct level *a, const struct level *b)
 {
     const struct release *first = a->release, *second = b->release;
-    if (!is_all_drawn(first) || !is_all_drawn(second) || first->n_keys != second->n_keys ||
-        first->n_measures != second->n_measures || first->n_histograms != second->n_histograms ||
+    /* Bounds that are bought now are found later: other ones for sums than for averages. */
+    if (!is_all_drawn(first) || !is_all_drawn(second) || a->averages != b->averages ||
+        first->n_keys != second->n_keys || first->n_measures != second->n_measures ||
+        first->n_histograms != second->n_histograms || first->n_hidden != second->n_hidden ||
+        first->charge.delta_atto != second->charge.delta_atto ||
         (first->keep == NULL) != (second->keep == NULL))
         return false;
     for (size_t i = 0; i < first->n_measures; i++)
@@ -486,8 +490,10 @@ static void replace_from(struct level *level)
     select->having_clause = NULL;
     select->n_group_clause = 0;
     final_release(level, same, select->from_clause[0]->range_subselect);
-    if (same != NULL)
+    if (same != NULL) {
+        assert(c->levels.items[c->levels.n - 1] == level);
         c->levels.n--;
+    }
 }
 
 static bool check_fields(struct level *level)

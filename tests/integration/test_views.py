@@ -46,6 +46,8 @@ QUESTIONS = [
     "WITH a AS (SELECT age FROM adults WHERE sex = 'f') SELECT count(*), avg(age) FROM a",
     "WITH adults AS (SELECT 1 AS one) SELECT count(*) FROM adults",
     "SELECT (SELECT count(*) FROM adults) - (SELECT count(*) FROM paid)",
+    "SELECT sex, count(*) FROM patients p WHERE EXISTS (SELECT 1 FROM paid WHERE paid.patient = p.id) "
+    "AND id IN (SELECT person FROM adults) GROUP BY sex ORDER BY 1",
     "SELECT count(*), sum(n), count(mean) FROM frequent",
     "SELECT * FROM chapters ORDER BY 1",
     'SELECT count(*), sum(t.age) FROM "My Views"."The Young" t WHERE t."The Id" < 400',
