@@ -150,6 +150,7 @@ def test_a_statement_that_is_asked_again_is_the_same_and_free(analyst):
 
 
 EIGHT = ", ".join(f"0.{n}" for n in range(1, 9))
+MANY = ", ".join(f"{n}/101.0" for n in range(1, 101))
 
 
 @pytest.mark.parametrize("epsilon", ["0.05", "0.5", "5", "20"])
@@ -157,7 +158,8 @@ EIGHT = ", ".join(f"0.{n}" for n in range(1, 9))
 @pytest.mark.parametrize("sql", [
     "SELECT sum(income), count(*) FROM people", "SELECT max(income) FROM people",
     "SELECT town, percentile_disc(0.5) WITHIN GROUP (ORDER BY balance) FROM people GROUP BY town ORDER BY 1",
-    f"SELECT percentile_disc(ARRAY[{EIGHT}]) WITHIN GROUP (ORDER BY pieces) FROM payments"])
+    f"SELECT percentile_disc(ARRAY[{EIGHT}]) WITHIN GROUP (ORDER BY pieces) FROM payments",
+    f"SELECT percentile_disc(ARRAY[{MANY}]) WITHIN GROUP (ORDER BY pieces), max(pieces) FROM payments"])
 def test_discrete_noise_and_quantiles_are_free_again_whatever_the_budget(analyst, sql, mechanism, epsilon):
     """A fifth went into the bounds: noise does not widen in proportion, least of all where there is little."""
     settings = {"dp.epsilon": epsilon, "dp.mechanism": mechanism}
