@@ -329,3 +329,39 @@ def test_every_account_adds_up_after_a_crowd_has_chosen_by_what_it_saw(service, 
         assert amounts["delta"] <= row["delta_keys_atto"], row
     adoptions = ledger.one("SELECT count(*) FROM pgveil.journal WHERE kind = 'adoption'")
     assert adoptions > 0
+
+
+def kept_draws(ledger, analyst):
+    return ledger.one("SELECT count(*) FROM pgveil.paid WHERE analyst = %s", analyst.name)
+
+
+@pytest.mark.parametrize("mechanism", ["gaussian", "laplace"])
+def test_a_rank_in_ever_new_company_is_drawn_anew_only_when_it_is_paid_for(service, ledger, mechanism):
+    """Sets of ranks of one distribution, the next and its epsilon chosen by the digits of the answers so far,
+    to get another look at the median for less than it costs. Each statement is charged or tells nothing that
+    was not told: its ranks come from draws that were paid for, so that a rank has at most as many different
+    values as there were charges since, and all that is charged is what draws cost, added up elsewhere."""
+    analyst = service.analyst(grants={DATASET: ("600", "0.01")})
+    connection = session(analyst, mechanism=mechanism)
+    source = random.Random(mechanism)
+    medians, digit = set(), 5
+    paid, free = 0, 0
+    for turn in range(60):
+        n = source.choice([1, 2, 3, 7, 8, 9, 12, 40]) if digit % 2 else 2
+        others = sorted({source.randint(1, 99) for _ in range(n - 1)} - {50})
+        ranks = "{" + ",".join(str(k / 100) for k in [50, *others]) + "}"
+        run(connection, f"SET dp.epsilon = '{source.choice([0.05, 0.2, 0.5]) * (1 + digit / 10):.4f}'")
+        before, draws = spent(ledger, "analyst", analyst.name), kept_draws(ledger, analyst)
+        sql = f"SELECT percentile_disc('{ranks}'::float8[]) WITHIN GROUP (ORDER BY salary) FROM people"
+        (answer,), = run(connection, sql)
+        price = spent(ledger, "analyst", analyst.name) - before
+        assert kept_draws(ledger, analyst) - draws == (1 if price > 0 else 0), "charged for each draw"
+        if price == 0:
+            assert answer[0] in medians, "nothing new for nothing"
+        medians.add(answer[0])
+        again = spent(ledger, "analyst", analyst.name)
+        assert run(connection, sql) == [(answer,)] and spent(ledger, "analyst", analyst.name) == again
+        paid, free = paid + (price > 0), free + (price == 0)
+        digit = sum(answer) % 10
+    assert len(medians) <= paid and free > 5 and paid > 5, (len(medians), paid, free)
+    connection.close()
