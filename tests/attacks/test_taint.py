@@ -130,7 +130,8 @@ def test_what_is_kept_of_quantiles_decides_by_public_numbers_alone(both):
                           ("salary", "people GROUP BY dept"), ("n2", "people GROUP BY zip")):
         for epsilon, ranks in (("1", "ARRAY[0.5]"), ("1", "ARRAY[0.25, 0.5, 0.75]"), ("2", fractions(60)),
                                ("0.1", "ARRAY[0.31, 0.5]"), ("1", fractions(51)), ("0.5", fractions(23)),
-                               ("4", "ARRAY[0.9]"), ("2", "ARRAY[0.1, 0.9]")):
+                               ("4", "ARRAY[0.9]"), ("2", "ARRAY[0.1, 0.9]"), ("0.1", "ARRAY[0.75, 0.25]"),
+                               ("0.1", "ARRAY[0.9]")):
             extreme = f", max({column})" if epsilon in ("0.5", "4") else ""
             sql = f"SELECT percentile_disc({ranks}) WITHIN GROUP (ORDER BY {column}){extreme} FROM {table}"
             for server in both:
