@@ -174,13 +174,13 @@ static enum ctl_exit change_member(struct ctl *ctl, bool joins)
     if (exit_code != CTL_OK) {
         return exit_code;
     }
-    snprintf(what, sizeof(what), "%s%.80s%s%.80s", joins ? "analyst " : "member ",
-             ctl->arguments[1], joins ? "" : " of group ", joins ? "" : ctl->arguments[0]);
+    snprintf(what, sizeof(what), "analyst %.80s in group %.80s", ctl->arguments[1],
+             ctl->arguments[0]);
     if (!ctl_begin_change(ctl)) {
         return CTL_REFUSED;
     }
     ledger_member_call(&call, ctl->arguments[0], ctl->arguments[1], joins);
-    exit_code = ctl_change(ctl, &call, what, joins ? "is in the group" : "is out of it");
+    exit_code = ctl_change(ctl, &call, what, joins ? "joined" : "left");
     ctl_finish_change(ctl);
     return exit_code;
 }

@@ -137,8 +137,9 @@ const struct ctl_command ctl_commands[] = {
      "a dataset also sets the cap that all its analysts share, to the same amount.",
      AMOUNTS, 2, 2, false, ctl_budget_grant},
     {"budget set", "ANALYST DATASET", "change parts of a grant",
-     "Like `budget grant`, but what is not given stays as it is.", AMOUNTS, 2, 2, false,
-     ctl_budget_set},
+     "Like `budget grant`, but what is not given stays as it is. From one window to another, the one "
+     "that ends later is finished first.",
+     AMOUNTS, 2, 2, false, ctl_budget_set},
     {"budget cap", "DATASET", "bound what all analysts of a dataset learn together",
      "The cap guards against analysts who share their answers. It is on from the first grant. With "
      "--epsilon, --delta, --window and --mode it is set (what is not given stays as it is); with "
@@ -280,8 +281,9 @@ const struct ctl_command *ctl_find_command(int n_words, char **words, int *used)
     return NULL;
 }
 
-/* Prints text in lines of at most 78 columns, each behind the indentation. */
-static void print_wrapped(FILE *file, const char *text, int indentation)
+/* Prints text in lines of at most 78 columns, each behind the indentation, the first behind what
+ * stands there instead. */
+static void print_wrapped(FILE *file, const char *first, const char *text, int indentation)
 {
     size_t width = 78 - (size_t)indentation;
     while (*text) {
@@ -295,7 +297,8 @@ static void print_wrapped(FILE *file, const char *text, int indentation)
                 length = strcspn(text, " ");
             }
         }
-        fprintf(file, "%*s%.*s\n", indentation, "", (int)length, text);
+        fprintf(file, "%-*s%.*s\n", indentation, first, (int)length, text);
+        first = "";
         text += length;
         text += strspn(text, " ");
     }
@@ -309,12 +312,12 @@ static void print_options(FILE *file, unsigned bits)
         if (!(bits & (1U << id))) {
             continue;
         }
-        int length = snprintf(left, sizeof(left), "%c%c%s--%s%s%s", option->letter ? '-' : ' ',
+        int length = snprintf(left, sizeof(left), "  %c%c%s--%s%s%s", option->letter ? '-' : ' ',
                               option->letter ? option->letter : ' ', option->letter ? ", " : "  ",
                               option->name, option->argument ? " " : "",
                               option->argument ? option->argument : "");
         assert(length > 0 && (size_t)length < sizeof(left));
-        fprintf(file, "  %-27s %s\n", left, option->help);
+        print_wrapped(file, left, option->help, 30);
     }
 }
 
@@ -343,7 +346,7 @@ void ctl_print_help(FILE *file, const struct ctl_command *command)
     fprintf(file, "%c%s.\n", command->summary[0] - ('a' - 'A'), command->summary + 1);
     if (command->details[0]) {
         fputc('\n', file);
-        print_wrapped(file, command->details, 0);
+        print_wrapped(file, "", command->details, 0);
     }
     fputs("\nOptions:\n", file);
     print_options(file, command->options | ctl_general_options);

@@ -153,6 +153,20 @@ static int words_of_options(struct given *given, char ***words)
     return 1;
 }
 
+static void name_nearest(int n_words, char **words, char *text, size_t size)
+{
+    struct ctl_nearest nearest;
+    char wanted[CTL_NAME_MAX + 1];
+    char hint[CTL_HINT_SIZE];
+    snprintf(wanted, sizeof(wanted), "%s%s%s", words[0], n_words > 1 ? " " : "",
+             n_words > 1 ? words[1] : "");
+    ctl_nearest_begin(&nearest, wanted);
+    for (const struct ctl_command *command = ctl_commands; command->name; command++) {
+        ctl_nearest_try(&nearest, command->name);
+    }
+    snprintf(text, size, "%s; `pgveilctl help` lists them", ctl_nearest_hint(&nearest, hint));
+}
+
 void ctl_tell_unknown(int n_words, char **words)
 {
     size_t length = strlen(words[0]);
@@ -167,8 +181,11 @@ void ctl_tell_unknown(int n_words, char **words)
             separator = ", ";
         }
     }
+    if (used == 0) {
+        name_nearest(n_words, words, text, sizeof(text));
+    }
     ctl_error("there is no command \"%s%s%s\"%s", words[0], n_words > 1 ? " " : "",
-              n_words > 1 ? words[1] : "", used ? text : "; `pgveilctl help` lists them");
+              n_words > 1 ? words[1] : "", text);
 }
 
 bool ctl_parse(struct ctl *ctl, int argc, char **argv)

@@ -50,11 +50,32 @@ static const char catalogue_sql[] =
     "   AND n.nspname NOT LIKE 'pg\\_%'"
     " ORDER BY 1, a.attnum";
 
+/* What holds rows and is no table: its name and kind. */
 static const char views_sql[] =
-    "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)"
+    "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), c.relkind"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE c.relkind = 'v' AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'"
+    " WHERE c.relkind IN ('v', 'm', 'f') AND NOT c.relispartition"
+    "   AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'"
     " ORDER BY 1";
+
+/* Foreign keys by which a policy cannot go: of several columns, or to another unique key than the
+ * primary one. From which table, to which, by which columns. */
+static const char links_sql[] =
+    "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),"
+    "  pg_catalog.quote_ident(fn.nspname) || '.' || pg_catalog.quote_ident(f.relname),"
+    "  (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY u.place)"
+    "   FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY u(number, place)"
+    "   JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number)"
+    " FROM pg_catalog.pg_constraint k"
+    " JOIN pg_catalog.pg_class c ON c.oid = k.conrelid"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " JOIN pg_catalog.pg_class f ON f.oid = k.confrelid"
+    " JOIN pg_catalog.pg_namespace fn ON fn.oid = f.relnamespace"
+    " WHERE k.contype = 'f' AND f.oid <> c.oid AND NOT c.relispartition AND NOT f.relispartition"
+    "   AND (pg_catalog.cardinality(k.conkey) > 1 OR NOT EXISTS ("
+    "        SELECT 1 FROM pg_catalog.pg_constraint p WHERE p.conrelid = f.oid AND p.contype = 'p'"
+    "        AND p.conkey = k.confkey))"
+    " ORDER BY 1, 2, 3";
 
 const char *suggest_cell(const struct catalogue *catalogue, int row, enum catalogue_column column)
 {
@@ -85,6 +106,7 @@ static void free_catalogue(struct catalogue *catalogue)
         free(catalogue->looked);
         PQclear(catalogue->rows);
         PQclear(catalogue->views);
+        PQclear(catalogue->links);
         free(catalogue);
     }
 }
@@ -176,15 +198,18 @@ static struct catalogue *read_catalogue(PGconn *connection)
 {
     PGresult *rows = ask_catalogue(connection, catalogue_sql);
     PGresult *views = rows ? ask_catalogue(connection, views_sql) : NULL;
-    struct catalogue *catalogue = views ? new_catalogue(rows) : NULL;
+    PGresult *links = views ? ask_catalogue(connection, links_sql) : NULL;
+    struct catalogue *catalogue = links ? new_catalogue(rows) : NULL;
     if (catalogue) {
         catalogue->views = views;
+        catalogue->links = links;
         return catalogue;
     }
-    if (!views) {
+    if (!links) {
         PQclear(rows);
     }
     PQclear(views);
+    PQclear(links);
     return NULL;
 }
 

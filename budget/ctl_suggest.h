@@ -31,7 +31,8 @@ struct table {
 
 struct catalogue {
     PGresult *rows;
-    PGresult *views; /* their names */
+    PGresult *views; /* and their like: name, relkind */
+    PGresult *links; /* foreign keys that a policy cannot follow: from, to, columns */
     char **looked;   /* per row: what was seen in the column, NULL: nothing was looked at */
     int n_tables;
     struct table tables[];

@@ -54,7 +54,7 @@ static const char *left_out(const struct catalogue *catalogue, const struct tabl
     if (category == 'S' && suggest_names_people(suggest_cell(catalogue, row, CATALOGUE_NAME))) {
         return "may name people";
     }
-    return strchr("NDBSE", category) ? NULL : "a type that analysts can do little with";
+    return strchr("NDTBSE", category) ? NULL : "a type that analysts can do little with";
 }
 
 /* What a number needs to be summed: automatic bounds want the smallest size that matters where the
@@ -74,6 +74,14 @@ static const char *bounds_of_number(const char *type)
     return "Such values can be counted, and not summed.";
 }
 
+static const char *bounds_of_time(const char *type)
+{
+    if (strcmp(type, "date") == 0 || strncmp(type, "timestamp", 9) == 0) {
+        return "For averages: \"bounds\": [first, last], from what the subject allows.";
+    }
+    return "Such values can be counted, and not averaged.";
+}
+
 static json_t *suggest_column(const struct catalogue *catalogue, const struct table *table, int row)
 {
     const char *checks = suggest_cell(catalogue, row, CATALOGUE_CHECKS);
@@ -89,7 +97,10 @@ static json_t *suggest_column(const struct catalogue *catalogue, const struct ta
         add(&comment, "%s", bounds_of_number(suggest_cell(catalogue, row, CATALOGUE_TYPE)));
         break;
     case 'D':
-        add(&comment, "For averages: \"bounds\": [first, last], from what the subject allows.");
+        add(&comment, "%s", bounds_of_time(suggest_cell(catalogue, row, CATALOGUE_TYPE)));
+        break;
+    case 'T':
+        add(&comment, "For sums and averages: \"bounds\": [low, high], in seconds.");
         break;
     case 'B':
         json_object_set_new(column, "domain", json_pack("[b,b]", 0, 1));
@@ -189,28 +200,90 @@ static json_t *suggest_table(const struct catalogue *catalogue, const struct tab
     return with_comment(entry, comment);
 }
 
+/* A foreign key of the table that leads to private rows and that a policy cannot follow; -1: none.
+ */
+static int find_link(const struct catalogue *catalogue, const struct table *table)
+{
+    for (int link = 0; link < PQntuples(catalogue->links); link++) {
+        const struct table *target = suggest_find(catalogue, PQgetvalue(catalogue->links, link, 1));
+        if (strcmp(PQgetvalue(catalogue->links, link, 0), table->name) == 0 && target &&
+            target->unit >= 0) {
+            return link;
+        }
+    }
+    return -1;
+}
+
+/* Whether a private table has a column of this name and type that leads to the unit. */
+static bool is_like_unit(const struct catalogue *catalogue, int row)
+{
+    for (int i = 0; i < catalogue->n_tables; i++) {
+        int unit = catalogue->tables[i].unit;
+        if (unit >= 0 &&
+            strcmp(suggest_cell(catalogue, unit, CATALOGUE_NAME),
+                   suggest_cell(catalogue, row, CATALOGUE_NAME)) == 0 &&
+            strcmp(suggest_cell(catalogue, unit, CATALOGUE_TYPE),
+                   suggest_cell(catalogue, row, CATALOGUE_TYPE)) == 0 &&
+            strcmp(suggest_cell(catalogue, unit, CATALOGUE_NAME), "id") != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What speaks against making a table public: columns that look like the unit or may name people. */
+static void add_doubts(char **comment, const struct catalogue *catalogue, const struct table *table)
+{
+    for (int row = table->first; row < table->end; row++) {
+        const char *name = suggest_cell(catalogue, row, CATALOGUE_NAME);
+        if (is_like_unit(catalogue, row)) {
+            add(comment,
+                "%s.%s looks like the unit, and no foreign key says so: its rows may be people's.",
+                table->name, name);
+        } else if (suggest_cell(catalogue, row, CATALOGUE_CATEGORY)[0] == 'S' &&
+                   row != table->key && suggest_names_people(name)) {
+            add(comment, "%s.%s may name people.", table->name, name);
+        }
+    }
+}
+
 static void add_table_left_out(char **comment, const struct catalogue *catalogue,
                                const struct table *table)
 {
     const char *parent = suggest_cell(catalogue, table->first, CATALOGUE_PARENT);
+    int link = find_link(catalogue, table);
     if (parent[0]) {
         add(comment, "Left out: %s (its rows are also rows of %s, from which it inherits).",
             table->name, parent);
+    } else if (link >= 0) {
+        add(comment,
+            "Left out: %s (its rows belong to people, by %s, which leads to %s and not by the "
+            "primary key of one column that a policy needs: do not make it public).",
+            table->name, PQgetvalue(catalogue->links, link, 2),
+            PQgetvalue(catalogue->links, link, 1));
     } else {
         add(comment,
             "Left out: %s (no key leads to the unit; add it with \"public\": true if every analyst "
             "may read its rows).",
             table->name);
+        add_doubts(comment, catalogue, table);
     }
 }
 
 static void add_views(char **comment, const struct catalogue *catalogue)
 {
     for (int row = 0; row < PQntuples(catalogue->views); row++) {
-        add(comment,
-            "Left out: %s (a view; add it with \"view\": true, and the tables and columns that it "
-            "reads, if analysts should ask it).",
-            PQgetvalue(catalogue->views, row, 0));
+        const char *name = PQgetvalue(catalogue->views, row, 0);
+        char kind = PQgetvalue(catalogue->views, row, 1)[0];
+        if (kind == 'v') {
+            add(comment,
+                "Left out: %s (a view; add it with \"view\": true, and the tables and columns that "
+                "it reads, if analysts should ask it).",
+                name);
+        } else {
+            add(comment, "Left out: %s (a %s: a policy has tables and views).", name,
+                kind == 'm' ? "materialized view" : "foreign table");
+        }
     }
 }
 
