@@ -164,7 +164,8 @@ static void name_nearest(int n_words, char **words, char *text, size_t size)
     for (const struct ctl_command *command = ctl_commands; command->name; command++) {
         ctl_nearest_try(&nearest, command->name);
     }
-    snprintf(text, size, "%s; `pgveilctl help` lists them", ctl_nearest_hint(&nearest, hint));
+    ctl_nearest_hint(&nearest, hint);
+    snprintf(text, size, "%s", hint[0] ? hint : "; `pgveilctl help` lists them");
 }
 
 void ctl_tell_unknown(int n_words, char **words)
