@@ -65,6 +65,17 @@ static bool has_family(const struct level *level)
     return false;
 }
 
+/* The same column twice, written in two ways, makes groups that no row is in, and no map of groups
+ * is defined for it. */
+static bool are_distinct(const char *const *keys, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(keys[i], keys[k]) == 0)
+                return false;
+    return true;
+}
+
 void fold_find_keys(struct level *level)
 {
     level->fold_keys = NULL;
@@ -78,7 +89,8 @@ void fold_find_keys(struct level *level)
         if (keys[i] == NULL)
             return;
     }
-    level->fold_keys = keys;
+    if (are_distinct(keys, level->n_keys))
+        level->fold_keys = keys;
 }
 
 const char *fold_wish(const struct level *level, const struct level_measure *measure)
@@ -152,7 +164,8 @@ static bool find_axes(struct level *level, const struct kept_answer *kept,
     uint64_t groups = 1;
     size_t n_common = 0;
     *cells = 1;
-    if (kept->n_fold_keys > KEYS_MAX || kept->n_fold_keys < level->n_keys)
+    if (kept->n_fold_keys > KEYS_MAX || kept->n_fold_keys < level->n_keys ||
+        !are_distinct(kept->fold_keys, kept->n_fold_keys))
         return false;
     for (size_t i = 0; i < kept->n_fold_keys; i++) {
         size_t key = find_key(level, kept->fold_keys[i]);

@@ -538,3 +538,16 @@ Test(fold, explain_names_the_groups_that_an_answer_comes_from)
     cr_expect_not_null(strstr(own.plan->explain_json, "\"Reused Groups\": null"));
     planning_clear(&own);
 }
+
+Test(fold, a_column_that_is_a_key_twice_is_no_finer_group)
+{
+    static const char *const coarse[] = {
+        "SELECT region, region::text, count(*) FROM people GROUP BY 1, 2",
+        "SELECT region, smsa, count(*) FROM people GROUP BY 1, 2",
+        "SELECT region, count(*) FROM people GROUP BY 1",
+    };
+    for (size_t i = 0; i < COUNT(coarse); i++)
+        expect_drawn("census",
+                     "SELECT region, region::text, smsa, count(*) FROM people GROUP BY 1, 2, 3",
+                     coarse[i]);
+}
