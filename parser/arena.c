@@ -179,7 +179,7 @@ struct text text_new(struct arena *arena)
     return (struct text){.arena = arena};
 }
 
-static void text_append(struct text *text, const char *piece, size_t length)
+void text_append(struct text *text, const char *piece, size_t length)
 {
     if (length >= ARENA_BYTES_MAX - text->length)
         fail_limit(text->arena);

@@ -35,6 +35,7 @@ struct text {
 
 struct text text_new(struct arena *arena);
 void text_add(struct text *text, const char *piece);
+void text_append(struct text *text, const char *piece, size_t length);
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_identifier(struct text *text, const char *name); /* always quoted */
 void text_literal(struct text *text, const char *value); /* '...' or E'...', safe in any setting */

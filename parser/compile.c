@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "parser/ascii_sql.h"
 #include "parser/ast.h"
 #include "parser/classify.h"
 #include "parser/interval.h"
@@ -356,7 +357,8 @@ static bool make_plan(struct compile *c, PgQuery__RawStmt *raw, struct plan *pla
     tree.version = 150001;
     tree.n_stmts = 1;
     tree.stmts = &raw;
-    plan->final_sql = ast_deparse(c->arena, &tree);
+    const char *written = ast_deparse(c->arena, &tree);
+    plan->final_sql = written != NULL ? ascii_sql(c->arena, written) : NULL;
     if (plan->final_sql == NULL || !has_all_places(c, plan->final_sql))
         return compile_refuse(
             c, -1, "0A000", "the final statement cannot be written",

@@ -166,13 +166,18 @@ static void write_param(const struct compile *c, unsigned number, const char *ty
     text_printf(out, "::pg_catalog.%s[]", type);
 }
 
-/* A key in the array that has it: bytes, or in a COPY their digits. */
-static const char *key_text(const struct compile *c, size_t key)
+/* Text travels as bytes, or in a COPY as their digits: a parameter of type text would be read in
+ * the client's encoding. */
+static const char *packed_type(const struct compile *c)
 {
-    const char *text = arena_printf(c->arena, "u.k%zu", key);
+    return is_copied(c) ? "text" : "bytea";
+}
+
+static const char *packed_text(const struct compile *c, const char *column)
+{
     if (is_copied(c))
-        return unpacked_text(c, text);
-    return arena_printf(c->arena, "pg_catalog.convert_from(%s, 'UTF8')", text);
+        return unpacked_text(c, column);
+    return arena_printf(c->arena, "pg_catalog.convert_from(%s, 'UTF8')", column);
 }
 
 /* A number, or an interval about an interval. */
@@ -227,7 +232,7 @@ static void write_source(const struct level *level, size_t n_columns, struct tex
     write_unnest(out, n_columns);
     for (size_t i = 0; i < n_keys; i++, separator = ", ") {
         text_add(out, separator);
-        write_param(c, param++, is_copied(c) ? "text" : "bytea", out);
+        write_param(c, param++, packed_type(c), out);
         text_printf(&names, "%sk%zu", separator, i + 1);
     }
     for (size_t i = first; i < level->n_measures; i++, separator = ", ") {
@@ -253,7 +258,8 @@ void final_release(struct level *level, const struct level *same, PgQuery__Range
         level->n_keys + level->n_measures - level->release->n_hidden + quantile_columns(level);
     const char *separator = "SELECT ";
     for (size_t i = 0; i < level->n_keys; i++, separator = ", ")
-        text_printf(&out, "%s(%s)::%s AS k%zu", separator, key_text(c, i + 1),
+        text_printf(&out, "%s(%s)::%s AS k%zu", separator,
+                    packed_text(c, arena_printf(c->arena, "u.k%zu", i + 1)),
                     level->release->keys[i].type, i + 1);
     for (size_t i = 0; i < level->aggregates.n; i++, separator = ", ")
         text_printf(&out, "%s%s AS a%zu", separator,
@@ -278,14 +284,14 @@ void final_ledger(struct compile *c, enum relation_kind kind, PgQuery__RangeSubs
         budget ? sizeof budget_columns / sizeof *columns : sizeof history_columns / sizeof *columns;
     struct text out = text_new(c->arena);
     for (size_t i = 0; i < n; i++) {
-        const char *text = arena_printf(c->arena, "u.c%zu", i + 1);
-        text_printf(&out, "%s(%s)::%s AS %s", i == 0 ? "SELECT " : ", ",
-                    is_copied(c) ? unpacked_text(c, text) : text, columns[i].type, columns[i].name);
+        const char *text = packed_text(c, arena_printf(c->arena, "u.c%zu", i + 1));
+        text_printf(&out, "%s(%s)::%s AS %s", i == 0 ? "SELECT " : ", ", text, columns[i].type,
+                    columns[i].name);
     }
     write_unnest(&out, n);
     for (size_t i = 0; i < n; i++) {
         text_add(&out, i == 0 ? "" : ", ");
-        write_param(c, c->next_param + (unsigned)i, "text", &out);
+        write_param(c, c->next_param + (unsigned)i, packed_type(c), &out);
     }
     text_add(&out, ") AS u(");
     for (size_t i = 0; i < n; i++)

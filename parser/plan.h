@@ -178,8 +178,8 @@ enum relation_kind { RELATION_RELEASE, RELATION_BUDGET, RELATION_HISTORY };
  * RELATION_RELEASE: n_keys arrays of type bytea[] (UTF-8 text of the key, NULL: SQL NULL), then one
  * numeric[] or float8[] (measure.floating) per measure that is not hidden, values = noisy * grid,
  * then one per quantile of each histogram, in order.
- * RELATION_BUDGET, RELATION_HISTORY: text[] per column, in the order of the twin's dp.budget and
- * dp.history.
+ * RELATION_BUDGET, RELATION_HISTORY: bytea[] of UTF-8 per column, in the order of the twin's
+ * dp.budget and dp.history.
  */
 struct plan_relation {
     enum relation_kind kind;
@@ -217,7 +217,7 @@ struct plan {
      * price, other clamps. */
     size_t n_bounds;
     bool provisional;      /* plan_request.may_know_more: to be planned again */
-    const char *final_sql; /* $1..$n_client are the client's parameters */
+    const char *final_sql; /* ASCII; $1..$n_client are the client's parameters */
     unsigned n_client_params;
     struct dp_charge charge; /* of all releases */
     /* SHA-256 of the canonical releases, hexadecimal. */

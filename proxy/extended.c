@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "parser/utf8.h"
 #include "proxy/session_internal.h"
 
 static enum handled refuse(struct session *session, const struct refusal *refusal)
@@ -77,42 +78,60 @@ static enum handled parse_candidate(struct session *session, const struct wire_m
     return HANDLED_RELAYED;
 }
 
+/* Names are known to pgveil by their bytes. */
+static bool is_lasting_name(const struct session *session, const char *name)
+{
+    return utf8_is_ascii(name) || (session->utf8 && !session->unreported);
+}
+
+static enum handled parse_text(struct session *session, const struct wire_message *message,
+                               const char *name, const char *sql)
+{
+    struct parsed *parsed = session_parse(session, sql);
+    const struct statement *statement =
+        parsed_count(parsed) == 1 ? parsed_statement(parsed, 0) : NULL;
+    bool candidate = statement != NULL && statement->class == STATEMENT_CANDIDATE;
+    enum handled handled;
+    if (statement != NULL && statement->class == STATEMENT_REFUSED) {
+        handled = refuse(session, &statement->refusal);
+    } else if (candidate && !is_lasting_name(session, name)) {
+        handled = refuse_protocol(session, "the name of a prepared statement over private tables "
+                                           "is in ASCII unless client_encoding is UTF8");
+    } else if (candidate &&
+               session->prepared.n_statements >= session->server->config->session_statements_max) {
+        handled = refuse_protocol(session, "too many prepared statements in this session");
+    } else if (candidate) {
+        return parse_candidate(session, message, name, sql, parsed);
+    } else {
+        prepared_table_remove(&session->prepared, name);
+        handled = session_relay(session, message, NULL, NULL, NULL);
+    }
+    parsed_free(parsed);
+    return handled;
+}
+
 enum handled extended_parse(struct session *session, const struct wire_message *message)
 {
     struct wire_reader reader = wire_read(message);
-    char *name = strdup(wire_read_string(&reader));
-    const char *sql = wire_read_string(&reader);
-    assert(name != NULL);
-    enum handled handled;
+    const char *name = wire_read_string(&reader);
+    const char *raw = wire_read_string(&reader), *sql = raw;
     struct refusal refusal;
-    if (reader.failed) {
-        handled = refuse_protocol(session, "invalid message format");
-    } else if (session_text_must_wait(session, sql)) {
-        handled = HANDLED_WAIT;
-    } else if (!session_text_is_clear(session, sql, &refusal)) {
-        handled = refusal.sqlstate[0] ? refuse(session, &refusal)
-                                      : session_relay(session, message, NULL, NULL, NULL);
-    } else {
-        struct parsed *parsed = session_parse(session, sql);
-        const struct statement *statement =
-            parsed_count(parsed) == 1 ? parsed_statement(parsed, 0) : NULL;
-        if (statement && statement->class == STATEMENT_REFUSED) {
-            handled = refuse(session, &statement->refusal);
-            parsed_free(parsed);
-        } else if (statement && statement->class == STATEMENT_CANDIDATE &&
-                   session->prepared.n_statements >=
-                       session->server->config->session_statements_max) {
-            handled = refuse_protocol(session, "too many prepared statements in this session");
-            parsed_free(parsed);
-        } else if (statement && statement->class == STATEMENT_CANDIDATE) {
-            handled = parse_candidate(session, message, name, sql, parsed);
-        } else {
-            parsed_free(parsed);
-            prepared_table_remove(&session->prepared, name);
-            handled = session_relay(session, message, NULL, NULL, NULL);
-        }
+    if (reader.failed)
+        return refuse_protocol(session, "invalid message format");
+    switch (session_read_text(session, message, raw, &sql, &refusal)) {
+    case TEXT_CLEAR:
+        break;
+    case TEXT_RELAY:
+        return session_relay(session, message, NULL, NULL, NULL);
+    case TEXT_REFUSED:
+        return refuse(session, &refusal);
+    case TEXT_WAIT:
+        return HANDLED_WAIT;
     }
-    free(name);
+    char *own_name = strdup(name); /* relaying moves the message */
+    assert(own_name != NULL);
+    enum handled handled = parse_text(session, message, own_name, sql);
+    free(own_name);
     return handled;
 }
 

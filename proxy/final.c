@@ -18,8 +18,10 @@ static const char *final_text(const struct plan *plan)
     if (plan->shape != PLAN_EXPLAIN)
         return plan->final_sql;
     return plan->explain_json
-               ? "SELECT pg_catalog.unnest($1::pg_catalog.text[])::pg_catalog.json AS \"QUERY PLAN\""
-               : "SELECT pg_catalog.unnest($1::pg_catalog.text[]) AS \"QUERY PLAN\"";
+               ? "SELECT pg_catalog.convert_from(pg_catalog.unnest($1::pg_catalog.bytea[]), 'UTF8')"
+                 "::pg_catalog.json AS \"QUERY PLAN\""
+               : "SELECT pg_catalog.convert_from(pg_catalog.unnest($1::pg_catalog.bytea[]), 'UTF8')"
+                 " AS \"QUERY PLAN\"";
 }
 
 void final_parse(struct evbuffer *twin, const char *name, const struct plan *plan,

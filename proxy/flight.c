@@ -95,8 +95,12 @@ const char *flight_sql(struct arena *arena, const struct statement *statement, c
 {
     struct text out = text_new(arena);
     text_add(&out, "SELECT ");
-    for (size_t i = 0; i < FLIGHT_SETTINGS; i++)
-        text_printf(&out, "pg_catalog.current_setting('%s', true), ", setting_names[i]);
+    for (size_t i = 0; i < FLIGHT_SETTINGS; i++) {
+        add_canonical(
+            &out, TYPE_TEXT,
+            arena_printf(arena, "pg_catalog.current_setting('%s', true)", setting_names[i]));
+        text_add(&out, ", ");
+    }
     if (name[0] == '\0') {
         text_add(&out, "true");
     } else {
@@ -209,8 +213,10 @@ bool flight_read(struct arena *arena, const struct wire_message *row, size_t n_n
     if (wire_read_int16(&reader) != (uint16_t)(FLIGHT_SETTINGS + 1 + n_names + n_params))
         return false;
     for (size_t i = 0; i < FLIGHT_SETTINGS; i++) {
-        const char *value = next_field(arena, &reader);
-        flight->settings[i] = value ? value : "";
+        const char *raw = next_field(arena, &reader);
+        flight->settings[i] = raw ? read_canonical(arena, TYPE_TEXT, raw) : "";
+        if (flight->settings[i] == NULL)
+            return false;
     }
     const char *prepared = next_field(arena, &reader);
     flight->still_prepared = prepared != NULL && prepared[0] == 't';

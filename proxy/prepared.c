@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "parser/utf8.h"
+
 struct prepared *prepared_new(const char *name, const char *sql, struct parsed *parsed)
 {
     struct prepared *prepared = calloc(1, sizeof *prepared);
@@ -179,6 +181,17 @@ void prepared_table_remove(struct prepared_table *table, const char *name)
         table->statements[i] = table->statements[--table->n_statements];
         return;
     }
+}
+
+void prepared_table_keep_ascii(struct prepared_table *table)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < table->n_statements; i++)
+        if (utf8_is_ascii(table->statements[i]->name))
+            table->statements[kept++] = table->statements[i];
+        else
+            prepared_release(table->statements[i]);
+    table->n_statements = kept;
 }
 
 void prepared_table_put(struct prepared_table *table, struct prepared *prepared)

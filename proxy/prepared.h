@@ -58,6 +58,8 @@ struct prepared_table {
 void prepared_table_clear(struct prepared_table *table);
 /* Replaces a statement of the same name; takes the reference. */
 void prepared_table_put(struct prepared_table *table, struct prepared *prepared);
+/* Forgets the statements whose names are not in ASCII. */
+void prepared_table_keep_ascii(struct prepared_table *table);
 void prepared_table_remove(struct prepared_table *table, const char *name);
 struct prepared *prepared_table_find(const struct prepared_table *table, const char *name);
 void prepared_table_put_portal(struct prepared_table *table, const char *name,

@@ -10,10 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/part_text.h"
 #include "proxy/session_internal.h"
 
 struct query_run {
-    char *sql;
+    char *sql;                 /* in UTF-8 */
+    char *raw;                 /* as the client wrote it */
+    char encoding[32];         /* in which it did */
     struct prepared *prepared; /* the whole text, parsed; descriptions of the part under way */
     size_t next;               /* part to run next */
     bool failed;
@@ -28,6 +31,7 @@ void query_free(struct query_run *run)
         return;
     prepared_release(run->prepared);
     free(run->sql);
+    free(run->raw);
     free(run);
 }
 
@@ -38,25 +42,6 @@ static void finish(struct session *session)
     session_enter(session, SESSION_RELAY);
     wire_ready(session_to_client(session), session->transaction);
     session_continue(session);
-}
-
-/* The text of one part in its place, all before it blanked. Allocated. */
-static char *part_text(const struct query_run *run, const struct statement *statement)
-{
-    size_t end = statement->location + statement->length;
-    char *text = strndup(run->sql, end);
-    assert(text != NULL);
-    for (size_t i = 0; i < statement->location; i++)
-        if (((unsigned char)text[i] & 0xC0) == 0x80) /* one blank per character */
-            text[i] = '\x01';
-        else if (text[i] != '\n')
-            text[i] = ' ';
-    size_t kept = 0;
-    for (size_t i = 0; i < end; i++)
-        if (i >= statement->location || text[i] != '\x01')
-            text[kept++] = text[i];
-    text[kept] = '\0';
-    return text;
 }
 
 /* --- relayed parts --------------------------------------------------------------------------- */
@@ -148,7 +133,8 @@ static void relay_part(struct session *session)
     const struct statement *statement = parsed_statement(run->prepared->parsed, run->next - 1);
     wire_empty(session_to_twin(session), 'S');
     replies_push(&session->replies, 'S', swallow, NULL, NULL);
-    char *text = part_text(run, statement);
+    char *text = part_text(run->sql, run->raw, statement->location, statement->length);
+    assert(text != NULL); /* it was cut before */
     send_query(session, text, on_relayed_part);
     free(text);
 }
@@ -218,37 +204,48 @@ static void run_private(struct session *session, const char *text)
 
 /* --- the run --------------------------------------------------------------------------------- */
 
-/* A part before this one may have changed how strings are read: what was classified must still be
- * what the twin will read. */
-static bool refuse_unclear(struct session *session, const char *text)
+/* A part before this one may have changed how text is read: what was classified must still be what
+ * the twin will read. */
+static bool refuse_unclear(struct session *session, const struct statement *statement)
 {
+    const struct query_run *run = session->query;
     struct refusal refusal;
-    if (session_text_is_clear(session, text, &refusal) || refusal.sqlstate[0] == '\0')
-        return false;
-    session_fail(session, &refusal, fail_part);
-    return true;
+    char *part = strndup(run->sql + statement->location, statement->length);
+    assert(part != NULL);
+    bool clear = session_part_is_clear(session, run->encoding, part, &refusal);
+    free(part);
+    if (!clear)
+        session_fail(session, &refusal, fail_part);
+    return !clear;
+}
+
+static void send_part(struct session *session, const struct statement *statement)
+{
+    static const struct refusal uncut = {
+        .sqlstate = "0A000",
+        .message = "the Query cannot be cut into its statements in this client_encoding",
+        .hint = "Send the statements one by one."};
+    const struct query_run *run = session->query;
+    char *text = part_text(run->sql, run->raw, statement->location, statement->length);
+    if (text == NULL)
+        session_fail(session, &uncut, fail_part);
+    else if (refuse_unclear(session, statement))
+        ;
+    else if (statement->class == STATEMENT_RELAY)
+        send_query(session, text, on_relayed_part);
+    else
+        run_private(session, text);
+    free(text);
 }
 
 static void run_part(struct session *session, const struct statement *statement)
 {
-    char *text = part_text(session->query, statement);
-    switch (statement->class) {
-    case STATEMENT_RELAY:
-        if (!refuse_unclear(session, text))
-            send_query(session, text, on_relayed_part);
-        break;
-    case STATEMENT_CANDIDATE:
-        if (!refuse_unclear(session, text))
-            run_private(session, text);
-        break;
-    case STATEMENT_REFUSED:
-        if (session->transaction == 'E') /* PostgreSQL's own 25P02 */
-            send_query(session, "SELECT 1", on_relayed_part);
-        else
-            session_fail(session, &statement->refusal, fail_part);
-        break;
-    }
-    free(text);
+    if (statement->class != STATEMENT_REFUSED)
+        send_part(session, statement);
+    else if (session->transaction == 'E') /* PostgreSQL's own 25P02 */
+        send_query(session, "SELECT 1", on_relayed_part);
+    else
+        session_fail(session, &statement->refusal, fail_part);
 }
 
 static bool needs_wrapping(const struct session *session)
@@ -290,7 +287,8 @@ static bool is_all_relay(const struct parsed *parsed)
     return true;
 }
 
-static enum handled start_run(struct session *session, const char *sql, struct parsed *parsed)
+static enum handled start_run(struct session *session, const char *raw, const char *sql,
+                              struct parsed *parsed)
 {
     if (session->replies.count > 0) {
         parsed_free(parsed);
@@ -299,7 +297,9 @@ static enum handled start_run(struct session *session, const char *sql, struct p
     struct query_run *run = calloc(1, sizeof *run);
     assert(run != NULL);
     run->sql = strdup(sql);
-    assert(run->sql != NULL);
+    run->raw = strdup(raw);
+    assert(run->sql != NULL && run->raw != NULL);
+    memcpy(run->encoding, session->encoding, sizeof run->encoding);
     run->prepared = prepared_new("", sql, parsed);
     session->query = run;
     session_enter(session, SESSION_PRIVATE);
@@ -316,22 +316,23 @@ static void refuse_query(struct session *session)
 enum handled query_start(struct session *session, const struct wire_message *message)
 {
     struct wire_reader reader = wire_read(message);
-    const char *sql = wire_read_string(&reader);
+    const char *raw = wire_read_string(&reader), *sql = raw;
     struct refusal refusal = {.sqlstate = "08P01", .message = "invalid string in message"};
-    bool valid = wire_read_end(&reader);
-    if (valid && session_text_must_wait(session, sql))
+    enum text_state state = TEXT_REFUSED;
+    if (wire_read_end(&reader))
+        state = session_read_text(session, message, raw, &sql, &refusal);
+    if (state == TEXT_WAIT)
         return HANDLED_WAIT;
-    bool clear = valid && session_text_is_clear(session, sql, &refusal);
-    if (!clear && refusal.sqlstate[0]) {
+    if (state == TEXT_REFUSED) {
         session_fail(session, &refusal, NULL);
         refuse_query(session);
         return HANDLED_CONSUME;
     }
     prepared_table_remove(&session->prepared, "");
-    struct parsed *parsed = clear ? session_parse(session, sql) : NULL;
+    struct parsed *parsed = state == TEXT_CLEAR ? session_parse(session, sql) : NULL;
     if (parsed == NULL || is_all_relay(parsed)) {
         parsed_free(parsed);
         return session_relay(session, message, NULL, NULL, NULL);
     }
-    return start_run(session, sql, parsed);
+    return start_run(session, raw, sql, parsed);
 }

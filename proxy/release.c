@@ -16,9 +16,9 @@
 #include "proxy/release_kept.h"
 #include "proxy/release_quantiles.h"
 
-enum { OID_BYTEA_ARRAY = 1001, OID_TEXT_ARRAY = 1009, OID_NUMERIC_ARRAY = 1231 };
+enum { OID_BYTEA_ARRAY = 1001, OID_NUMERIC_ARRAY = 1231 };
 #define NO_GROUP SIZE_MAX
-enum { OID_FLOAT8_ARRAY = 1022, OID_BYTEA = 17, OID_TEXT = 25 };
+enum { OID_FLOAT8_ARRAY = 1022, OID_BYTEA = 17 };
 
 /* Growing bytes of one array. */
 struct bytes {
@@ -68,8 +68,8 @@ void array_params_clear(struct array_params *params)
 }
 
 /* The binary form of a one-dimensional array of byte strings; cells at a stride. */
-static void append_strings(struct array_params *params, uint32_t array_type, uint32_t type,
-                           size_t n_rows, const char *const *cells, size_t stride)
+static void append_strings(struct array_params *params, size_t n_rows, const char *const *cells,
+                           size_t stride)
 {
     struct bytes bytes = {0};
     bool has_null = false;
@@ -77,7 +77,7 @@ static void append_strings(struct array_params *params, uint32_t array_type, uin
         has_null = has_null || cells[i * stride] == NULL;
     add_int32(&bytes, n_rows > 0 ? 1 : 0);
     add_int32(&bytes, has_null);
-    add_int32(&bytes, type);
+    add_int32(&bytes, OID_BYTEA);
     if (n_rows > 0) {
         add_int32(&bytes, (uint32_t)n_rows);
         add_int32(&bytes, 1);
@@ -88,14 +88,14 @@ static void append_strings(struct array_params *params, uint32_t array_type, uin
         if (cell)
             add(&bytes, cell, strlen(cell));
     }
-    append(params, array_type, 1, bytes);
+    append(params, OID_BYTEA_ARRAY, 1, bytes);
 }
 
 void release_text_arrays(size_t n_columns, size_t n_rows, const char *const *cells,
                          struct array_params *params)
 {
     for (size_t i = 0; i < n_columns; i++)
-        append_strings(params, OID_TEXT_ARRAY, OID_TEXT, n_rows, cells + i, n_columns);
+        append_strings(params, n_rows, cells + i, n_columns);
 }
 
 /* noisy * grid as the twin reads it. The value is already released: how it is written is
@@ -425,8 +425,8 @@ bool release_finish(struct release_output *output, bool empty, struct array_para
     if (!empty && !output->given && !has_private_keys(release) && !draw_public_rows(output))
         return false;
     for (size_t i = 0; i < release->n_keys; i++)
-        append_strings(params, OID_BYTEA_ARRAY, OID_BYTEA, output->n_rows,
-                       (const char *const *)output->keys + i, release->n_keys);
+        append_strings(params, output->n_rows, (const char *const *)output->keys + i,
+                       release->n_keys);
     for (size_t i = release->n_hidden; i < release->n_measures; i++)
         append_values(params, output, i);
     for (size_t i = 0; i < release->n_histograms; i++) {

@@ -65,7 +65,7 @@ const __int128 *release_distribution(const struct release_output *output, size_t
 /* Wipes what is exact. Accepts NULL. */
 void release_free(struct release_output *output);
 
-/* Appends one text[] per column; cells row by row, NULL: SQL NULL. */
+/* Appends one bytea[] of UTF-8 per column; cells row by row, NULL: SQL NULL. */
 void release_text_arrays(size_t n_columns, size_t n_rows, const char *const *cells,
                          struct array_params *params);
 

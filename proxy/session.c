@@ -113,6 +113,7 @@ static void free_session(evutil_socket_t fd, short what, void *context)
     event_free(session->closing);
     replies_clear(&session->replies);
     prepared_table_clear(&session->prepared);
+    session_reading_clear(session);
     edition_release(session->edition);
     startup_free(session->startup);
     session->ticket->session = NULL;
@@ -176,111 +177,6 @@ void session_pass_on(struct session *session, const struct wire_message *message
     struct wire_writer writer = wire_begin(session_to_client(session), message->type);
     wire_add_bytes(&writer, message->payload, message->length);
     wire_end(&writer);
-}
-
-void session_report(struct session *session, const char *severity, const struct refusal *refusal)
-{
-    struct wire_report report = {.severity = severity,
-                                 .sqlstate = refusal->sqlstate,
-                                 .message = refusal->message,
-                                 .detail = refusal->detail,
-                                 .hint = refusal->hint,
-                                 .position = refusal->position};
-    wire_report(session_to_client(session), &report);
-}
-
-struct failure {
-    struct session *session;
-    struct refusal refusal;
-    void (*then)(struct session *session);
-};
-
-static void on_failure_reply(void *context, const struct wire_message *message)
-{
-    struct failure *failure = context;
-    struct session *session = failure->session;
-    void (*then)(struct session *) = failure->then;
-    if (message->type != 'E') {
-        session_end(session, "XX000", "the twin bound a statement that does not exist");
-        return;
-    }
-    session_report(session, "ERROR", &failure->refusal);
-    if (then)
-        then(session);
-}
-
-void session_fail(struct session *session, const struct refusal *refusal,
-                  void (*then)(struct session *session))
-{
-    struct failure *failure = calloc(1, sizeof *failure);
-    assert(failure != NULL);
-    failure->session = session;
-    failure->refusal = *refusal;
-    failure->then = then;
-    struct wire_writer writer = wire_begin(session_to_twin(session), 'B');
-    wire_add_string(&writer, "");
-    wire_add_string(&writer, session->no_statement);
-    wire_add_int16(&writer, 0);
-    wire_add_int16(&writer, 0);
-    wire_add_int16(&writer, 0);
-    wire_end(&writer);
-    replies_push(&session->replies, 'B', on_failure_reply, failure, free);
-    wire_empty(session_to_twin(session), 'H');
-}
-
-static bool is_utf8(const unsigned char *text)
-{
-    while (*text) {
-        unsigned more = *text < 0x80   ? 0
-                        : *text < 0xC2 ? 9
-                        : *text < 0xE0 ? 1
-                        : *text < 0xF0 ? 2
-                        : *text < 0xF5 ? 3
-                                       : 9;
-        if (more == 9)
-            return false;
-        if ((*text == 0xE0 && text[1] < 0xA0) || (*text == 0xED && text[1] > 0x9F) ||
-            (*text == 0xF0 && text[1] < 0x90) || (*text == 0xF4 && text[1] > 0x8F))
-            return false;
-        for (text++; more > 0; more--, text++)
-            if ((*text & 0xC0) != 0x80)
-                return false;
-    }
-    return true;
-}
-
-static bool is_ascii(const unsigned char *text)
-{
-    while (*text && *text < 0x80)
-        text++;
-    return *text == 0;
-}
-
-bool session_text_is_clear(const struct session *session, const char *text, struct refusal *refusal)
-{
-    const unsigned char *bytes = (const unsigned char *)text;
-    memset(refusal, 0, sizeof *refusal);
-    if (!session->utf8 && !is_ascii(bytes)) {
-        strcpy(refusal->sqlstate, "0A000");
-        strcpy(refusal->message,
-               "characters outside ASCII need client_encoding UTF8 in this session");
-        strcpy(refusal->hint, "SET client_encoding = 'UTF8' first.");
-        return false;
-    }
-    if (!session->standard_strings && strchr(text, '\\') != NULL) {
-        strcpy(refusal->sqlstate, "0A000");
-        strcpy(refusal->message,
-               "backslashes are not read while standard_conforming_strings is off");
-        strcpy(refusal->hint, "SET standard_conforming_strings = on first.");
-        return false;
-    }
-    return is_utf8(bytes);
-}
-
-bool session_text_must_wait(const struct session *session, const char *text)
-{
-    return session->replies.count > 0 &&
-           (strchr(text, '\\') != NULL || !is_ascii((const unsigned char *)text));
 }
 
 struct parsed *session_parse(const struct session *session, const char *text)
@@ -402,6 +298,7 @@ static bool read_client(struct session *session)
         wire_empty(session_to_twin(session), 'H');
         return false;
     }
+    session_reading_clear(session);
     if (handled == HANDLED_CONSUME)
         wire_consume(input, &message);
     return true;
@@ -463,13 +360,23 @@ static void on_client(void *context, struct stream *stream, enum stream_event ev
 
 /* --- from the twin -------------------------------------------------------------------------- */
 
+/* The twin's database is in UTF8, and it converts nothing of what comes in SQL_ASCII. What pgveil
+ * knows of statements by their names, it knows by bytes. */
+static void note_encoding(struct session *session, const char *value)
+{
+    snprintf(session->encoding, sizeof session->encoding, "%s", value);
+    session->utf8 = strcasecmp(value, "UTF8") == 0 || strcasecmp(value, "SQL_ASCII") == 0;
+    if (!session->utf8)
+        prepared_table_keep_ascii(&session->prepared);
+}
+
 void session_note_parameter(struct session *session, const struct wire_message *message)
 {
     struct wire_reader reader = wire_read(message);
     const char *name = wire_read_string(&reader);
     const char *value = wire_read_string(&reader);
     if (strcmp(name, "client_encoding") == 0)
-        session->utf8 = strcasecmp(value, "UTF8") == 0;
+        note_encoding(session, value);
     if (strcmp(name, "standard_conforming_strings") == 0)
         session->standard_strings = strcmp(value, "on") == 0;
 }
@@ -478,6 +385,7 @@ static void note_ready(struct session *session, const struct wire_message *messa
 {
     struct wire_reader reader = wire_read(message);
     session->transaction = (char)wire_read_byte(&reader);
+    session->unreported = false;
     if (session->transaction == 'I')
         prepared_table_clear_portals(&session->prepared);
 }
@@ -499,7 +407,10 @@ static struct reply take_failed(struct session *session)
 static struct reply take_answered(struct session *session, char type)
 {
     struct reply *head = replies_head(&session->replies);
-    if (reply_ends(head, type))
+    bool ends = reply_ends(head, type);
+    if (ends && head->message == 'E')
+        session->unreported = true;
+    if (ends)
         return replies_take(&session->replies);
     struct reply going_on = *head;
     going_on.release = NULL;
@@ -634,6 +545,7 @@ struct session *session_new(struct server *server, struct listener *listener, st
     session->transaction = 'I';
     session->since_ms = session_now_ms();
     session->utf8 = session->standard_strings = true;
+    strcpy(session->encoding, "UTF8");
     replies_init(&session->replies);
     session->timer = evtimer_new(server->base, on_timer, session);
     session->closing = evtimer_new(server->base, free_session, session);

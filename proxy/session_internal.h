@@ -3,7 +3,8 @@
 
 /*
  * The session as its own files see it: session.c (life, dispatch, timers), session_open.c (up to
- * the first ReadyForQuery), extended.c (Parse, Bind, Describe, ...), query.c (simple Query),
+ * the first ReadyForQuery), session_text.c (what a client's text is in UTF-8), session_fail.c
+ * (errors of pgveil's own), extended.c (Parse, Bind, Describe, ...), query.c (simple Query),
  * statement.c (the way of a private statement).
  */
 #include <stdbool.h>
@@ -30,6 +31,12 @@ enum session_state {
 struct statement_run; /* statement.c */
 struct query_run;     /* query.c */
 
+/* What the twin said of the text in the message at the head of the client's input. */
+struct reading {
+    char *text; /* in UTF-8; NULL: it was not asked */
+    bool standard_strings;
+};
+
 struct session {
     struct session *next;
     struct server *server;
@@ -49,8 +56,11 @@ struct session {
     bool client_ended;           /* it will send no more; what it asked is still answered */
     bool twin_ended;             /* what it said last is still on its way to the client */
     size_t partial;              /* bytes still to come of a large message being relayed */
-    bool utf8;                   /* client_encoding, as the twin reports it */
+    char encoding[32];           /* client_encoding, as the twin reports it */
+    bool utf8;                   /* the twin takes text in it as UTF-8 */
     bool standard_strings;       /* standard_conforming_strings, likewise */
+    bool unreported; /* an Execute ended since: the twin tells of a change at the next Sync only */
+    struct reading reading;
     struct replies replies;
     struct prepared_table prepared;
     struct ledger_account account; /* as of the last answer of the ledger */
@@ -93,24 +103,17 @@ void session_end(struct session *session, const char *sqlstate, const char *mess
 void session_continue(struct session *session);
 struct evbuffer *session_to_client(struct session *session);
 struct evbuffer *session_to_twin(struct session *session);
+/* Copies a message of the twin to the client. */
+void session_pass_on(struct session *session, const struct wire_message *message);
+struct parsed *session_parse(const struct session *session, const char *text);
+uint64_t session_now_ms(void);
+
+/* session_fail.c */
 /* An error of pgveil's own, in the place of the reply that comes next: makes the twin fail a Bind
  * of a statement that does not exist, so that its transaction is aborted as PostgreSQL would, and
  * sends the report instead. then is called once the client has it. */
 void session_fail(struct session *session, const struct refusal *refusal,
                   void (*then)(struct session *session));
-/* Copies a message of the twin to the client. */
-void session_pass_on(struct session *session, const struct wire_message *message);
-void session_report(struct session *session, const char *severity, const struct refusal *refusal);
-/* Before a text may be parsed: valid UTF-8, and read the same way by libpg_query and the twin.
- * True: parse it. False with an empty refusal: relay it, the twin will refuse it; else refuse it.
- */
-bool session_text_is_clear(const struct session *session, const char *text,
-                           struct refusal *refusal);
-/* How a text is read may still change by what the twin has not answered yet: ask again when it owes
- * nothing. */
-bool session_text_must_wait(const struct session *session, const char *text);
-struct parsed *session_parse(const struct session *session, const char *text);
-uint64_t session_now_ms(void);
 
 /* What became of a client's message. */
 enum handled {
@@ -118,6 +121,22 @@ enum handled {
     HANDLED_RELAYED, /* moved to the twin's output: already out of the input */
     HANDLED_WAIT     /* can only be looked at once the twin owes nothing */
 };
+
+/* session_text.c: texts of the client's in its own encoding */
+enum text_state {
+    TEXT_CLEAR,   /* may be parsed: UTF-8, and read the same way by libpg_query and the twin */
+    TEXT_RELAY,   /* no text: to be relayed, the twin will refuse it */
+    TEXT_REFUSED, /* by pgveil */
+    TEXT_WAIT     /* the twin is asked, or owes something: HANDLED_WAIT, the message comes again */
+};
+/* raw: the text in the message (Query or Parse) at the head of the client's input. TEXT_CLEAR:
+ * *text is the same in UTF-8, borrowed until the message is done with. */
+enum text_state session_read_text(struct session *session, const struct wire_message *message,
+                                  const char *raw, const char **text, struct refusal *refusal);
+/* Is a part of a Query still read as the Query was, whose encoding is given? Else it is refused. */
+bool session_part_is_clear(const struct session *session, const char *encoding, const char *part,
+                           struct refusal *refusal);
+void session_reading_clear(struct session *session);
 
 /* extended.c */
 enum handled extended_parse(struct session *session, const struct wire_message *message);

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "proxy/limits.h"
+#include "parser/utf8.h"
 
 enum {
     OLDEST_MAJOR_WITH_ERRORS = 3, /* older clients read another format of errors */
@@ -76,36 +77,6 @@ refuse(struct startup_packet *packet, const char *sqlstate, const char *format, 
 static bool out_of_memory(struct startup_packet *packet)
 {
     return refuse(packet, "53200", "out of memory");
-}
-
-/* Well-formed UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF. */
-static bool is_utf8(const char *text)
-{
-    const unsigned char *at = (const unsigned char *)text;
-    while (*at != '\0') {
-        size_t more;
-        uint32_t code, least;
-        if (*at < 0x80) {
-            at++;
-            continue;
-        } else if ((*at & 0xe0) == 0xc0) {
-            more = 1, code = *at & 0x1f, least = 0x80;
-        } else if ((*at & 0xf0) == 0xe0) {
-            more = 2, code = *at & 0x0f, least = 0x800;
-        } else if ((*at & 0xf8) == 0xf0) {
-            more = 3, code = *at & 0x07, least = 0x10000;
-        } else {
-            return false;
-        }
-        for (at++; more > 0; more--, at++) {
-            if ((*at & 0xc0) != 0x80)
-                return false;
-            code = code << 6 | (*at & 0x3f);
-        }
-        if (code < least || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-            return false;
-    }
-    return true;
 }
 
 enum { SHOWN_BYTES = 100 };
@@ -277,7 +248,7 @@ static bool check_replication(struct startup_packet *packet, const char *value)
 
 static bool add_pair(struct startup_packet *packet, const char *name, const char *value)
 {
-    if (!is_utf8(name) || !is_utf8(value))
+    if (!utf8_is_valid(name) || !utf8_is_valid(value))
         return refuse(packet, "22021", "invalid byte sequence for encoding \"UTF8\"");
     if (strcmp(name, "user") == 0)
         return keep(packet, &packet->startup->user, value);
@@ -306,7 +277,7 @@ static bool read_pairs(struct startup_packet *packet, struct wire_reader reader,
         if (!options_only)
             fits = add_pair(packet, name, value);
         else if (strcmp(name, "options") == 0)
-            fits = is_utf8(value)
+            fits = utf8_is_valid(value)
                        ? read_options(packet, value)
                        : refuse(packet, "22021", "invalid byte sequence for encoding \"UTF8\"");
     }

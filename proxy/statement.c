@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "parser/ascii_sql.h"
 #include "proxy/log.h"
 #include "proxy/settings.h"
 #include "proxy/statement_internal.h"
@@ -234,11 +235,14 @@ static void on_flight_closed(void *context, const struct wire_message *message)
 
 /* One statement with one row on the twin, under the client's own portal name, so that whatever is
  * wrong with the portal or the parameters is said now. */
-static void fly(struct statement_run *run, const char *sql, bool with_params, reply_sink *on_row)
+static void fly(struct statement_run *run, const char *question, bool with_params,
+                reply_sink *on_row)
 {
     struct session *session = run->session;
     struct evbuffer *twin = session_to_twin(session);
     const struct prepared *prepared = run->request.prepared;
+    const char *sql = ascii_sql(run->arena, question);
+    assert(sql != NULL); /* names and literals are quoted */
     run->answered = false;
     wire_name(twin, 'C', 'S', run_statement_name);
     replies_push(&session->replies, 'C', on_flight_error, session, NULL);

@@ -40,15 +40,15 @@ Test(flight, values_come_back_in_a_form_no_setting_can_bend)
 {
     static const uint32_t types[] = {TYPE_FLOAT8, TYPE_INTERVAL, TYPE_TEXT, TYPE_DATE, 99999};
     static const char *const cells[] = {
-        "0.5",
+        "302e35", /* 0.5 */
         NULL,
         "",
         NULL,
         NULL,
         NULL,
         NULL,
-        "notice",
-        "UTC",
+        "6e6f74696365",
+        "555443",
         "t",
         "16500",
         NULL,
@@ -65,6 +65,7 @@ Test(flight, values_come_back_in_a_form_no_setting_can_bend)
     cr_assert(flight.still_prepared);
     cr_assert_str_eq(flight.settings[FLIGHT_EPSILON], "0.5");
     cr_assert_str_eq(flight.settings[FLIGHT_DELTA], "");
+    cr_assert_str_eq(flight.settings[FLIGHT_MIN_MESSAGES], "notice");
     cr_assert_eq(flight.oids[0], 16500);
     cr_assert_eq(flight.oids[1], 0);
     cr_assert_str_eq(flight.params[0].text, "0.10000000000000001");
@@ -79,7 +80,7 @@ Test(flight, values_come_back_in_a_form_no_setting_can_bend)
 Test(flight, a_row_of_another_shape_or_with_bad_digits_is_not_believed)
 {
     static const uint32_t types[] = {TYPE_TEXT};
-    static const char *const cells[] = {"", "", "", "", "", "", "", "UTC", "", "t", "zz"};
+    static const char *const cells[] = {"", "", "", "", "", "", "", "555443", "", "t", "zz"};
     struct arena *arena = arena_new();
     struct evbuffer *buffer = evbuffer_new();
     struct wire_message message = row(buffer, 11, cells);
