@@ -28,17 +28,22 @@ def request(code):
     return framed(b"", struct.pack("!i", code))
 
 
+def encoded(text):
+    """Text in UTF-8; bytes are in an encoding of their own."""
+    return text if isinstance(text, bytes) else text.encode()
+
+
 def query(sql):
-    return framed(b"Q", sql.encode() + b"\0")
+    return framed(b"Q", encoded(sql) + b"\0")
 
 
 def parse(sql, name="", types=()):
-    return framed(b"P", name.encode() + b"\0" + sql.encode() + b"\0" +
+    return framed(b"P", encoded(name) + b"\0" + encoded(sql) + b"\0" +
                   struct.pack(f"!h{len(types)}i", len(types), *types))
 
 
 def bind(values=(), portal="", statement="", results=()):
-    body = portal.encode() + b"\0" + statement.encode() + b"\0" + struct.pack("!hh", 0, len(values))
+    body = encoded(portal) + b"\0" + encoded(statement) + b"\0" + struct.pack("!hh", 0, len(values))
     for value in values:
         body += struct.pack("!i", -1) if value is None else struct.pack("!i", len(value)) + value
     return framed(b"B", body + struct.pack(f"!h{len(results)}h", len(results), *results))
@@ -59,9 +64,10 @@ def close(kind, name=""):
 SYNC, FLUSH, TERMINATE = framed(b"S"), framed(b"H"), framed(b"X")
 
 
-def fields(body):
-    """The fields of an ErrorResponse or NoticeResponse by their letters."""
-    return {part[:1].decode(): part[1:].decode() for part in body.split(b"\0") if part}
+def fields(body, encoding="utf-8"):
+    """The fields of an ErrorResponse or NoticeResponse by their letters. No encoding of a client has
+    NULs in its text."""
+    return {part[:1].decode(): part[1:].decode(encoding) for part in body.split(b"\0") if part}
 
 
 class Raw:
