@@ -542,14 +542,16 @@ def test_a_read_only_ledger_charges_nothing_and_says_so(ledger):
 
 
 def spend_tiny(ledger, count):
-    """Charges of 1000 + i mod 977 and delta i mod 3, each its own transaction in one session."""
+    """Charges of 1000 + i mod 977 and delta i mod 3, in batches of 1 to 64."""
     ledger.rows("SET synchronous_commit = off")
-    ledger.rows(f"""DO $$ BEGIN FOR i IN 1 .. {count} LOOP
-        PERFORM pgveil.debit('census', json_build_array(json_build_object(
+    ledger.rows(f"""DO $$ DECLARE at integer := 1; size integer; BEGIN WHILE at <= {count} LOOP
+        size := least(1 + at % 64, {count} - at + 1);
+        PERFORM pgveil.debit('census', (SELECT json_agg(json_build_object(
             'request', gen_random_uuid(), 'analyst', 'ana', 'epoch', 'day', 'fingerprint', 'f',
             'releases', json_build_array(json_build_object(
-                'mu2', 1000 + i % 977, 'delta', i % 3, 'measures', '[]'::json)))));
-        COMMIT; END LOOP; END $$""")
+                'mu2', 1000 + i % 977, 'delta', i % 3, 'measures', '[]'::json))))
+            FROM generate_series(at, at + size - 1) i));
+        COMMIT; at := at + size; END LOOP; END $$""")
     mu2 = sum(1000 + i % 977 for i in range(1, count + 1))
     account = ledger.account()
     assert account["spent_pico"] == account["dataset_spent_pico"] == mu2
