@@ -149,6 +149,7 @@ static const char *identify(const struct level *level, const struct release *rel
     struct text all = text_new(c->arena);
     digest_add(&all, "bounds 1");
     digest_add(&all, c->catalog->dataset);
+    digest_add(&all, c->catalog->database);
     digest_add(&all, c->catalog->policy->version);
     for (size_t i = 0; i < level->source.n_relations; i++)
         digest_add_number(&all, level->source.relations[i].table->oid);

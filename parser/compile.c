@@ -348,6 +348,7 @@ static bool make_plan(struct compile *c, PgQuery__RawStmt *raw, struct plan *pla
 {
     PgQuery__Node *statement = raw->stmt;
     plan->shape = c->shape;
+    plan->database = c->catalog->database;
     auto_bounds_finish(c, plan);
     if (!interval_none_left(c, &raw->base) || !final_graft(c) || !sum_charges(c, plan))
         return false;

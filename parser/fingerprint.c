@@ -104,6 +104,7 @@ static void add_release(struct text *out, const struct level *level)
 static void add_dataset(struct text *out, const struct compile *c)
 {
     digest_add(out, c->catalog->dataset);
+    digest_add(out, c->catalog->database);
     digest_add(out, c->catalog->policy->version);
 }
 

@@ -138,6 +138,7 @@ static void add_frame(struct text *out, const struct level *level)
     const struct release *release = level->release;
     digest_add(out, "measure 1");
     digest_add(out, c->catalog->dataset);
+    digest_add(out, c->catalog->database);
     digest_add(out, c->catalog->policy->version);
     digest_add(out, level->scope.uses_time_zone ? c->request->settings->time_zone : "");
     digest_add_number(out, level->source.n_relations);

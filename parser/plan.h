@@ -205,6 +205,7 @@ enum plan_shape {
 
 struct plan {
     enum plan_shape shape;
+    const char *database; /* the catalogue's: what is measured of another is no answer */
     /* Asks for no row (LIMIT 0, WHERE false): private tables are empty relations in final_sql, and
      * there is no release to feed. */
     bool probe;

@@ -10,6 +10,7 @@
 #include "parser/views.h"
 #include "proxy/catalog_internal.h"
 #include "proxy/log.h"
+#include "proxy/server_identity.h"
 #include "proxy/twin.h"
 #include "proxy/worker.h"
 
@@ -133,6 +134,15 @@ static void drop_notice(void *context, const PGresult *result)
     (void)result;
 }
 
+static void read_identity(struct catalog_reader *reader)
+{
+    struct server_identity identity;
+    char name[SERVER_DATABASE_NAME_MAX];
+    server_identity_read(reader->conn, &identity);
+    server_identity_name(&identity, name);
+    reader->catalog->database = must_strdup(name);
+}
+
 static bool connect_protected(struct catalog_reader *reader, const char *server)
 {
     static const char *const keywords[] = {"connect_timeout", "dbname", "client_encoding",
@@ -147,6 +157,7 @@ static bool connect_protected(struct catalog_reader *reader, const char *server)
     if (PQserverVersion(reader->conn) < OLDEST_VERSION)
         return catalog_fail(reader, "the protected server is version %d; accepted: 13 and later",
                             PQserverVersion(reader->conn) / 10000);
+    read_identity(reader);
     PGresult *begun = PQexec(reader->conn, begin_sql);
     bool done = PQresultStatus(begun) == PGRES_COMMAND_OK;
     PQclear(begun);
@@ -415,6 +426,7 @@ void catalog_free(struct catalog *catalog)
     }
     free(catalog->tables);
     free(catalog->dataset);
+    free(catalog->database);
     free(catalog->twin_database);
     free(catalog);
 }

@@ -100,10 +100,8 @@ static void on_retry(evutil_socket_t fd, short what, void *context)
 static struct edition *first_edition(const struct dataset *dataset, struct policy *policy,
                                      const struct server_identity *identity, char error[512])
 {
-    struct catalog *catalog = NULL;
+    struct catalog *catalog = dataset_read_catalog(dataset, policy, identity, error);
     struct twin_keeper *keeper = NULL;
-    if (dataset_is_apart(dataset, identity, error) && dataset_is_noted(dataset, identity, error))
-        catalog = catalog_read(dataset->config, policy, dataset->seed, error);
     if (catalog != NULL)
         keeper =
             twin_build(twin_server_conninfo(dataset->host->twins), dataset->config, catalog, error);

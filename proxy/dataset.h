@@ -93,13 +93,11 @@ void dataset_sync_free(struct dataset_sync *sync);
 /* identity: of the protected server, where it can be reached. */
 bool dataset_is_reachable(const struct config_dataset *config, struct server_identity *identity,
                           char error[512]);
-/* The protected server is neither the ledger nor the twin server; false with text in error. */
-bool dataset_is_apart(const struct dataset *dataset, const struct server_identity *identity,
-                      char error[512]);
-/* The ledger knows the database, so that other datasets over it share what is spent; false with
- * text in error. */
-bool dataset_is_noted(const struct dataset *dataset, const struct server_identity *identity,
-                      char error[512]);
+/* The catalogue of a protected server that is neither the ledger nor the twin server, once the
+ * ledger knows its database, so that other datasets over it share what is spent. NULL with text in
+ * error. */
+struct catalog *dataset_read_catalog(const struct dataset *dataset, const struct policy *policy,
+                                     const struct server_identity *identity, char error[512]);
 /* Takes policy, catalog and keeper. */
 struct edition *edition_new(const struct dataset *dataset, struct policy *policy,
                             struct catalog *catalog, struct twin_keeper *keeper);

@@ -44,8 +44,9 @@ bool dataset_is_reachable(const struct config_dataset *config, struct server_ide
     return reachable;
 }
 
-bool dataset_is_apart(const struct dataset *dataset, const struct server_identity *identity,
-                      char error[512])
+/* The protected server is neither the ledger nor the twin server. */
+static bool is_apart(const struct dataset *dataset, const struct server_identity *identity,
+                     char error[512])
 {
     const struct dataset_host *host = dataset->host;
     const char *name = dataset->config->name;
@@ -54,19 +55,15 @@ bool dataset_is_apart(const struct dataset *dataset, const struct server_identit
            server_identity_differs(host->ledger, "ledger server", identity, name, error);
 }
 
-bool dataset_is_noted(const struct dataset *dataset, const struct server_identity *identity,
-                      char error[512])
+/* The ledger knows the database, so that other datasets over it share what is spent. */
+static bool is_noted(const struct dataset *dataset, const struct server_identity *identity,
+                     char error[512])
 {
     PGconn *connection = PQconnectdb(dataset->host->ledger_conninfo);
     struct ledger_call call;
     const char *siblings;
-    char name[400];
-    bool cluster = identity->system_identifier[0] != '\0' && identity->database[0] != '\0';
-    if (cluster)
-        snprintf(name, sizeof name, "cluster %s database %s", identity->system_identifier,
-                 identity->database);
-    else
-        snprintf(name, sizeof name, "address %s", identity->address);
+    char name[SERVER_DATABASE_NAME_MAX];
+    server_identity_name(identity, name);
     ledger_serve_call(&call, dataset->config->name, name);
     PGresult *result =
         PQexecParams(connection, call.sql, call.n_params, NULL, call.values, NULL, NULL, 0);
@@ -80,6 +77,24 @@ bool dataset_is_noted(const struct dataset *dataset, const struct server_identit
     PQclear(result);
     PQfinish(connection);
     return noted;
+}
+
+struct catalog *dataset_read_catalog(const struct dataset *dataset, const struct policy *policy,
+                                     const struct server_identity *identity, char error[512])
+{
+    char name[SERVER_DATABASE_NAME_MAX];
+    struct catalog *catalog = NULL;
+    if (is_apart(dataset, identity, error) && is_noted(dataset, identity, error))
+        catalog = catalog_read(dataset->config, policy, dataset->seed, error);
+    server_identity_name(identity, name);
+    if (catalog == NULL || strcmp(catalog->database, name) == 0)
+        return catalog;
+    snprintf(error, 512,
+             "dataset %.63s: the protected server's address led to two databases in turn; "
+             "synchronise it again when it leads to one",
+             dataset->config->name);
+    catalog_free(catalog);
+    return NULL;
 }
 
 void dataset_sync_free(struct dataset_sync *sync)
@@ -160,11 +175,8 @@ static void build(struct worker *worker, void *job)
                  wrong.text);
         return;
     }
-    if (!dataset_is_reachable(dataset->config, &identity, sync->error) ||
-        !dataset_is_apart(dataset, &identity, sync->error) ||
-        !dataset_is_noted(dataset, &identity, sync->error))
-        return;
-    sync->catalog = catalog_read(dataset->config, sync->policy, dataset->seed, sync->error);
+    if (dataset_is_reachable(dataset->config, &identity, sync->error))
+        sync->catalog = dataset_read_catalog(dataset, sync->policy, &identity, sync->error);
     if (sync->catalog != NULL)
         sync->build = twin_build_start(twin_server_conninfo(dataset->host->twins), dataset->config,
                                        sync->catalog, worker, sync->error);

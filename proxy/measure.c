@@ -9,11 +9,12 @@
 #include "proxy/exact_row.h"
 #include "proxy/log.h"
 #include "proxy/pg_client.h"
+#include "proxy/server_identity.h"
 
 enum { TIME_ZONE_MAX = 64, BEGIN_SQL_MAX = 1024 };
 enum { BIN_VALUES = 2 }; /* of a histogram's row: the bin and its weight */
 
-enum step { STEP_WAITING, STEP_BEGIN, STEP_OPEN, STEP_PROOF, STEP_ROWS };
+enum step { STEP_WAITING, STEP_DATABASE, STEP_BEGIN, STEP_OPEN, STEP_PROOF, STEP_ROWS };
 
 /* One connection. */
 struct slot {
@@ -21,6 +22,9 @@ struct slot {
     struct pg_client *client;
     struct measurement *measurement; /* NULL: idle, or its transaction is being closed */
     bool closing;
+    char
+        database[SERVER_DATABASE_NAME_MAX]; /* to which its connection `session` was seen to lead */
+    unsigned long session;
 };
 
 struct measure_pool {
@@ -207,12 +211,65 @@ static void send_release(struct measurement *measurement)
     }
 }
 
+/* Is the connection known to lead to the plan's database? True where that cannot be asked. */
+static bool is_known(const struct measurement *measurement)
+{
+    const struct slot *slot = measurement->slot;
+    const char *expected = measurement->plan->database;
+    return server_identity_query(expected) == NULL ||
+           (slot->session == pg_client_session(slot->client) &&
+            strcmp(slot->database, expected) == 0);
+}
+
+/* Begins once it is known which database the connection leads to: an address can come to lead
+ * elsewhere. */
+static void begin(struct measurement *measurement)
+{
+    struct slot *slot = measurement->slot;
+    if (is_known(measurement)) {
+        send_begin(measurement);
+        return;
+    }
+    measurement->step = STEP_DATABASE;
+    pg_client_send(slot->client, server_identity_query(measurement->plan->database), 0, NULL, NULL,
+                   measurement->pool->timeout_ms, handle_result, slot);
+}
+
+/* Once more, on a new connection: nothing was asked yet. False where that was done already. */
+static bool begin_again(struct measurement *measurement)
+{
+    if (measurement->begun_again)
+        return false;
+    measurement->begun_again = true;
+    measurement->slot->database[0] = '\0';
+    pg_client_reset(measurement->slot->client);
+    begin(measurement);
+    return true;
+}
+
+static void handle_database(struct measurement *measurement, const PGresult *result)
+{
+    struct slot *slot = measurement->slot;
+    bool told = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1;
+    slot->session = pg_client_session(slot->client);
+    snprintf(slot->database, sizeof slot->database, "%s", told ? PQgetvalue(result, 0, 0) : "");
+    if (is_known(measurement)) {
+        send_begin(measurement);
+    } else if (!begin_again(measurement)) {
+        if (told)
+            log_warning("%s: this is another database than the one that was synchronised last; "
+                        "synchronise the dataset if that is meant",
+                        measurement->pool->label);
+        measurement_finish(measurement, true);
+    }
+}
+
 static void handle_begun(struct measurement *measurement, const PGresult *result)
 {
-    if (result == NULL && !measurement->begun_again) {
-        /* Most likely the server closed the idle connection; nothing was asked yet. */
-        measurement->begun_again = true;
-        send_begin(measurement);
+    if (result == NULL || !is_known(measurement)) {
+        /* Most likely the server closed the idle connection. */
+        if (!begin_again(measurement))
+            measurement_finish(measurement, true);
     } else if (PQresultStatus(result) != PGRES_COMMAND_OK) {
         measurement_finish(measurement, true);
     } else if (measurement->ready != NULL) {
@@ -268,6 +325,9 @@ static void handle_result(void *context, const PGresult *result)
     if (measurement == NULL)
         return; /* it has ended: this is the connection being reset */
     switch (measurement->step) {
+    case STEP_DATABASE:
+        handle_database(measurement, result);
+        break;
     case STEP_BEGIN:
         handle_begun(measurement, result);
         break;
@@ -289,7 +349,7 @@ static void slot_start(struct slot *slot, struct measurement *measurement)
 {
     slot->measurement = measurement;
     measurement->slot = slot;
-    send_begin(measurement);
+    begin(measurement);
 }
 
 static struct measurement *waiting_pop(struct measure_pool *pool)

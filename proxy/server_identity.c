@@ -32,6 +32,27 @@ bool server_identity_is_known(const struct server_identity *identity)
     return identity->system_identifier[0] != '\0' || identity->started[0] != '\0';
 }
 
+#define CLUSTER "cluster "
+
+void server_identity_name(const struct server_identity *identity,
+                          char name[SERVER_DATABASE_NAME_MAX])
+{
+    if (identity->system_identifier[0] != '\0' && identity->database[0] != '\0')
+        snprintf(name, SERVER_DATABASE_NAME_MAX, CLUSTER "%s database %s",
+                 identity->system_identifier, identity->database);
+    else
+        snprintf(name, SERVER_DATABASE_NAME_MAX, "address %s", identity->address);
+}
+
+const char *server_identity_query(const char *expected)
+{
+    if (expected == NULL || strncmp(expected, CLUSTER, strlen(CLUSTER)) != 0)
+        return NULL;
+    return "SELECT pg_catalog.concat('" CLUSTER "', c.system_identifier, ' database ', d.oid) "
+           "FROM pg_catalog.pg_control_system() c, pg_catalog.pg_database d "
+           "WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()";
+}
+
 static bool is_same(const char *a, const char *b)
 {
     return a[0] != '\0' && strcmp(a, b) == 0;

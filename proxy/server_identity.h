@@ -23,6 +23,15 @@ struct server_identity {
  * outside of one. */
 void server_identity_read(PGconn *connection, struct server_identity *identity);
 bool server_identity_is_known(const struct server_identity *identity);
+
+/* The database's name in the ledger and in what is kept: by cluster and number, or by the address
+ * where these cannot be told. */
+enum { SERVER_DATABASE_NAME_MAX = 400 };
+void server_identity_name(const struct server_identity *identity,
+                          char name[SERVER_DATABASE_NAME_MAX]);
+/* A query of the name that the connection's own database has by cluster and number; NULL where the
+ * name that is expected is none of this kind (or is itself NULL). */
+const char *server_identity_query(const char *expected);
 /* A cluster and its copies share the system identifier; behind a pooler or another name the time of
  * the start tells the same server. */
 bool server_identity_is_same(const struct server_identity *a, const struct server_identity *b);

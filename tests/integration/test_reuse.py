@@ -464,6 +464,59 @@ def test_nothing_is_given_again_to_a_frozen_account(own):
         analyst.rows("clinic", sql)
 
 
+def swap_databases(server, one, other):
+    """Each gets the other's name; whoever is connected is put out."""
+    def rename(before, after):
+        server.query("postgres", f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{before}'")
+        server.query("postgres", f"ALTER DATABASE {before} RENAME TO {after}")
+    rename(one, "between")
+    rename(other, one)
+    rename("between", other)
+
+
+def test_kept_answers_belong_to_the_database_that_they_were_measured_in(own):
+    """The dataset comes to lead to another database: nothing is measured before that is said to be meant; then
+    nothing of the old one is given again, and what was spent stays spent. Back again, the old answers are there."""
+    server, pgveil = own
+    analyst = pgveil.analyst(grants={"clinic": AMPLE})
+    sql = "SELECT count(*) FROM patients WHERE age > 29"
+    groups = "SELECT city, avg(age), max(age) FROM patients GROUP BY city ORDER BY city"
+    connection = analyst.connect("clinic")
+    first, first_groups = Asked(connection).paid(sql), Asked(connection).paid(groups)
+    spent = Asked(connection).spent()
+    server.query("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'clinic'")
+    server.query("postgres", "CREATE DATABASE clinic_next TEMPLATE clinic")
+    server.query("clinic_next", "INSERT INTO patients SELECT 900000 + n, 40 FROM generate_series(1, 5000) n")
+    swap_databases(server, "clinic", "clinic_next")
+    try:
+        asked = Asked(connection)
+        assert asked.free(sql) == first
+        with pytest.raises(Exception, match="the protected server cannot be reached now"):
+            asked.rows("SELECT count(*) FROM patients WHERE age > 28")
+        assert "this is another database than the one that was synchronised last" in pgveil.log_text()
+        assert asked.spent() == spent, "nothing was charged"
+        pgveil.ctl("dataset", "sync", "clinic")
+        connection.close()
+        connection = analyst.connect("clinic")
+        asked = Asked(connection)
+        fresh = asked.paid(sql)
+        assert fresh[0][0] > first[0][0] + 4000  # a deviation of 4: beyond 1e-6
+        asked.paid(groups)
+        assert asked.free(sql) == fresh
+        assert asked.spent()[0] > spent[0]
+        spent = asked.spent()
+    finally:
+        swap_databases(server, "clinic", "clinic_next")
+        pgveil.ctl("dataset", "sync", "clinic")
+        connection.close()
+    connection = analyst.connect("clinic")
+    asked = Asked(connection)
+    assert asked.free(sql) == first and asked.free(groups) == first_groups
+    assert asked.spent() == spent
+    connection.close()
+    server.query("postgres", "DROP DATABASE clinic_next")
+
+
 def test_kept_answers_survive_a_crash(own):
     _, pgveil = own
     analyst = pgveil.analyst(grants={"clinic": AMPLE})

@@ -260,6 +260,7 @@ struct catalog *catalogs_copy(const char *dataset)
         remember(catalog);
         remember(policy);
         catalog->dataset = copy(dataset);
+        catalog->database = copy("cluster 1 database 2");
         catalog->policy = policy;
         catalog->hash_seed = 42;
         catalog->tables = make(8, sizeof *catalog->tables);

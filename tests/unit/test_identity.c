@@ -267,11 +267,16 @@ static void change_dataset(struct catalog *catalog)
 {
     catalog->dataset[0] = 'k';
 }
+static void change_database(struct catalog *catalog)
+{
+    catalog->database[0] = 'k';
+}
 
-Test(identity, dataset_policy_tables_bounds_and_domains_count)
+Test(identity, dataset_database_policy_tables_bounds_and_domains_count)
 {
     expect_changed("SELECT count(*) FROM visits", change_policy);
     expect_changed("SELECT count(*) FROM visits", change_dataset);
+    expect_changed("SELECT count(*) FROM visits", change_database);
     expect_changed("SELECT count(*) FROM visits", change_table);
     expect_changed("SELECT count(*) FROM visits", change_rows);
     expect_changed("SELECT count(*) FROM visits JOIN icd_codes USING (code)", change_public_table);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "proxy/measure.h"
+#include "proxy/server_identity.h"
 #include "tests/support/pg_server.h"
 
 static struct pg_server server;
@@ -340,6 +341,53 @@ Test(measure, a_reservation_fails_before_it_is_ready_where_the_server_is_gone)
     cr_assert_eq(trial.calls, 1);
     cr_assert(trial.failed);
     pg_server_resume(&server);
+}
+
+/* The database's name as the catalogue would have it. */
+static const char *database_name(void)
+{
+    static char database[SERVER_DATABASE_NAME_MAX];
+    struct server_identity identity;
+    PGconn *connection = PQconnectdb(conninfo);
+    server_identity_read(connection, &identity);
+    server_identity_name(&identity, database);
+    PQfinish(connection);
+    return database;
+}
+
+Test(measure, only_the_database_that_the_plan_was_made_for_is_measured)
+{
+    for (int i = 0; i < 4; i++) { /* the pool has two connections */
+        struct trial right = {.plan = {.database = database_name()}};
+        struct trial wrong = {.plan = {.database = "cluster 1 database 2"}};
+        ready_calls = 0;
+        add(&right, "SELECT count(*) FROM public.t", 0, 1);
+        add(&wrong, "SELECT count(*) FROM public.t", 0, 1);
+        measure_start(pool, &right.plan, NULL, describe_row, describe, &right);
+        wait_for(&right);
+        cr_expect(!right.failed);
+        cr_expect_str_eq(right.text, "10 |");
+        measure_reserve(pool, &wrong.plan, NULL, count_ready, describe_row, describe, &wrong);
+        turn_until_ready(&wrong);
+        cr_expect(wrong.failed);
+        cr_expect_eq(ready_calls, 0, "refused before the charge");
+        cr_expect_str_eq(wrong.text, "|");
+    }
+}
+
+Test(measure, a_connection_that_was_closed_meanwhile_is_looked_at_again)
+{
+    for (int i = 0; i < 3; i++) {
+        struct trial trial = {.plan = {.database = database_name()}};
+        add(&trial, "SELECT count(*) FROM public.t", 0, 1);
+        measure_start(pool, &trial.plan, NULL, describe_row, describe, &trial);
+        wait_for(&trial);
+        cr_expect(!trial.failed);
+        cr_expect_str_eq(trial.text, "10 |");
+        pg_server_run(&server, "postgres",
+                      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = "
+                      "'reader'");
+    }
 }
 
 Test(measure, an_abandoned_reservation_gives_its_connection_back)
