@@ -74,7 +74,7 @@ void keep(struct analyst *who, const struct release *release, const char *const 
                                        .keys_of = list,
                                        .keys_only = release->keep != NULL};
         answer->keys = private && answer->id == list ? groups : NULL;
-        if (measure->family != NULL && release->n_keys > 0 &&
+        if (measure->family != NULL && release->fold_keys != NULL && release->n_keys > 0 &&
             measure->draw.mechanism == DP_GAUSSIAN) {
             answer->family = remembered(measure->family);
             answer->n_fold_keys = release->n_keys;

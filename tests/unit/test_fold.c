@@ -547,7 +547,7 @@ Test(fold, a_column_that_is_a_key_twice_is_no_finer_group)
         "SELECT region, count(*) FROM people GROUP BY 1",
     };
     for (size_t i = 0; i < COUNT(coarse); i++)
-        expect_drawn("census",
+        expect_drawn(catalogs_get("census"),
                      "SELECT region, region::text, smsa, count(*) FROM people GROUP BY 1, 2, 3",
                      coarse[i]);
 }
