@@ -189,11 +189,11 @@ size_t quantile_find(const struct level_histogram *histogram, const struct dp_ra
     return i;
 }
 
-/* Different quantiles of a level. Those of declared groups are drawn at once, at a cost of about
- * ten microseconds each, and nobody else is served meanwhile. */
+/* Different quantiles of a level. Those of declared groups are drawn in any case, at a cost of
+ * about ten microseconds each: two seconds of work, in slices. */
 static size_t quantiles_max(const struct level *level)
 {
-    const size_t values = 40000, least = DP_QUANTILE_SEPARATE_MAX;
+    const size_t values = 200000, least = DP_QUANTILE_SEPARATE_MAX;
     if (level->n_keys == 0)
         return LEVEL_QUANTILES_MAX;
     size_t each = level->public_keys ? values / level->release->n_domain : MEASURES_MAX;

@@ -13,6 +13,7 @@ enum {
     BACKOFF_FIRST_MS = 50,
     BACKOFF_MOST_MS = 1000,
     GRACE_MS = 5000, /* a server that was there a moment ago is given so long to come back */
+    SLICE_MS = 5     /* rows are passed on for so long before others have a turn */
 };
 
 enum client_state {
@@ -49,6 +50,7 @@ struct pg_client {
     unsigned backoff_ms;
     unsigned failures; /* connection attempts in a row */
     uint64_t lost_at;  /* when a working connection was lost, monotonic milliseconds; 0: never */
+    bool unread;       /* rows have come that were not passed on: the loop had its turn first */
     unsigned depth;    /* callbacks under way */
     bool freed;        /* by one of them */
 };
@@ -172,6 +174,7 @@ static void client_close(struct pg_client *client)
     PQfinish(client->conn);
     client->conn = NULL;
     client->session++;
+    client->unread = false;
     client->state = CLIENT_OFFLINE;
 }
 
@@ -388,15 +391,24 @@ static void client_finish_statement(struct pg_client *client)
     PQclear(result);
 }
 
-/* Reads all that is there. The caller is inside client_enter. */
+/* Reads all that is there; where what is done with it takes longer than a slice, the rest in the
+ * loop's next turns, and no more from the server before. The caller is inside client_enter. */
 static void client_read(struct pg_client *client)
 {
+    static const struct timeval at_once = {0, 0};
     unsigned long session = client->session;
-    if (PQconsumeInput(client->conn) == 0) {
+    if (!client->unread && PQconsumeInput(client->conn) == 0) {
         client_lose(client);
         return;
     }
+    client->unread = false;
+    uint64_t until = now_ms() + SLICE_MS;
     while (client->state == CLIENT_RUNNING && !PQisBusy(client->conn)) {
+        if (now_ms() > until) {
+            client->unread = true;
+            event_add(client->kick, &at_once);
+            return;
+        }
         PGresult *result = PQgetResult(client->conn);
         bool usable = true;
         if (result != NULL)
@@ -430,7 +442,7 @@ static void client_on_io(evutil_socket_t fd, short what, void *context)
     case CLIENT_RUNNING:
         if (what & EV_WRITE)
             client_flush(client);
-        if ((what & EV_READ) && client->state != CLIENT_BROKEN)
+        if ((what & EV_READ) && client->state != CLIENT_BROKEN && !client->unread)
             client_read(client);
         break;
     case CLIENT_OFFLINE:
@@ -468,6 +480,8 @@ static void client_on_kick(evutil_socket_t fd, short what, void *context)
         client_lose(client);
     else if (client->state == CLIENT_OFFLINE && client->head != NULL)
         client_connect(client);
+    else if (client->state == CLIENT_RUNNING && client->unread)
+        client_read(client);
     client_leave(client);
 }
 

@@ -36,7 +36,8 @@ void pg_client_send(struct pg_client *client, const char *sql, int n_params, con
                     void *context);
 /* As pg_client_send, row by row: done is called with a PGRES_SINGLE_TUPLE for each row and at the
  * end once more, with PGRES_TUPLES_OK (no row in it), the error, or NULL. done may reset or free
- * the client at any of these. */
+ * the client at any of these. Rows come in slices of some milliseconds, the loop's other work
+ * between them, and the server waits meanwhile. */
 void pg_client_rows(struct pg_client *client, const char *sql, int n_params, const Oid *types,
                     const char *const *values, uint64_t timeout_ms, pg_client_done *done,
                     void *context);

@@ -419,6 +419,14 @@ static void append_edges(struct array_params *params, const struct release_outpu
     append(params, histogram->floating ? OID_FLOAT8_ARRAY : OID_NUMERIC_ARRAY, 0, bytes);
 }
 
+bool release_draw_some(struct release_output *output, size_t *steps)
+{
+    bool drawn = true;
+    for (size_t i = 0; i < output->release->n_histograms && drawn && *steps > 0; i++)
+        drawn = quantiles_finish(open_quantiles(output, i), steps);
+    return drawn;
+}
+
 bool release_finish(struct release_output *output, bool empty, struct array_params *params)
 {
     const struct release *release = output->release;
@@ -429,12 +437,12 @@ bool release_finish(struct release_output *output, bool empty, struct array_para
                        release->n_keys);
     for (size_t i = release->n_hidden; i < release->n_measures; i++)
         append_values(params, output, i);
-    for (size_t i = 0; i < release->n_histograms; i++) {
-        if (!empty && !quantiles_finish(open_quantiles(output, i)))
-            return false;
+    size_t all = SIZE_MAX;
+    if (!empty && !release_draw_some(output, &all))
+        return false;
+    for (size_t i = 0; i < release->n_histograms; i++)
         for (size_t n = 0; n < release->histograms[i].n_values; n++)
             append_edges(params, output, i, n);
-    }
     return true;
 }
 

@@ -48,6 +48,10 @@ bool release_add_bin(struct release_output *output, size_t index, const char *co
  * measure that would be drawn its values, else NULL. All is copied. False where they do not fit. */
 bool release_give(struct release_output *output, size_t n_groups, const char *const *keys,
                   const __int128 *const *noisy);
+/* Draws quantiles of groups of which no row came, until *steps, of some ten microseconds each, have
+ * been taken off: what release_finish would do at once. With steps left none are left to draw.
+ * False without entropy. */
+bool release_draw_some(struct release_output *output, size_t *steps);
 /* Draws what is left to draw (a domain's groups, the row of a release without keys) and appends the
  * arrays; with empty, arrays without rows (a probe). False without entropy. */
 bool release_finish(struct release_output *output, bool empty, struct array_params *params);

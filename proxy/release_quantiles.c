@@ -15,6 +15,7 @@ struct quantile_output {
     uint64_t *weights, total;          /* of the group under way */
     ptrdiff_t group;                   /* under way */
     bool *drawn;                       /* by group */
+    size_t finished;                   /* groups of which nothing more is to be drawn */
     uint32_t *bins;                    /* n_groups * n_values */
     uint32_t *draws;                   /* of the draw under way */
     struct distribution *distribution; /* that is drawn; NULL: none is */
@@ -185,12 +186,30 @@ bool quantiles_add(struct quantile_output *output, size_t group, __int128 bin, _
     return true;
 }
 
-bool quantiles_finish(struct quantile_output *output)
+/* Of one group: a step for each quantile, and for each few thousand products of a distribution. */
+static size_t steps_of_group(const struct release_histogram *histogram)
 {
-    bool done = leave_group(output);
-    for (size_t i = 0; i < output->n_groups && done; i++)
-        done = output->drawn[i] || draw(output, i);
-    return done;
+    const size_t products = 4096, n_bins = histogram->n_bins;
+    size_t steps = 1;
+    for (size_t i = 0; i < histogram->n_draws; i++)
+        steps += histogram->draws[i].whole.m != 0 ? n_bins * n_bins / products
+                                                  : histogram->draws[i].plan.n;
+    return steps;
+}
+
+bool quantiles_finish(struct quantile_output *output, size_t *steps)
+{
+    const size_t each = steps_of_group(output->histogram);
+    if (!leave_group(output))
+        return false;
+    for (; output->finished<output->n_groups && * steps> 0; output->finished++) {
+        if (output->drawn[output->finished])
+            continue;
+        if (!draw(output, output->finished))
+            return false;
+        *steps -= each < *steps ? each : *steps;
+    }
+    return true;
 }
 
 const __int128 *quantiles_distribution(const struct quantile_output *output)

@@ -23,8 +23,9 @@ struct quantile_output *quantiles_begin(struct dp_noise *noise,
 /* A bin of a group. False without entropy, where a group comes back after another one, or where
  * there is no such bin, which the SQL does not let happen. */
 bool quantiles_add(struct quantile_output *output, size_t group, __int128 bin, __int128 weight);
-/* Draws what is left to draw. False without entropy. */
-bool quantiles_finish(struct quantile_output *output);
+/* Draws what is left to draw, groups of which no bin came, until *steps have been taken off: each
+ * is some ten microseconds of work. With steps left all is drawn. False without entropy. */
+bool quantiles_finish(struct quantile_output *output, size_t *steps);
 /* Bins of a group, histogram->n_values of them. */
 const uint32_t *quantiles_of(const struct quantile_output *output, size_t group);
 /* The noisy distributions of all groups, n_bins each, one after the other: of a draw that is to be

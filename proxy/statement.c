@@ -26,6 +26,8 @@ void statement_free(struct statement_run *run)
         measure_abandon(run->measurement);
     if (run->quantum)
         event_free(run->quantum);
+    if (run->slice)
+        event_free(run->slice);
     for (size_t i = 0; i < run->n_arrays; i++)
         array_params_clear(&run->arrays[i]);
     for (size_t i = 0; run->outputs && i < run->n_arrays; i++)
@@ -64,6 +66,8 @@ void run_release_connection(struct statement_run *run)
 void run_fail(struct statement_run *run, const struct refusal *refusal)
 {
     run_release_connection(run);
+    if (run->slice)
+        event_del(run->slice);
     run->stage = STAGE_BIND; /* the twin is busy with the failure: no longer to be cancelled */
     session_fail(run->session, refusal, after_failure);
 }

@@ -10,7 +10,10 @@
 #include "proxy/log.h"
 #include "proxy/statement_internal.h"
 
-enum { LEDGER_TRIES = 5 };
+enum {
+    LEDGER_TRIES = 5,
+    SLICE_STEPS = 500 /* some five milliseconds of drawing */
+};
 
 static void on_resolved(void *context, const PGresult *result)
 {
@@ -112,10 +115,32 @@ static void keep(struct statement_run *run)
     ledger_call_free(&call);
 }
 
-/* All draws are there. */
+static void finish(struct statement_run *run);
+
+static void on_slice(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    finish(context);
+}
+
+/* All rows are there. Quantiles of groups that have none are drawn in slices, so that no other
+ * session waits for all of them. */
 static void finish(struct statement_run *run)
 {
-    if (!finish_outputs(run)) {
+    static const struct timeval at_once = {0, 0};
+    size_t steps = SLICE_STEPS;
+    bool drawn = true;
+    for (size_t i = run->plan->n_bounds; i < run->n_arrays && drawn && steps > 0; i++)
+        if (run->outputs[i] != NULL)
+            drawn = release_draw_some(run->outputs[i], &steps);
+    if (drawn && steps == 0) {
+        if (run->slice == NULL)
+            run->slice = evtimer_new(run->session->server->base, on_slice, run);
+        assert(run->slice != NULL);
+        event_add(run->slice, &at_once);
+        return;
+    }
+    if (!drawn || !finish_outputs(run)) {
         fail_measurement(run);
         return;
     }

@@ -60,6 +60,7 @@ struct statement_run {
     unsigned tries;
     struct measurement *measurement;
     struct event *quantum;
+    struct event *slice; /* to go on with drawing */
     uint64_t started_ms;
     const char *cancel; /* set when asked to stop while a step cannot be interrupted */
 };
