@@ -14,8 +14,9 @@
 #include "parser/quantile.h"
 #include "parser/reuse.h"
 
-/* Strengths are whole numbers, and the least one has seven digits. */
-static const double slack = 1.00001;
+/* Strengths are whole numbers, the least one has seven digits, and recursions round ranks to one
+ * denominator. */
+static const double slack = 1.0001;
 
 /* How a histogram's ranks are had, an entry of each array for each rank. */
 struct sources {
@@ -55,7 +56,7 @@ static void allow(const struct level *level, const struct level_histogram *histo
     for (size_t i = 0; i < n; i++)
         if (values[i].from == number)
             errors[i] = fmax(errors[i], quantile_error_of(level, histogram, &values[i].sharpness,
-                                                          &values[i].rank));
+                                                          &histogram->ranks.items[i]));
 }
 
 /* A distribution that is read from now was drawn by recursion when its bounds were bought with it.
