@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proxy/pg_client.h"
@@ -124,6 +125,72 @@ Test(pg_client, a_script_reports_its_first_error_else_its_last_result)
     cr_assert_eq(bad.calls, 1);
     cr_assert_str_eq(bad.sqlstate, "22012");
     cr_assert_str_eq(good.value, "4");
+}
+
+/* A callback that takes long with every row, and what the loop did between the rows. */
+struct slow {
+    struct seen seen;
+    struct event *turn;
+    int turns, turns_at_first_row, turns_at_last_row, reset_at_row;
+};
+
+static void take_a_turn(evutil_socket_t fd, short what, void *context)
+{
+    static const struct timeval at_once = {0, 0};
+    (void)fd, (void)what;
+    struct slow *slow = context;
+    slow->turns++;
+    event_add(slow->turn, &at_once);
+}
+
+static void record_slowly(void *context, const PGresult *result)
+{
+    struct slow *slow = context;
+    struct timespec begin, now;
+    record(&slow->seen, result);
+    if (slow->seen.last)
+        return;
+    if (slow->seen.rows == 1)
+        slow->turns_at_first_row = slow->turns;
+    slow->turns_at_last_row = slow->turns;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - begin.tv_sec) * 1000000000 + now.tv_nsec - begin.tv_nsec < 7000000);
+    if (slow->seen.rows == slow->reset_at_row)
+        pg_client_reset(client);
+}
+
+static struct slow read_slowly(int reset_at_row)
+{
+    static const struct timeval at_once = {0, 0};
+    struct slow slow = {.reset_at_row = reset_at_row};
+    slow.turn = evtimer_new(base, take_a_turn, &slow);
+    event_add(slow.turn, &at_once);
+    pg_client_rows(client, "SELECT i FROM generate_series(1, 50) i", 0, NULL, NULL, 0,
+                   record_slowly, &slow);
+    wait_for(&slow.seen);
+    event_free(slow.turn);
+    return slow;
+}
+
+Test(pg_client, the_loop_has_its_turns_between_rows_that_take_long)
+{
+    struct slow slow = read_slowly(0);
+    cr_assert_eq(slow.seen.rows, 50);
+    cr_assert_eq(slow.seen.calls, 51);
+    cr_assert_str_eq(slow.seen.value, "50");
+    /* All fifty rows come in one packet; after each a slice is over. */
+    cr_expect_geq(slow.turns_at_last_row - slow.turns_at_first_row, 49);
+}
+
+Test(pg_client, rows_that_wait_for_their_turn_are_gone_with_their_connection)
+{
+    struct slow slow = read_slowly(20);
+    cr_assert_eq(slow.seen.rows, 20);
+    cr_assert_eq(slow.seen.lost, 1);
+    slow = read_slowly(0);
+    cr_assert_eq(slow.seen.rows, 50, "another connection");
 }
 
 Test(pg_client, rows_arrive_one_by_one)

@@ -594,3 +594,50 @@ Test(release, a_distribution_to_be_kept_is_handed_out_with_its_noise)
     release_free(output);
     array_params_clear(&params);
 }
+
+Test(release, groups_without_values_are_drawn_in_slices_each_once)
+{
+    enum { GROUPS = 300 };
+    static char names[GROUPS][16];
+    static const char *domain[GROUPS];
+    for (int i = 0; i < GROUPS; i++) {
+        snprintf(names[i], sizeof names[i], "g%03d", i);
+        domain[i] = names[i];
+    }
+    static const struct bin_row rows[] = {{"g007", 3, 100}, {"g250", 5, 100}};
+    struct release_histogram histograms[2] = {{.n_bins = 4000,
+                                               .unit_weight = 1 << 20,
+                                               .groups = 1,
+                                               .width = 1,
+                                               .n_draws = 1,
+                                               .n_values = 1,
+                                               .values = drawn}};
+    histograms[0].draws[0] = sharp(&median, 1);
+    histograms[1] = histograms[0];
+    struct release release = {.n_keys = 1,
+                              .n_domain = GROUPS,
+                              .domain = domain,
+                              .n_histograms = 2,
+                              .histograms = histograms};
+    struct release_output *output = release_begin(noise, &release, NULL, GROUPS);
+    struct array_params params = {0};
+    cr_assert(add_bins(output, 0, rows, 2));
+    size_t slices = 0, steps = 0;
+    for (; steps == 0; slices++) {
+        steps = 20;
+        cr_assert(release_draw_some(output, &steps));
+        cr_assert_leq(slices, 600u);
+    }
+    cr_expect_geq(slices, 2u * (GROUPS - 2) / 20, "no group takes less than a step");
+    cr_assert(release_finish(output, false, &params));
+    cr_assert_eq(params.count, 3);
+    cr_assert_eq(release_groups(output), (size_t)GROUPS);
+    cr_expect_eq(release_bin(output, 7, 0, 0), 3u, "not drawn again without its values");
+    cr_expect_eq(release_bin(output, 250, 0, 0), 5u);
+    size_t other = 0;
+    for (size_t i = 0; i < GROUPS; i++)
+        other += release_bin(output, i, 0, 0) != release_bin(output, i, 1, 0);
+    cr_expect_gt(other, GROUPS / 2u, "of nobody any bin, in each histogram by itself");
+    release_free(output);
+    array_params_clear(&params);
+}
