@@ -225,8 +225,8 @@ $function$;
 
 -- Takes a draw over: the entry in the journal, and whom the draw belongs to from now on. p_accounts: those
 -- of the charge. p_head, and what is returned: as pgveil.append has it.
-CREATE FUNCTION pgveil.adopt(p_head pgveil.head, p_charge pgveil.journal, p_release pgveil.release, p_place integer,
-                             p_draw pgveil.draw, p_accounts pgveil.account[])
+CREATE FUNCTION pgveil.adopt(p_head pgveil.head, p_charge pgveil.journal, p_release pgveil.release,
+                             p_place integer, p_draw pgveil.draw, p_accounts pgveil.account[])
 RETURNS pgveil.head
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE

@@ -54,18 +54,18 @@ END
 $function$;
 
 -- What is to be known of each charge of a batch, in its order, once p_accounts are locked: the places in
--- p_accounts of those that it debits, of the analyst's own and of the dataset's; whether the analyst is
--- enabled, the request was charged before, and there is a draw that a release might take over.
+-- p_accounts of those that it debits, with their ids, of the analyst's own and of the dataset's; whether the
+-- analyst is enabled, the request was charged before, and there is a draw that a release might take over.
 -- Each look-up is one by an index, however the tables grow while a session keeps the plan.
 CREATE FUNCTION pgveil.known_of(p_wanted pgveil.wanted[], p_accounts pgveil.account[], p_dataset text)
 RETURNS TABLE (request uuid, analyst text, epoch text, fingerprint text, releases pgveil.release[],
-               price pgveil.release, places integer[], own integer, shared integer, enabled boolean,
-               charged boolean, drawn boolean)
+               price pgveil.release, places integer[], ids bigint[], own integer, shared integer,
+               enabled boolean, charged boolean, drawn boolean)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     RETURN QUERY
-        SELECT w.request, w.analyst, w.epoch, w.fingerprint, w.releases, w.price, a.places, a.own,
-               a.shared, (SELECT n.enabled FROM pgveil.analyst n WHERE n.name = w.analyst) IS TRUE,
+        SELECT w.request, w.analyst, w.epoch, w.fingerprint, w.releases, w.price, a.places, a.ids,
+               a.own, a.shared, (SELECT n.enabled FROM pgveil.analyst n WHERE n.name = w.analyst) IS TRUE,
                (SELECT j.seq FROM pgveil.journal j
                 WHERE j.request = w.request AND j.kind = 'charge') IS NOT NULL,
                (SELECT bool_or((SELECT true FROM pgveil.draw d
@@ -74,6 +74,7 @@ BEGIN
         FROM unnest(p_wanted) WITH ORDINALITY w
         CROSS JOIN LATERAL (
             SELECT array_agg(p.ordinality::integer ORDER BY p.ordinality) AS places,
+                   array_agg(p.id ORDER BY p.ordinality) AS ids,
                    min(p.ordinality) FILTER (
                        WHERE p.holder = 'analyst' AND p.dataset = p_dataset)::integer AS own,
                    min(p.ordinality) FILTER (
@@ -183,6 +184,58 @@ BEGIN
 END
 $function$;
 
+-- Whose account at these places, of the dataset itself, is frozen; NULL: none.
+CREATE FUNCTION pgveil.frozen_by(p_accounts pgveil.account[], p_places integer[], p_dataset text)
+RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_place integer;
+BEGIN
+    FOREACH v_place IN ARRAY p_places LOOP
+        IF (p_accounts[v_place]).frozen IS NOT NULL AND (p_accounts[v_place]).dataset = p_dataset THEN
+            RETURN (p_accounts[v_place]).holder;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$function$;
+
+-- Whose account at these places does not admit what it would be debited; NULL: all do.
+CREATE FUNCTION pgveil.exceeded_by(p_accounts pgveil.account[], p_places integer[],
+                                   p_dues pgveil.release[], p_dataset text)
+RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_account pgveil.account;
+    v_due pgveil.release;
+BEGIN
+    FOR i IN 1 .. cardinality(p_places) LOOP
+        v_account := p_accounts[p_places[i]];
+        v_due := p_dues[i];
+        IF (v_account.granted OR v_account.dataset = p_dataset)
+           AND NOT pgveil.admits(v_account, v_due.mu2, v_due.zcdp, v_due.delta, v_due.epsilon) THEN
+            RETURN CASE WHEN v_account.dataset = p_dataset THEN v_account.holder ELSE 'database' END;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$function$;
+
+-- What is to be debited where the releases at the places p_without are not: with what the charge's price is
+-- above that of all its releases, p_all, to reach the minimum.
+CREATE FUNCTION pgveil.due(p_releases pgveil.release[], p_without integer[], p_all pgveil.release,
+                           p_price pgveil.release)
+RETURNS pgveil.release
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_due pgveil.release := pgveil.sum_of(p_releases, p_without);
+BEGIN
+    v_due.mu2 := v_due.mu2 + (p_price.mu2 - p_all.mu2);
+    v_due.zcdp := v_due.zcdp + (p_price.zcdp - p_all.zcdp);
+    RETURN v_due;
+END
+$function$;
+
 -- Each charge in its order: debits the accounts of the analyst, of the analyst's groups and of the dataset,
 -- and those of the other datasets over the same database, or none of them. One answer for each. The same
 -- request debits once; the same request with another content is an error, and an error is one of the whole
@@ -193,27 +246,23 @@ $function$;
 -- is not debited again. In the journal: one entry of kind charge for what was debited everywhere (the
 -- minimum too), and one of kind adoption for each release that was taken over.
 CREATE FUNCTION pgveil.debit(p_dataset text, p_charges json) RETURNS pgveil.answer[]
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $function$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+AS $function$
 DECLARE
     v_wanted constant pgveil.wanted[] := pgveil.wanted(p_charges);
     v_minimum constant bigint := pgveil.setting('minimum_mu2_pico', p_dataset);
-    v_accounts pgveil.account[];
-    v_account pgveil.account;
-    v_mine pgveil.account[];         -- of the charge that is looked at
+    v_accounts pgveil.account[];     -- as they are after the charges so far
+    v_mine pgveil.account[];         -- those of the charge, where it takes draws over
+    v_changed integer[] := '{}';     -- places in v_accounts
     v_head pgveil.head;
     v_at timestamptz;                -- of the whole batch
-    v_known record;
-    v_all pgveil.release;            -- the price without the minimum
-    v_more_mu2 bigint;               -- what is missing to the minimum
-    v_more_zcdp bigint;
-    v_outcome text;
-    v_refused_by text;
+    v_charge record;
+    v_price pgveil.release;          -- what is booked: the minimum at least
     v_draws pgveil.draw[];           -- that each release takes over
-    v_adopted integer[];
-    v_due pgveil.release;
-    v_dues pgveil.release[];         -- of each of v_mine
-    v_place integer;
-    v_changed integer[] := '{}';
+    v_adopted integer[];             -- the places of such releases
+    v_due pgveil.release;            -- everywhere
+    v_dues pgveil.release[];         -- of each account of the charge
+    v_refused_by text;
     v_entry pgveil.journal;
     v_answers pgveil.answer[] := '{}';
 BEGIN
@@ -229,95 +278,70 @@ BEGIN
             v_accounts[i] := pgveil.rolled(v_accounts[i], v_at);
         END IF;
     END LOOP;
-    v_entry.at := v_at;
-    v_entry.dataset := p_dataset;
-    FOR v_known IN SELECT k.* FROM pgveil.known_of(v_wanted, v_accounts, p_dataset) k LOOP
-        v_all := v_known.price;
-        IF v_known.charged THEN
-            v_answers := v_answers || pgveil.charged_before(ROW(v_known.request, v_known.analyst,
-                v_known.epoch, v_known.fingerprint, v_known.releases, v_all)::pgveil.wanted, v_accounts[v_known.own],
-                v_accounts[v_known.shared], p_dataset, v_minimum);
+
+    FOR v_charge IN SELECT k.* FROM pgveil.known_of(v_wanted, v_accounts, p_dataset) k LOOP
+        IF v_charge.charged THEN
+            v_answers := v_answers || pgveil.charged_before(
+                ROW(v_charge.request, v_charge.analyst, v_charge.epoch, v_charge.fingerprint,
+                    v_charge.releases, v_charge.price)::pgveil.wanted,
+                v_accounts[v_charge.own], v_accounts[v_charge.shared], p_dataset, v_minimum);
             CONTINUE;
-        ELSIF v_known.own IS NULL THEN
+        ELSIF v_charge.own IS NULL THEN
             v_answers := v_answers || pgveil.no_account(p_dataset);
             CONTINUE;
         END IF;
-        v_outcome := CASE WHEN v_known.enabled THEN 'ok' ELSE 'frozen' END;
-        v_refused_by := CASE WHEN NOT v_known.enabled THEN 'analyst' END;
-        FOREACH v_place IN ARRAY v_known.places LOOP
-            EXIT WHEN v_outcome <> 'ok';
-            IF (v_accounts[v_place]).frozen IS NOT NULL AND (v_accounts[v_place]).dataset = p_dataset THEN
-                v_outcome := 'frozen';
-                v_refused_by := (v_accounts[v_place]).holder;
-            END IF;
-        END LOOP;
-        IF v_outcome <> 'ok' THEN
-            v_answers := v_answers || pgveil.answer_of(v_outcome, v_refused_by,
-                v_accounts[v_known.own], v_accounts[v_known.shared], v_minimum, 0, 0, NULL);
+        v_refused_by := CASE WHEN v_charge.enabled
+            THEN pgveil.frozen_by(v_accounts, v_charge.places, p_dataset) ELSE 'analyst' END;
+        IF v_refused_by IS NOT NULL THEN
+            v_answers := v_answers || pgveil.answer_of('frozen', v_refused_by,
+                v_accounts[v_charge.own], v_accounts[v_charge.shared], v_minimum, 0, 0, NULL);
             CONTINUE;
         END IF;
-        v_more_mu2 := greatest(v_minimum - v_all.mu2, 0);
-        v_more_zcdp := greatest(v_minimum - v_all.zcdp, 0);
+
+        v_price := v_charge.price;
+        v_price.mu2 := greatest(v_price.mu2, v_minimum);
+        v_price.zcdp := greatest(v_price.zcdp, v_minimum);
         v_adopted := '{}';
-        IF v_known.drawn THEN
-            v_mine := ARRAY(SELECT v_accounts[p] FROM unnest(v_known.places) p);
-            v_draws := pgveil.adoptable(v_known.releases, v_known.analyst, p_dataset, v_mine,
-                                        v_known.epoch, v_at);
+        IF v_charge.drawn THEN
+            v_mine := ARRAY(SELECT v_accounts[u.place]
+                            FROM unnest(v_charge.places) WITH ORDINALITY u(place, n) ORDER BY u.n);
+            v_draws := pgveil.adoptable(v_charge.releases, v_charge.analyst, p_dataset, v_mine,
+                                        v_charge.epoch, v_at);
             v_adopted := pgveil.places(v_draws);
         END IF;
-        v_dues := '{}';
-        FOREACH v_place IN ARRAY v_known.places LOOP
-            v_due := v_all;
-            IF cardinality(v_adopted) > 0 THEN
-                v_due := pgveil.sum_of(v_known.releases,
-                                       pgveil.covered(v_accounts[v_place], v_mine, v_draws));
-            END IF;
-            v_due.mu2 := v_due.mu2 + v_more_mu2;
-            v_due.zcdp := v_due.zcdp + v_more_zcdp;
-            v_dues := v_dues || v_due;
-            IF ((v_accounts[v_place]).granted OR (v_accounts[v_place]).dataset = p_dataset)
-               AND NOT pgveil.admits(v_accounts[v_place], v_due.mu2, v_due.zcdp, v_due.delta,
-                                     v_due.epsilon) THEN
-                v_outcome := 'exceeded';
-                v_refused_by := CASE WHEN (v_accounts[v_place]).dataset = p_dataset
-                                     THEN (v_accounts[v_place]).holder ELSE 'database' END;
-                EXIT;
-            END IF;
-        END LOOP;
-        IF v_outcome <> 'ok' THEN
-            v_answers := v_answers || pgveil.answer_of(v_outcome, v_refused_by,
-                v_accounts[v_known.own], v_accounts[v_known.shared], v_minimum,
-                v_all.mu2 + v_more_mu2, v_all.zcdp + v_more_zcdp, NULL);
+        IF cardinality(v_adopted) = 0 THEN
+            v_due := v_price;
+            v_dues := array_fill(v_due, ARRAY[cardinality(v_charge.places)]);
+        ELSE
+            v_due := pgveil.due(v_charge.releases, v_adopted, v_charge.price, v_price);
+            v_dues := ARRAY(
+                SELECT pgveil.due(v_charge.releases, pgveil.covered(v_mine[n], v_mine, v_draws),
+                                  v_charge.price, v_price)
+                FROM generate_subscripts(v_mine, 1) n ORDER BY n);
+        END IF;
+        v_refused_by := pgveil.exceeded_by(v_accounts, v_charge.places, v_dues, p_dataset);
+        IF v_refused_by IS NOT NULL THEN
+            v_answers := v_answers || pgveil.answer_of('exceeded', v_refused_by,
+                v_accounts[v_charge.own], v_accounts[v_charge.shared], v_minimum, v_price.mu2,
+                v_price.zcdp, NULL);
             CONTINUE;
         END IF;
-        v_entry.debited := '{}';
-        FOR i IN 1 .. cardinality(v_known.places) LOOP
-            v_place := v_known.places[i];
-            v_accounts[v_place] := pgveil.debited(v_accounts[v_place], v_dues[i]);
-            v_entry.debited := v_entry.debited || (v_accounts[v_place]).id;
+
+        FOR i IN 1 .. cardinality(v_charge.places) LOOP
+            v_accounts[v_charge.places[i]] :=
+                pgveil.debited(v_accounts[v_charge.places[i]], v_dues[i]);
         END LOOP;
-        v_changed := v_changed || v_known.places;
-        v_due := v_all;
-        IF cardinality(v_adopted) > 0 THEN
-            v_due := pgveil.sum_of(v_known.releases, v_adopted);
-        END IF;
-        v_entry.kind := 'charge';
-        v_entry.request := v_known.request;
-        v_entry.analyst := v_known.analyst;
-        v_entry.mu2_pico := v_due.mu2 + v_more_mu2;
-        v_entry.zcdp_pico := v_due.zcdp + v_more_zcdp;
-        v_entry.delta_atto := v_due.delta;
-        v_entry.epsilon_nano := v_due.epsilon;
-        v_entry.fingerprint := v_known.fingerprint;
-        v_entry.detail := v_due.measures;
+        v_changed := v_changed || v_charge.places;
+        v_entry := ROW(NULL, v_at, 'charge', v_charge.request, v_charge.analyst, p_dataset,
+            v_charge.ids, v_due.mu2, v_due.zcdp, v_due.delta, v_due.epsilon, v_charge.fingerprint,
+            v_due.measures, NULL, NULL)::pgveil.journal;
         v_head := pgveil.append(v_head, v_entry);
         FOR i IN 1 .. cardinality(v_adopted) LOOP
-            v_head := pgveil.adopt(v_head, v_entry, v_known.releases[v_adopted[i]], v_adopted[i],
+            v_head := pgveil.adopt(v_head, v_entry, v_charge.releases[v_adopted[i]], v_adopted[i],
                                    v_draws[v_adopted[i]], v_mine);
         END LOOP;
-        v_answers := v_answers || pgveil.answer_of('ok', NULL, v_accounts[v_known.own],
-            v_accounts[v_known.shared], v_minimum, v_all.mu2 + v_more_mu2,
-            v_all.zcdp + v_more_zcdp,
+        v_answers := v_answers || pgveil.answer_of('ok', NULL, v_accounts[v_charge.own],
+            v_accounts[v_charge.shared], v_minimum, v_price.mu2, v_price.zcdp,
             CASE WHEN cardinality(v_adopted) > 0 THEN pgveil.adopted_text(v_draws) END);
     END LOOP;
     IF cardinality(v_changed) > 0 THEN
