@@ -15,7 +15,6 @@ static const char *after_key(const struct expr *expr, const char **before)
     case TYPE_DATE:
     case TYPE_TIME:
     case TYPE_TIMESTAMP:
-    case TYPE_TIMESTAMPTZ:
     case TYPE_UUID:
     case TYPE_TEXT:
     case TYPE_VARCHAR:
@@ -30,6 +29,9 @@ static const char *after_key(const struct expr *expr, const char **before)
         return " OPERATOR(pg_catalog.+) '0'::pg_catalog.float4)::pg_catalog.text";
     case TYPE_FLOAT8:
         return " OPERATOR(pg_catalog.+) '0'::pg_catalog.float8)::pg_catalog.text";
+    case TYPE_TIMESTAMPTZ: /* the time zone may be that of another expression; infinities stay */
+        *before = "pg_catalog.replace(pg_catalog.timezone('0'::pg_catalog.interval, ";
+        return ")::pg_catalog.text OPERATOR(pg_catalog.||) '+00', 'infinity+00', 'infinity')";
     default:
         return NULL;
     }

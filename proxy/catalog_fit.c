@@ -80,6 +80,11 @@ static char *canonical_sql(const struct catalog_type *type)
                            "pg_catalog.rtrim($1::pg_catalog.text) = "
                            "pg_catalog.rtrim($1::%s::pg_catalog.text)",
                            declared, declared);
+    case TYPE_TIMESTAMPTZ: /* as keys are written: parser/expr_key.c */
+        return must_printf("SELECT pg_catalog.replace(pg_catalog.timezone('0'::pg_catalog.interval,"
+                           " $1::%s)::pg_catalog.text OPERATOR(pg_catalog.||) '+00', "
+                           "'infinity+00', 'infinity'), true",
+                           declared);
     default:
         return must_printf("SELECT ($1::%s)::pg_catalog.text, true", declared);
     }

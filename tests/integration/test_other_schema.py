@@ -14,6 +14,12 @@ QUESTIONS = [
     f"SELECT code, count(*) FROM {CUSTOMERS} GROUP BY code ORDER BY code",
     f"SELECT date_trunc('month', joined) AS m, count(*) FROM {CUSTOMERS} "
     "WHERE joined < '2020-05-01' GROUP BY m HAVING count(*) > 50 ORDER BY m",
+    # The time zone is that of another column, or of another release: the groups stay the same.
+    f"SELECT renewed::text, count(*), count(*) FILTER (WHERE extract(hour FROM joined) < 6) FROM {CUSTOMERS} "
+    "GROUP BY renewed HAVING count(*) > 50 ORDER BY renewed",
+    f"SELECT date_trunc('year', joined) AS y, count(*), (SELECT count(*) FROM {CUSTOMERS} WHERE "
+    f"extract(hour FROM joined) < 6) FROM {CUSTOMERS} WHERE joined < '2020-06-01' GROUP BY y "
+    "HAVING count(*) > 50 ORDER BY y",
     f"SELECT extract(decade FROM born) AS d, count(*) FROM {CUSTOMERS} GROUP BY d ORDER BY d",
     f"SELECT count(*) FROM {CUSTOMERS} WHERE mood = 'happy' AND vip AND \"Full Name\" LIKE 'Name 1%'",
     f"SELECT count(*) FROM {CUSTOMERS} WHERE mood IN ('sad', 'ok')",

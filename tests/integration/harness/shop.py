@@ -6,7 +6,8 @@ CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
 CREATE DOMAIN cents AS integer CHECK (VALUE >= 0);
 CREATE TABLE "My Shop"."Customers" (
     id uuid PRIMARY KEY, "Full Name" text, mood mood, born date, joined timestamptz, score numeric,
-    height real, code char(3), vip boolean, tags text[], secret text);
+    height real, code char(3), vip boolean, tags text[], secret text,
+    renewed timestamptz);
 CREATE TABLE "My Shop".orders (
     id bigint PRIMARY KEY, customer uuid REFERENCES "My Shop"."Customers", at timestamptz,
     total numeric(12,2), country varchar(2), state smallint, paid cents);
@@ -15,7 +16,8 @@ INSERT INTO products SELECT g, 'category ' || g % 5, g * 1.5 FROM generate_serie
 INSERT INTO "My Shop"."Customers"
     SELECT md5(g::text)::uuid, 'Name ' || g, (ARRAY['sad','ok','happy']::mood[])[1 + g % 3],
            '1950-01-01'::date + g * 5, '2020-01-01 00:00+00'::timestamptz + g * interval '1 hour',
-           (g % 10) + 0.5, 150 + g % 50, 'ab' || g % 7, g % 2 = 0, ARRAY['x'], 's'
+           (g % 10) + 0.5, 150 + g % 50, 'ab' || g % 7, g % 2 = 0, ARRAY['x'], 's',
+           (ARRAY['2022-03-01 02:00+00', 'infinity', '0044-03-15 12:00+00 BC']::timestamptz[])[1 + g % 3]
     FROM generate_series(1, 3000) g;
 INSERT INTO "My Shop".orders
     SELECT g, md5((1 + g % 3000)::text)::uuid, '2021-01-01 00:00+00'::timestamptz + g * interval '20 min',
@@ -30,7 +32,7 @@ POLICY = {"tables": {
         "id": {}, '"Full Name"': {}, "mood": {"domain": ["sad", "ok", "happy"]},
         "born": {"bounds": ["1900-01-01", "2020-12-31"]}, "joined": {},
         "score": {"bounds": ["0", 10.5]}, "height": {"bounds": [0, 250]}, "code": {}, "vip": {},
-        "tags": {}}},
+        "tags": {}, "renewed": {"domain": ["2022-03-01 03:00+01", "infinity", "0044-03-15 12:00+00 BC"]}}},
     '"My Shop".orders': {
         "unit": {"column": "customer", "references": '"My Shop"."Customers"'}, "max_rows": 10,
         "columns": {
