@@ -246,7 +246,10 @@ static void fly(struct statement_run *run, const char *question, bool with_param
     struct evbuffer *twin = session_to_twin(session);
     const struct prepared *prepared = run->request.prepared;
     const char *sql = ascii_sql(run->arena, question);
-    assert(sql != NULL); /* names and literals are quoted */
+    if (sql == NULL) { /* a literal of escapes that make no character */
+        run_fail_with(run, "22021", "invalid byte sequence for encoding \"UTF8\"", "");
+        return;
+    }
     run->answered = false;
     wire_name(twin, 'C', 'S', run_statement_name);
     replies_push(&session->replies, 'C', on_flight_error, session, NULL);

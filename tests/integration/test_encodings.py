@@ -25,14 +25,14 @@ WORDS = {
 PYTHON = {"LATIN1": "latin-1", "WIN1252": "cp1252", "SJIS": "cp932", "GB18030": "gb18030", "EUC_JP": "euc_jp",
           "UTF8": "utf-8"}
 SCHEMA = """
-CREATE TABLE persons (id integer PRIMARY KEY, place text, age integer, "größe" integer);
+CREATE TABLE persons (id integer PRIMARY KEY, place text, age integer, "größe" integer, born date);
 CREATE TABLE places (name text PRIMARY KEY, code text);
 GRANT SELECT ON persons, places TO pgveil_reader;
 """
 POLICY = {"tables": {
     "public.persons": {"unit": "id", "max_rows": 1, "columns": {
         "id": {}, "place": {"domain": sorted({*WORDS.values(), "plain"})}, "age": {"bounds": [0, 100]},
-        "größe": {"bounds": [0, 250]}}},
+        "größe": {"bounds": [0, 250]}, "born": {}}},
     "public.places": {"public": True}}}
 
 
@@ -249,6 +249,18 @@ def test_bytes_that_are_no_character_are_refused_as_by_postgresql(words, server,
     expected, got = both(words, asker, encoding, text, b"BEGIN", text, b"SELECT 1", b"ROLLBACK", raw.parse(text) + raw.SYNC)
     assert got == expected
     assert got[0][0][1][0] in (b"C22021", b"C22P05"), got[0]
+    assert journal(server, asker) == []
+
+
+@pytest.mark.parametrize("encoding", ["UTF8", "LATIN1", "SJIS"])
+@pytest.mark.parametrize("literal", ["E'\\xff'", "E'\\377'", "E'\\xed\\xa0\\x80'", "E'\\xc3'", "U&'\\d800'", "E'\\ud800'",
+                                     "E'\\x00'", "E'\\u0000'", "U&'\\00'"])
+def test_escapes_that_make_no_character_are_refused(words, server, asker, encoding, literal):
+    for sql in (f"SELECT count(*) FROM persons WHERE place = {literal}",
+                f"SELECT count(*) FROM persons WHERE born = {literal}",
+                f"SELECT count(*), {literal} FROM persons", f"SELECT count(*) FROM {literal.replace(chr(39), chr(34))}"):
+        expected, got = both(words, asker, encoding, sql.encode())
+        assert got == expected and got[0][0][0] == "E", got
     assert journal(server, asker) == []
 
 

@@ -1,0 +1,90 @@
+"""R11: characters with the bytes of quotes, backslashes and semicolons in them, and bytes that are none.
+PostgreSQL itself, asked in the same encoding, says where a literal ends."""
+import itertools
+
+import pytest
+from harness import raw_protocol as raw
+
+SIMPLE = ("SJIS", "SHIFT_JIS_2004", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "EUC_JP", "EUC_KR", "LATIN1", "UTF8",
+          "SQL_ASCII")
+EXTENDED = ("SJIS", "SHIFT_JIS_2004", "GBK", "LATIN1")
+FIRST = (b"\x81", b"\x95", b"\xa5", b"\xbf", b"\xc3", b"\xe3\x81", b"\x8f\xa1", b"\x81\x30")
+SECOND = (b"", b"'", b"\\", b"\"", b";", b"_", b"$", b"*", b"\xa7", b"\x5f\x27", b"\\\\")
+# %b is the attack. What stands behind the literal is either part of it, or runs.
+SHAPES = (b"SELECT '%b', name FROM people --'", b"SELECT E'%b', name FROM people --'",
+          b"SELECT E'\\%b', name FROM people --'", b"SELECT 1 AS \"%b\", name FROM people --\"",
+          b"SELECT $%b$, name FROM people --$%b$", b"SELECT 1 /*%b*/, name FROM people --*/",
+          b"SELECT '%b' ; LISTEN evil; --'", b"SELECT E'%b' ; LISTEN evil; --'", b"SELECT 1 -- %b\n ; LISTEN evil")
+
+
+def direct(server, encoding):
+    session = raw.Raw(server.socket / ".s.PGSQL.5432")
+    session.send(raw.startup({"user": "postgres", "database": "with_bob", "client_encoding": encoding}))
+    session.until("Z")
+    return session
+
+
+def seen(replies):
+    """What an attack can bring: rows, commands, refusals."""
+    return ([body for kind, body in replies if kind == "D"], [body for kind, body in replies if kind == "C"],
+            [raw.fields(body, "latin-1")["C"] for kind, body in replies if kind == "E"])
+
+
+def check(expected, got, text):
+    rows, commands, errors = got
+    wanted, wanted_commands, wanted_errors = expected
+    assert b"LISTEN\0" not in commands, text
+    if any(b"name 1" in row for row in wanted):
+        assert rows == [] and errors == ["42501"], (text, got)
+    elif b"LISTEN\0" in wanted_commands:
+        assert errors == ["42501"], (text, got)
+    else:
+        assert (rows, errors) == (wanted, wanted_errors), (text, got, expected)
+
+
+@pytest.mark.parametrize("encoding, extended", [*[(e, False) for e in SIMPLE], *[(e, True) for e in EXTENDED]])
+def test_a_literal_ends_where_postgresql_ends_it(analyst, protected, encoding, extended):
+    harmless = private = 0
+    with direct(protected, encoding) as postgres, \
+            raw.log_in(analyst, "with_bob", {"client_encoding": encoding}) as session:
+        for first, second, shape in itertools.product(FIRST, SECOND, SHAPES):
+            text = shape.replace(b"%b", first + second)
+            messages = [raw.parse(text), raw.bind(), raw.execute(), raw.SYNC] if extended else [raw.query(text)]
+            expected = seen(postgres.exchange(*messages))
+            check(expected, seen(session.exchange(*messages)), text)
+            harmless += expected[2] == []
+            private += any(b"name 1" in row for row in expected[0])
+    assert harmless >= 8 and private >= 4
+
+
+@pytest.mark.parametrize("setting, text", [
+    ("standard_conforming_strings = off", rb"SELECT '\'', name FROM people --'"),
+    ("client_encoding = 'SJIS'", b"SELECT E'\x83\x5c', name FROM people --'"),
+    ("client_encoding = 'GBK'", b"SELECT E'\xbf\x5c', name FROM people --'"),
+    ("client_encoding = 'LATIN1'", b"SELECT E'\xc3\xa4\\\\', name FROM people --'"),
+    ("client_encoding = 'SHIFT_JIS_2004'", b"SELECT E'\\\x81\x5f', name FROM people --'")])
+@pytest.mark.parametrize("change", ["SET {}", "SELECT set_config({!r}, {!r}, false)"])
+@pytest.mark.parametrize("as_query", [False, True])
+def test_a_setting_that_was_not_reported_changes_no_reading(analyst, setting, text, change, as_query):
+    """A pipeline without Sync: the server reports the change only at the end of it. Read by the old
+    setting the text names no private table."""
+    name, value = (part.strip("' ") for part in setting.split("="))
+    change = change.format(setting) if change.startswith("SET") else change.format(name, value)
+    with raw.log_in(analyst, "with_bob") as session:
+        last = [raw.query(text)] if as_query else [raw.parse(text), raw.bind((), "p"), raw.execute("p"), raw.SYNC]
+        rows, _, errors = seen(session.exchange(raw.parse(change), raw.bind(), raw.execute(), *last))
+        assert not any(b"name 1" in row for row in rows) and errors[0] in ("42501", "0A000"), errors
+
+
+def test_a_change_that_fails_leaves_the_reading_as_it_was(analyst):
+    """The setting that was undone was never reported."""
+    text = raw.query(b"SELECT E'\x83\x5c', name FROM people --'")
+    with raw.log_in(analyst, "with_bob", {"client_encoding": "SJIS"}) as session:
+        def parsed():
+            return seen(session.exchange(raw.parse(b"SELECT E'\x83\x5c', name FROM people --'"), raw.bind(),
+                                         raw.SYNC))[2]
+        assert seen(session.exchange(text))[2] == ["42501"] and parsed() == ["42501"]
+        for undo in ("SELECT 1/0", "SELECT nothing"):
+            session.exchange(raw.parse("SET client_encoding = 'LATIN1'"), raw.bind(), raw.execute(), raw.parse("SELECT '\\'"),
+                             raw.bind(), raw.execute(), raw.parse(undo), raw.bind(), raw.execute(), raw.SYNC)
+            assert seen(session.exchange(text))[2] == ["42501"] and parsed() == ["42501"]
