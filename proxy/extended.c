@@ -306,7 +306,8 @@ static void on_describe_portal(void *context, const struct wire_message *message
     const struct portal *portal =
         prepared_table_find_portal(&reply->session->prepared, reply->portal);
     if (message->type == 'T' && portal != NULL)
-        prepared_write_description(portal->prepared, portal->n_formats, portal->formats,
+        prepared_write_description(portal->prepared, portal->prepared->renamed ? message : NULL,
+                                   portal->n_formats, portal->formats,
                                    session_to_client(reply->session));
     else
         session_pass_on(reply->session, message);

@@ -121,21 +121,22 @@ static struct wire_message own_description(const struct prepared *prepared)
     return message;
 }
 
-void prepared_write_description(const struct prepared *prepared, size_t n_formats,
-                                const uint16_t *formats, struct evbuffer *out)
+void prepared_write_description(const struct prepared *prepared, const struct wire_message *named,
+                                size_t n_formats, const uint16_t *formats, struct evbuffer *out)
 {
     if (prepared->row_description == NULL) {
         wire_empty(out, 'n');
         return;
     }
     struct wire_message own = own_description(prepared);
-    struct wire_reader reader = wire_read(&own);
+    struct wire_reader reader = wire_read(&own), names = wire_read(named ? named : &own);
     struct wire_writer writer = wire_begin(out, 'T');
     size_t count = wire_read_int16(&reader);
+    wire_read_int16(&names);
     wire_add_int16(&writer, (uint16_t)count);
     for (size_t i = 0; i < count; i++) {
         struct column_description column = read_column(&reader);
-        wire_add_string(&writer, column.name);
+        wire_add_string(&writer, read_column(&names).name);
         wire_add_int32(&writer, column.table);
         wire_add_int16(&writer, column.attribute);
         wire_add_int32(&writer, column.type);
@@ -183,14 +184,17 @@ void prepared_table_remove(struct prepared_table *table, const char *name)
     }
 }
 
-void prepared_table_keep_ascii(struct prepared_table *table)
+void prepared_table_change_encoding(struct prepared_table *table, bool utf8)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < table->n_statements; i++)
-        if (utf8_is_ascii(table->statements[i]->name))
-            table->statements[kept++] = table->statements[i];
+    for (size_t i = 0; i < table->n_statements; i++) {
+        struct prepared *prepared = table->statements[i];
+        prepared->renamed = true;
+        if (utf8 || utf8_is_ascii(prepared->name))
+            table->statements[kept++] = prepared;
         else
-            prepared_release(table->statements[i]);
+            prepared_release(prepared);
+    }
     table->n_statements = kept;
 }
 

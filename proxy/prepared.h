@@ -25,6 +25,8 @@ struct prepared {
     unsigned char *row_description; /* payload of the RowDescription; NULL: no rows */
     size_t row_description_length;
     size_t n_columns;
+    bool renamed; /* the client's encoding has changed since: the columns' names are in the old one
+                   */
 };
 
 /* Takes parsed. */
@@ -33,9 +35,10 @@ struct prepared *prepared_hold(struct prepared *prepared);
 void prepared_release(void *prepared);
 /* Reads a ParameterDescription, RowDescription or NoData into it; false where it is malformed. */
 bool prepared_describe(struct prepared *prepared, const struct wire_message *message);
-/* Writes its RowDescription with a Bind's result formats (0, 1 or n_columns codes), or NoData. */
-void prepared_write_description(const struct prepared *prepared, size_t n_formats,
-                                const uint16_t *formats, struct evbuffer *out);
+/* Writes its RowDescription with a Bind's result formats (0, 1 or n_columns codes), or NoData.
+ * named: another RowDescription of as many columns, whose names are written; NULL: the own ones. */
+void prepared_write_description(const struct prepared *prepared, const struct wire_message *named,
+                                size_t n_formats, const uint16_t *formats, struct evbuffer *out);
 /* True where another RowDescription has the same number of columns and the same types. */
 bool prepared_same_types(const struct prepared *prepared, const struct wire_message *other);
 
@@ -58,8 +61,9 @@ struct prepared_table {
 void prepared_table_clear(struct prepared_table *table);
 /* Replaces a statement of the same name; takes the reference. */
 void prepared_table_put(struct prepared_table *table, struct prepared *prepared);
-/* Forgets the statements whose names are not in ASCII. */
-void prepared_table_keep_ascii(struct prepared_table *table);
+/* The client's encoding has changed. What pgveil knows of statements by their names, it knows by
+ * bytes: unless names are still read as UTF-8, those outside ASCII are forgotten. */
+void prepared_table_change_encoding(struct prepared_table *table, bool utf8);
 void prepared_table_remove(struct prepared_table *table, const char *name);
 struct prepared *prepared_table_find(const struct prepared_table *table, const char *name);
 void prepared_table_put_portal(struct prepared_table *table, const char *name,

@@ -116,7 +116,8 @@ static void execute_part(struct session *session, bool explain)
 {
     struct evbuffer *twin = session_to_twin(session);
     if (session->query->prepared->row_description)
-        prepared_write_description(session->query->prepared, 0, NULL, session_to_client(session));
+        prepared_write_description(session->query->prepared, NULL, 0, NULL,
+                                   session_to_client(session));
     wire_execute(twin, "", 0);
     replies_push(&session->replies, 'E', explain ? on_explain_rows : on_part_rows, session, NULL);
     wire_name(twin, 'C', 'P', "");

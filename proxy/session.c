@@ -360,14 +360,14 @@ static void on_client(void *context, struct stream *stream, enum stream_event ev
 
 /* --- from the twin -------------------------------------------------------------------------- */
 
-/* The twin's database is in UTF8, and it converts nothing of what comes in SQL_ASCII. What pgveil
- * knows of statements by their names, it knows by bytes. */
+/* The twin's database is in UTF8, and it converts nothing of what comes in SQL_ASCII. */
 static void note_encoding(struct session *session, const char *value)
 {
+    if (strcmp(session->encoding, value) == 0)
+        return;
     snprintf(session->encoding, sizeof session->encoding, "%s", value);
     session->utf8 = strcasecmp(value, "UTF8") == 0 || strcasecmp(value, "SQL_ASCII") == 0;
-    if (!session->utf8)
-        prepared_table_keep_ascii(&session->prepared);
+    prepared_table_change_encoding(&session->prepared, session->utf8);
 }
 
 void session_note_parameter(struct session *session, const struct wire_message *message)
