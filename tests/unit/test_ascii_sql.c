@@ -2,7 +2,12 @@
  * is tested in tests/integration/test_encodings.py. */
 #include <criterion/criterion.h>
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "parser/ascii_sql.h"
+#include "parser/ast.h"
+#include "parser/utf8.h"
 
 static void expect(const char *sql, const char *wanted)
 {
@@ -55,4 +60,46 @@ Test(ascii_sql, what_cannot_be_escaped_is_refused)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         cr_expect_null(ascii_sql(arena, texts[i]), "%s", texts[i]);
     arena_free(arena);
+}
+
+static const char *some_text(struct arena *arena, unsigned *seed)
+{
+    static const char *const pieces[] = {
+        "a",  "u00e4", "'",  "\\",       "\"",           ";",
+        "$$", "--",    "/*", "\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x98\x80"};
+    struct text out = text_new(arena);
+    text_add(&out, "x");
+    for (int n = rand_r(seed) % 8; n > 0; n--)
+        text_add(&out, pieces[(size_t)rand_r(seed) % (sizeof pieces / sizeof *pieces)]);
+    return out.data;
+}
+
+Test(ascii_sql, both_forms_are_the_same_to_the_parser)
+{
+    unsigned seed = 20260101, escaped = 0;
+    for (int i = 0; i < 2000; i++) {
+        struct arena *arena = arena_new();
+        struct text sql = text_new(arena);
+        text_add(&sql, "SELECT ");
+        text_literal(&sql, some_text(arena, &seed));
+        text_add(&sql, "::text AS ");
+        text_identifier(&sql, some_text(arena, &seed));
+        text_add(&sql, ", ");
+        text_identifier(&sql, some_text(arena, &seed));
+        text_add(&sql, ".");
+        text_identifier(&sql, some_text(arena, &seed));
+        text_add(&sql, " || ");
+        text_literal(&sql, some_text(arena, &seed));
+        const PgQuery__ParseResult *tree = ast_parse_own(arena, sql.data);
+        cr_assert_not_null(tree, "%s", sql.data);
+        const char *written = ast_deparse(arena, tree);
+        const char *ascii = written != NULL ? ascii_sql(arena, written) : NULL;
+        cr_assert(ascii != NULL && utf8_is_ascii(ascii), "%s", sql.data);
+        const PgQuery__ParseResult *same = ast_parse_own(arena, ascii);
+        cr_assert_not_null(same, "%s", ascii);
+        cr_assert_str_eq(ast_deparse(arena, same), written);
+        escaped += strcmp(ascii, written) != 0;
+        arena_free(arena);
+    }
+    cr_assert_gt(escaped, 1000);
 }
