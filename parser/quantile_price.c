@@ -86,21 +86,23 @@ static size_t gather(struct arena *arena, const struct level_histogram *histogra
     return n > DP_QUANTILE_SEPARATE_MAX ? share_denominator(ranks, n) : n;
 }
 
-/* Where among the drawn ranks the asked one is: the nearest, which is itself but for the rounding
- * of share_denominator. */
+/* Where among the drawn ranks, which are in order, the asked one is: the nearest, which is itself
+ * but for the rounding of share_denominator. */
 static size_t nearest(const struct dp_rank *drawn, size_t n, const struct dp_rank *rank)
 {
-    size_t best = 0;
-    double least = 2, wanted = (double)rank->numerator / rank->denominator;
-    for (size_t i = 0; i < n; i++) {
-        double found = (double)drawn[i].numerator / drawn[i].denominator;
-        double distance = found < wanted ? wanted - found : found - wanted;
-        if (distance < least) {
-            least = distance;
-            best = i;
-        }
+    size_t low = 0, high = n - 1; /* the first that is no lower, or the last */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare_ranks(&drawn[middle], rank) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return best;
+    double wanted = (double)rank->numerator / rank->denominator;
+    double above = (double)drawn[low].numerator / drawn[low].denominator - wanted;
+    double below =
+        low == 0 ? 2 : wanted - (double)drawn[low - 1].numerator / drawn[low - 1].denominator;
+    return fabs(above) <= fabs(below) ? low : low - 1;
 }
 
 static bool plan_draw(const struct drawing *drawing, int kind, uint64_t weight, uint64_t share,

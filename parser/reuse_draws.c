@@ -90,8 +90,8 @@ static bool find_kept(const struct level *level, const struct kept_answer *list,
         const struct kept_answer *kept = found[i];
         const struct dp_calibration *sharpness = &kept->calibration;
         if (kept->keys_only || !reuse_is_of_list(kept, list) || kept->n_groups != n_values ||
-            sharpness->groups != level->bounding.unit_groups ||
-            (distribution && sharpness->mechanism != DP_GAUSSIAN))
+            sharpness->groups != level->bounding.unit_groups || sharpness->grid.scale10 != 0 ||
+            sharpness->grid.exp2 != 0 || (distribution && sharpness->mechanism != DP_GAUSSIAN))
             continue;
         double own = quantile_error_of(level, histogram, sharpness, &histogram->ranks.items[rank]);
         if (own < 0 || own > *error)

@@ -335,7 +335,13 @@ static void on_kept(struct statement_run *run, const PGresult *result)
         follow_plan(run);
 }
 
-/* Adds the plan's questions to those that are asked; false: there is no new one. */
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Adds the plan's questions to those that are asked, in order and each once; false: there is no new
+ * one. */
 static bool find_unasked(struct statement_run *run)
 {
     const char *const *questions;
@@ -343,14 +349,14 @@ static bool find_unasked(struct statement_run *run)
     const char **all = arena_alloc(run->arena, (before + n + 1) * sizeof *all);
     if (before > 0)
         memcpy(all, run->asked, before * sizeof *all);
+    for (size_t i = 0; i < n; i++) /* the plan's memory goes with the next one */
+        all[before + i] = arena_strdup(run->arena, questions[i]);
+    qsort(all, before + n, sizeof *all, compare_texts);
+    run->n_asked = 0;
+    for (size_t i = 0; i < before + n; i++)
+        if (i == 0 || strcmp(all[i], all[run->n_asked - 1]) != 0)
+            all[run->n_asked++] = all[i];
     run->asked = all;
-    for (size_t i = 0; i < n; i++) {
-        bool known = false;
-        for (size_t k = 0; k < run->n_asked && !known; k++)
-            known = strcmp(all[k], questions[i]) == 0;
-        if (!known) /* the plan's memory goes with the next one */
-            all[run->n_asked++] = arena_strdup(run->arena, questions[i]);
-    }
     return run->n_asked > before;
 }
 
