@@ -103,7 +103,7 @@ struct catalog_table {
 
 struct catalog {
     char *dataset;
-    char *database; /* the protected one, by a name that no other has */
+    char *database;              /* the protected one, by a name that no other has */
     const struct policy *policy; /* borrowed */
     size_t n_tables;
     struct catalog_table *tables;

@@ -509,6 +509,10 @@ enum reuse_extent { REUSE_NONE, REUSE_PART, REUSE_ALL };
 enum reuse_extent reuse_of(const struct level *level, const struct level_aggregate *aggregate,
                            const char **since);
 
+/* reuse_draws.c: ranks by which an aggregate of quantiles may be off where all of them are had from
+ * what is kept, though the request would buy sharper ones of some; negative: it is not so. */
+double reuse_kept_error(const struct level *level, const struct level_aggregate *aggregate);
+
 /* identity.c: of every measure that may be kept. */
 void identity_find(struct level *level);
 

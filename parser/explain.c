@@ -237,6 +237,7 @@ static void explain_quantile(struct lines *lines, const struct level *level,
 {
     const struct level_histogram *histogram =
         &level->histograms.items[aggregate->quantile.histogram];
+    double kept = reuse_kept_error(level, aggregate);
     add_line(lines, "  Column %s: %s, epsilon %.4g, expected error %.4g ranks (%.9g %%)",
              aggregate->described, drawn_by(level, aggregate), column_epsilon(level, aggregate),
              interval_halfwidth(level, aggregate), confidence(level) * 100);
@@ -254,6 +255,11 @@ static void explain_quantile(struct lines *lines, const struct level *level,
         add_line(lines, "    The extreme is taken %lld people from the end",
                  (long long)extreme_offset(level, aggregate));
     explain_reuse(lines, level, aggregate);
+    if (kept >= 0)
+        add_line(
+            lines,
+            "    Kept: draws with an expected error of %.4g ranks, free where no less is asked for",
+            kept);
 }
 
 static void explain_aggregate(struct lines *lines, const struct level *level,
@@ -487,6 +493,9 @@ static void json_quantile(struct text *out, const struct level *level,
     if (asks_for_extreme(&aggregate->quantile))
         json_number(out, "People from the End", (uint64_t)extreme_offset(level, aggregate));
     json_reuse(out, level, aggregate);
+    double kept = reuse_kept_error(level, aggregate);
+    if (kept >= 0)
+        text_printf(out, ", \"Kept Error Ranks\": %.9g", kept);
     json_member(out, "Measurement", level->release->histograms[aggregate->quantile.histogram].sql);
     text_add(out, "}");
 }

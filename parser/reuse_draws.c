@@ -105,22 +105,48 @@ static bool find_kept(const struct level *level, const struct kept_answer *list,
     return any;
 }
 
+/* The same of both ways in which the rank can be kept. */
+static bool find_any_kept(const struct level *level, const struct kept_answer *list,
+                          const struct level_histogram *histogram, size_t i,
+                          struct release_value *value, double *error)
+{
+    const struct dp_rank *rank = &histogram->ranks.items[i];
+    bool inner = rank->numerator > 0 && rank->numerator < rank->denominator;
+    bool kept = histogram->identities[i] != NULL &&
+                find_kept(level, list, histogram, histogram->identities[i], i, false, value, error);
+    if (inner && histogram->distribution != NULL)
+        kept |= find_kept(level, list, histogram, histogram->distribution, i, true, value, error);
+    return kept;
+}
+
 static void find_all_kept(const struct level *level, const struct kept_answer *list,
                           const struct level_histogram *histogram, struct sources *sources)
 {
     for (size_t i = 0; i < histogram->ranks.n; i++) {
-        const struct dp_rank *rank = &histogram->ranks.items[i];
-        bool inner = rank->numerator > 0 && rank->numerator < rank->denominator;
         double error = sources->errors[i] * slack;
-        struct release_value *value = &sources->values[i];
-        bool kept =
-            histogram->identities[i] != NULL &&
-            find_kept(level, list, histogram, histogram->identities[i], i, false, value, &error);
-        if (inner && histogram->distribution != NULL)
-            kept |=
-                find_kept(level, list, histogram, histogram->distribution, i, true, value, &error);
-        sources->missing[i] = !kept;
+        sources->missing[i] =
+            !find_any_kept(level, list, histogram, i, &sources->values[i], &error);
     }
+}
+
+double reuse_kept_error(const struct level *level, const struct level_aggregate *aggregate)
+{
+    double most = 0;
+    bool drawn = false;
+    if (aggregate->kind != AGGREGATE_QUANTILE || reuse_draws_keys(level))
+        return -1;
+    const struct level_histogram *histogram =
+        &level->histograms.items[aggregate->quantile.histogram];
+    for (size_t i = 0; i < aggregate->quantile.n_ranks && !histogram->bought; i++) {
+        size_t rank = quantile_find(histogram, &aggregate->quantile.ranks[i]);
+        double error = HUGE_VAL;
+        struct release_value value;
+        if (!find_any_kept(level, level->list, histogram, rank, &value, &error))
+            return -1;
+        drawn = drawn || histogram->values[rank].source == VALUE_DRAWN;
+        most = fmax(most, error);
+    }
+    return drawn ? most : -1;
 }
 
 static bool costs_less(const struct dp_charge *a, const struct dp_charge *b)

@@ -120,7 +120,8 @@ def test_a_thousand_ranks_drawn_by_recursion_answer_each_by_itself(exact, protec
 def test_a_subset_is_free_where_it_errs_no_more_than_what_would_be_bought(noisy):
     [(nine,)] = noisy.paid(f"SELECT {disc(NINE, 'minutes')} FROM visits")
     median = "SELECT percentile_disc(0.50) WITHIN GROUP (ORDER BY minutes) FROM visits"
-    assert column(noisy, median)["Reuse"] == "none", "alone it would have the whole epsilon"
+    alone = column(noisy, median)
+    assert alone["Reuse"] == "none", "alone it would have the whole epsilon"
     noisy.rows("SET dp.epsilon = 0.03")
     told = column(noisy, median)
     assert told["Reuse"] == "all"
@@ -129,6 +130,7 @@ def test_a_subset_is_free_where_it_errs_no_more_than_what_would_be_bought(noisy)
     noisy.rows("SET dp.epsilon = 1")
     before = column(noisy, median)["Expected Error Ranks"]
     assert told["Expected Error Ranks"] > before, "the error of the draw that is used"
+    assert told["Expected Error Ranks"] == alone["Kept Error Ranks"] and "Kept Error Ranks" not in told
     noisy.paid(median)
     assert column(noisy, median)["Expected Error Ranks"] == before
     noisy.rows("SET dp.epsilon = 0.03")

@@ -682,3 +682,24 @@ Test(reuse, ranks_without_a_common_denominator_are_found_again_each)
     for (int i = 0; i < 400; i += 13)
         cr_expect_eq(ask(&who, quantiles(parts + i, 1, 1000001, "minutes", " FROM visits")), 0u);
 }
+
+Test(reuse, a_kept_quantile_that_is_not_sharp_enough_is_told)
+{
+    struct analyst who = analyst("clinic");
+    ask(&who, quantiles((int[]){2, 5, 8}, 3, 10, "minutes", " FROM visits"));
+    struct planning told = planned(
+        &who, "EXPLAIN SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY minutes) FROM visits");
+    cr_expect(says(told.plan, "Kept: draws with an expected error of "));
+    cr_expect_gt(told.plan->charge.mu2_pico, 0u);
+    planning_clear(&told);
+    const char *const others[] = {
+        "EXPLAIN SELECT percentile_disc(ARRAY[0.5, 0.6]) WITHIN GROUP (ORDER BY minutes) FROM visits",
+        "EXPLAIN SELECT percentile_disc(ARRAY[0.8, 0.5, 0.2]) WITHIN GROUP (ORDER BY minutes) FROM "
+        "visits"};
+    for (size_t i = 0; i < COUNT(others); i++) {
+        told = planned(&who, others[i]);
+        cr_expect_not(says(told.plan, "Kept: "), "%s: a part is missing, or nothing is drawn",
+                      others[i]);
+        planning_clear(&told);
+    }
+}
