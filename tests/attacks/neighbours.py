@@ -12,9 +12,10 @@ CREATE TABLE zones (zip text PRIMARY KEY, name text, number integer UNIQUE, fine
     wide bigint UNIQUE, stamp timestamp UNIQUE);
 INSERT INTO zones SELECT 'z' || i, 'zone ' || i, i, 0.1 + i * 1e-19, 9007199254740992 + i,
     '2021-03-28 02:00'::timestamp + i * interval '1 hour' FROM generate_series(0, 9) i;
-CREATE TABLE people (id integer PRIMARY KEY, name text, zip text, dept text, gender text,
+CREATE TABLE people (id integer PRIMARY KEY, name text, zip text,
+    dept text NOT NULL CHECK (dept IN ('CS', 'EE', 'ME')), gender text NOT NULL CHECK (gender IN ('f', 'm')),
     salary integer, bonus integer, f8 float8, f4 real, n numeric, n2 numeric(12,2), big bigint,
-    small smallint, d date, ts timestamp, tz timestamptz, t time, iv interval, b boolean, u uuid,
+    small smallint, d date, ts timestamp, tz timestamptz, t time, iv interval, b boolean NOT NULL, u uuid,
     c5 char(5), feeling mood, list integer[]);
 INSERT INTO people SELECT i, 'name ' || i, 'z' || (i % 10), (ARRAY['CS', 'EE', 'ME'])[i % 3 + 1],
     (ARRAY['m', 'f'])[i % 2 + 1], (i * 37) % 100000, i, i * 1.5, i, i * 0.1, i * 0.25, i, i % 100,
@@ -27,7 +28,7 @@ UPDATE people SET name = E'Bob \'"\\{},()\n\t', zip = 'z3', salary = 199999, f8 
     d = '5874897-12-31', ts = '294276-12-31 23:59:59.999999', tz = '294276-12-31 23:59:59.999999+00',
     t = '24:00', iv = '178000000 years', c5 = '', feeling = 'glad', list = '{}' WHERE id = 77;
 CREATE TABLE visits (id bigint PRIMARY KEY, person_id integer, ts timestamp, cost numeric(10,2),
-    kind text, x float8);
+    kind text NOT NULL CHECK (kind IN ('k0', 'k1', 'k2', 'k3')), x float8);
 INSERT INTO visits SELECT i, i % 400 + 1, '2021-01-01'::timestamp + i * interval '1 min', i % 700,
     'k' || (i % 4), i FROM generate_series(1, 1200) i;
 INSERT INTO visits SELECT 10000 + i, 77, '2021-01-01', 1000000, 'k' || (i % 4),
