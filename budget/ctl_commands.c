@@ -176,8 +176,9 @@ const struct ctl_command ctl_commands[] = {
      BIT(YES) | BIT(DRY_RUN), 2, 2, true, ctl_budget_reset},
     {"setting list", "[DATASET]", "show the settings of the ledger",
      "minimum_mu2_pico: the least that a measured statement costs (squared Gaussian-DP parameter in "
-     "units of 1e-12). failures_max: so many failed measurements in a row freeze an account. A "
-     "dataset without a value of its own has that of all datasets.",
+     "units of 1e-12). failures_max: so many failed measurements in a row freeze an account. "
+     "kept_bytes_max: so many bytes are kept of the noisy answers of one analyst and dataset, the "
+     "oldest are forgotten. A dataset without a value of its own has that of all datasets.",
      0, 0, 1, true, ctl_setting_list},
     {"setting set", "NAME VALUE", "change a setting, for all datasets or for one",
      "A smaller minimum lets more statements see the data for one budget, a higher limit of failures "
@@ -211,7 +212,8 @@ const struct ctl_command ctl_commands[] = {
     {"answers list", "[DATASET]", "show the noisy answers that are kept for who paid for them",
      "A draw is one release that was measured once. The analysts named have paid for it, and have it "
      "again for nothing as long as the budget window in which they paid and the dataset's epoch "
-     "last. `entry` is its charge in the journal.",
+     "last. `entry` is its charge in the journal, `bytes` is what it takes of kept_bytes_max (see "
+     "`setting list`) of each of them.",
      BIT(ANALYST), 0, 1, true, ctl_answers_list},
     {"answers forget", "DATASET", "forget kept answers, so that the same question is measured anew",
      "All of the dataset, those of one analyst (who then pays again; what others have paid for too "

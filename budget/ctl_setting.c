@@ -5,11 +5,12 @@
 #include "budget/ctl.h"
 #include "budget/ledger_admin.h"
 
-/* What weakens the ledger's bookkeeping is confirmed: a smaller minimum, a higher limit. */
+/* What weakens the ledger's bookkeeping is confirmed: a smaller minimum, a higher limit of
+ * failures. How much is kept of answers is a matter of disk and price. */
 static const struct {
     const char *name;
-    bool more_is_weaker;
-} settings[] = {{"minimum_mu2_pico", false}, {"failures_max", true}};
+    int weaker; /* 1: more is, -1: less is, 0: neither */
+} settings[] = {{"minimum_mu2_pico", -1}, {"failures_max", 1}, {"kept_bytes_max", 0}};
 
 static int find_setting(const char *name)
 {
@@ -18,7 +19,8 @@ static int find_setting(const char *name)
             return i;
         }
     }
-    ctl_error("there is no setting %s; there are minimum_mu2_pico and failures_max", name);
+    ctl_error("there is no setting %s; there are minimum_mu2_pico, failures_max and kept_bytes_max",
+              name);
     return -1;
 }
 
@@ -101,7 +103,8 @@ enum ctl_exit ctl_setting_set(struct ctl *ctl)
         ctl_error("the ledger has no value for %s", name);
         return CTL_REFUSED;
     }
-    bool weaker = settings[which].more_is_weaker ? value > present : value < present;
+    bool weaker = (settings[which].weaker > 0 && value > present) ||
+                  (settings[which].weaker < 0 && value < present);
     if (weaker && !ctl_confirm(ctl, &exit_code, "This weakens %s from %" PRIu64 " to %" PRIu64 ".",
                                name, present, value)) {
         return exit_code;

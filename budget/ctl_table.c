@@ -84,6 +84,7 @@ static bool column_is_number(const PGresult *result, int column)
                                           "draw",
                                           "entry",
                                           "n_answers",
+                                          "bytes",
                                           "n_groups"};
     /* The console says it by the type. */
     if (PQftype(result, column) == INT8_TYPE) {

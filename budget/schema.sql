@@ -284,6 +284,11 @@ BEGIN
         ALTER TABLE pgveil.kept_answer ADD COLUMN family text, ADD COLUMN fold_keys text[],
             ADD CHECK ((family IS NULL) = (fold_keys IS NULL));
         CREATE INDEX kept_answer_family ON pgveil.kept_answer (family) WHERE family IS NOT NULL;
+        -- What a draw takes on the disk, in bytes, and how much of it an analyst may have kept of a
+        -- dataset. Draws from before count as what small ones take.
+        ALTER TABLE pgveil.draw ADD COLUMN bytes bigint NOT NULL DEFAULT 1000;
+        CREATE INDEX paid_analyst ON pgveil.paid (analyst);
+        INSERT INTO pgveil.setting (name, value) VALUES ('kept_bytes_max', 67108864);
         INSERT INTO pgveil.version (version) VALUES (3);
     END IF;
 END

@@ -339,7 +339,7 @@ $function$;
 -- The settings that there are, with their first values.
 CREATE FUNCTION pgveil.first_settings() RETURNS TABLE (name text, value bigint)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
-    VALUES ('failures_max', 10::bigint), ('minimum_mu2_pico', 1000)
+    VALUES ('failures_max', 10::bigint), ('kept_bytes_max', 67108864), ('minimum_mu2_pico', 1000)
 $function$;
 
 -- p_dataset NULL: of all.
@@ -462,13 +462,13 @@ $function$;
 -- The draws that are kept, newest first; NULL: of all datasets, of all analysts.
 CREATE FUNCTION pgveil.answers(p_dataset text, p_analyst text)
 RETURNS TABLE (draw text, dataset text, analysts text, charged_at text, entry text, n_answers text,
-    n_groups text, mu2_pico text, delta text, epsilon text)
+    n_groups text, bytes text, mu2_pico text, delta text, epsilon text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     SELECT d.id::text, d.dataset,
            coalesce((SELECT string_agg(p.analyst, ', ' ORDER BY p.seq) FROM pgveil.paid p
                      WHERE p.draw = d.id), ''),
            pgveil.time_text(d.at), d.seq::text, k.answers::text, coalesce(k.groups, 0)::text,
-           d.mu2_pico::text, pgveil.decimal_text(d.delta_atto, 18),
+           d.bytes::text, d.mu2_pico::text, pgveil.decimal_text(d.delta_atto, 18),
            coalesce(pgveil.decimal_text(d.epsilon_nano, 9), '')
     FROM pgveil.draw d CROSS JOIN LATERAL (
         SELECT count(*) AS answers,

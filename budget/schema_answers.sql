@@ -184,6 +184,8 @@ BEGIN
       AND d.epsilon_nano IS NOT DISTINCT FROM p_release.epsilon
       AND NOT EXISTS (SELECT 1 FROM unnest(p_without) w WHERE w.id = d.id)
       AND NOT EXISTS (SELECT 1 FROM pgveil.paid p WHERE p.draw = d.id AND p.analyst = p_analyst)
+      -- His own, of which he has had his part forgotten.
+      AND NOT EXISTS (SELECT 1 FROM pgveil.journal j WHERE j.seq = d.seq AND j.analyst = p_analyst)
       AND NOT EXISTS (
           SELECT 1 FROM pgveil.kept_answer k JOIN pgveil.kept_answer l ON l.id = k.keys_of
           WHERE k.draw = d.id AND l.draw <> d.id
@@ -223,6 +225,39 @@ BEGIN
 END
 $function$;
 
+-- Deletes what an analyst has kept of a dataset beyond the setting kept_bytes_max, the oldest first, but
+-- nothing of the request, whose answer is being given. What others have paid for too stays theirs, and counts
+-- as theirs. p_bytes: of what has just been added. Not every small draw is followed by a look at all there
+-- are: on average one in a sixty-fourth of the bound is.
+CREATE FUNCTION pgveil.forget_beyond(p_analyst text, p_dataset text, p_request uuid, p_bytes bigint)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    v_most constant bigint := pgveil.setting('kept_bytes_max', p_dataset);
+    v_draws bigint[];
+BEGIN
+    IF random() * v_most > 64.0 * p_bytes THEN
+        RETURN;
+    END IF;
+    v_draws := ARRAY(
+        SELECT o.id FROM (
+            SELECT d.id, p.seq, sum(d.bytes) OVER (ORDER BY p.seq DESC, d.id DESC) AS upto
+            FROM pgveil.paid p JOIN pgveil.draw d ON d.id = p.draw AND d.dataset = p_dataset
+            WHERE p.analyst = p_analyst) o
+        WHERE o.upto > v_most AND o.seq < (SELECT j.seq FROM pgveil.journal j
+                                           WHERE j.request = p_request AND j.kind = 'charge'));
+    IF cardinality(v_draws) = 0 THEN
+        RETURN;
+    END IF;
+    -- Locked before it is asked who else has paid: nobody takes a draw over that is about to go.
+    v_draws := ARRAY(SELECT d.id FROM pgveil.draw d WHERE d.id = ANY (v_draws)
+                     ORDER BY d.id FOR UPDATE SKIP LOCKED);
+    DELETE FROM pgveil.paid p WHERE p.draw = ANY (v_draws) AND p.analyst = p_analyst;
+    DELETE FROM pgveil.draw d
+    WHERE d.id = ANY (v_draws) AND NOT EXISTS (SELECT 1 FROM pgveil.paid p WHERE p.draw = d.id);
+END
+$function$;
+
 -- Takes a draw over: the entry in the journal, and whom the draw belongs to from now on. p_accounts: those
 -- of the charge. p_head, and what is returned: as pgveil.append has it.
 CREATE FUNCTION pgveil.adopt(p_head pgveil.head, p_charge pgveil.journal, p_release pgveil.release,
@@ -250,6 +285,7 @@ BEGIN
     p_head := pgveil.append(p_head, v_entry);
     INSERT INTO pgveil.paid (draw, analyst, seq, at)
     VALUES (p_draw.id, p_charge.analyst, p_head.seq, p_charge.at);
+    PERFORM pgveil.forget_beyond(p_charge.analyst, p_charge.dataset, p_charge.request, p_draw.bytes);
     RETURN p_head;
 END
 $function$;
@@ -429,6 +465,7 @@ DECLARE
     v_draw bigint;
     v_id bigint;
     v_keys bigint;
+    v_bytes bigint := 400; -- about what rows and entries of indexes take, beside their contents
 BEGIN
     INSERT INTO pgveil.draw (dataset, fingerprint, request, release, seq, at, mu2_pico, delta_atto,
                              epsilon_nano)
@@ -463,7 +500,11 @@ BEGIN
             v_answer.keys, v_answer.noisy, v_answer.family, v_answer.fold_keys)
         RETURNING id INTO v_id;
         v_keys := CASE WHEN v_answer.keys IS NOT NULL THEN v_id ELSE v_keys END;
+        v_bytes := v_bytes + 600 + coalesce(pg_column_size(v_answer.noisy), 0)
+                   + coalesce(pg_column_size(v_answer.keys), 0)
+                   + coalesce(pg_column_size(v_answer.fold_keys), 0);
     END LOOP;
+    UPDATE pgveil.draw d SET bytes = v_bytes WHERE d.id = v_draw;
     RETURN v_draw;
 END
 $function$;
@@ -510,6 +551,8 @@ BEGIN
         v_kept := v_kept OR v_draw IS NOT NULL;
     END LOOP;
     PERFORM pgveil.forget_surpassed(p_request, p_analyst, p_dataset);
+    PERFORM pgveil.forget_beyond(p_analyst, p_dataset, p_request,
+        (SELECT coalesce(sum(d.bytes), 0)::bigint FROM pgveil.draw d WHERE d.request = p_request));
     IF v_draw % 64 = 0 THEN
         PERFORM pgveil.forget_expired(p_dataset, p_epoch);
     END IF;

@@ -303,7 +303,7 @@ def test_every_change_of_budgets_can_be_tried_without_making_it(ledger, words):
 def test_settings_are_listed_set_and_journalled(ledger):
     ledger.analyst()
     first = {row["setting"]: row["in_force"] for row in ledger.table("setting", "list")}
-    assert first == {"minimum_mu2_pico": 1000, "failures_max": 10}
+    assert first == {"minimum_mu2_pico": 1000, "failures_max": 10, "kept_bytes_max": 2**26}
     ledger.ctl("setting", "set", "minimum_mu2_pico", "2000")
     ledger.charge(1)
     assert ledger.spend() == 2000

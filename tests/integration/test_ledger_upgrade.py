@@ -65,6 +65,7 @@ def test_an_older_ledger_says_which_program_it_needs(old):
 
 def test_the_upgrade_keeps_every_row_and_the_chain(old):
     before = tables(old)
+    before["setting"].insert(1, ('(kept_bytes_max,"",67108864)',))  # there was no such setting
     old.upgrade()
     assert tables(old) == before
     assert old.rows("SELECT version FROM pgveil.version ORDER BY 1") == [(1,), (2,), (3,)]
