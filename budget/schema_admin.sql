@@ -218,6 +218,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     v_account pgveil.account;
     v_id bigint;
+    v_cap_id bigint; -- of the dataset, where it is new
     v_cap_set boolean := false;
     v_new boolean;
     v_at timestamptz;
@@ -230,16 +231,16 @@ BEGIN
         SELECT i.o_id, i.o_new INTO v_id, v_cap_set
         FROM pgveil.account_id('dataset', '', p_dataset, p_epsilon, p_delta, p_mode, p_cap,
                                p_delta_conv, p_delta_keys, p_window) i;
-        IF v_cap_set THEN
-            PERFORM pgveil.put_account(pgveil.recounted(a)) FROM pgveil.account a WHERE a.id = v_id;
-        END IF;
+        v_cap_id := CASE WHEN v_cap_set THEN v_id END;
     END IF;
     PERFORM pgveil.dataset(p_dataset);
     SELECT i.o_id, i.o_new INTO v_id, v_new
     FROM pgveil.account_id(p_holder, p_name, p_dataset, p_epsilon, p_delta, p_mode, p_cap,
                            p_delta_conv, p_delta_keys, p_window) i;
     SELECT a.* INTO STRICT v_account FROM pgveil.account a WHERE a.id = v_id FOR UPDATE;
+    -- What is new is counted while no charge is under way: those that come debit it.
     PERFORM 1 FROM pgveil.head h FOR UPDATE;
+    PERFORM pgveil.put_account(pgveil.recounted(a)) FROM pgveil.account a WHERE a.id = v_cap_id;
     v_at := pgveil.ledger_time();
     v_account := pgveil.rewindowed(pgveil.rolled(v_account, v_at), p_window, v_at);
     IF v_new THEN

@@ -323,6 +323,24 @@ BEGIN
 END
 $function$;
 
+-- Waits until the analyst's payments for these answers are on disk. A charge that takes a draw over shows
+-- before it is; who is told what became of it has waited already.
+CREATE FUNCTION pgveil.wait_for_payment(p_analyst text, p_answers bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM pgveil.kept_answer k
+        LEFT JOIN pgveil.kept_answer l ON l.id = k.keys_of
+        JOIN pgveil.paid p ON p.draw IN (k.draw, l.draw) AND p.analyst = p_analyst
+        JOIN pgveil.journal j ON j.seq = p.seq AND j.kind = 'adoption'
+        LEFT JOIN pgveil.resolution r ON r.request = j.request
+        WHERE k.id = ANY (p_answers) AND r.request IS NULL) THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+        PERFORM pg_logical_emit_message(true, 'pgveil', '');
+    END IF;
+END
+$function$;
+
 -- What the analyst has paid for and may have again, and after it the key lists that it is measured on. Each
 -- of p_questions is an identity; or FAMILY:KEY:KEY.., which asks for answers of the family in groups by at
 -- least those keys (FAMILY: for any). Of each the most exact ones, no more than p_most; of finer groups
@@ -335,42 +353,48 @@ DECLARE
     v_at constant timestamptz := pgveil.ledger_time();
     v_since constant timestamptz := pgveil.window_start(p_epoch, v_at);
     v_own constant pgveil.account := pgveil.usable_account(p_analyst, p_dataset, v_at);
+    v_usable bigint[];
 BEGIN
     IF v_own.id IS NULL THEN
         RETURN;
     END IF;
-    RETURN QUERY
+    v_usable := ARRAY(
         WITH question AS (
             SELECT q.text, string_to_array(q.text, ':') AS parts FROM unnest(p_questions) q(text)
-        ), usable AS MATERIALIZED (
-            SELECT f.id FROM question i
-            CROSS JOIN LATERAL (
-                SELECT k.id FROM pgveil.kept_answer k
-                JOIN pgveil.draw d ON d.id = k.draw AND d.dataset = p_dataset AND d.at >= v_since
-                JOIN pgveil.paid p ON p.draw = d.id AND p.analyst = p_analyst
-                WHERE k.identity = i.text AND pgveil.counts(v_own, p.seq, p.at)
-                  AND (k.keys_of IS NULL OR EXISTS (
-                      SELECT 1 FROM pgveil.kept_answer l
-                      JOIN pgveil.draw e ON e.id = l.draw AND e.at >= v_since
-                      JOIN pgveil.paid q ON q.draw = e.id AND q.analyst = p_analyst
-                      WHERE l.id = k.keys_of AND pgveil.counts(v_own, q.seq, q.at)))
-                ORDER BY k.mu2_pico DESC, k.id LIMIT p_most) f
-            UNION
-            SELECT f.id FROM question i
-            CROSS JOIN LATERAL (
-                SELECT k.id FROM pgveil.kept_answer k
-                JOIN pgveil.draw d ON d.id = k.draw AND d.dataset = p_dataset AND d.at >= v_since
-                JOIN pgveil.paid p ON p.draw = d.id AND p.analyst = p_analyst
-                WHERE k.family = i.parts[1] AND k.fold_keys @> array_remove(i.parts[2:], '')
-                  AND pgveil.counts(v_own, p.seq, p.at)
-                ORDER BY k.mu2_pico::double precision / cardinality(k.noisy) DESC, k.id
-                LIMIT p_most) f
-            WHERE cardinality(i.parts) > 1
-        ), wanted AS (
-            SELECT u.id, true AS asked FROM usable u
+        )
+        SELECT f.id FROM question i
+        CROSS JOIN LATERAL (
+            SELECT k.id FROM pgveil.kept_answer k
+            JOIN pgveil.draw d ON d.id = k.draw AND d.dataset = p_dataset AND d.at >= v_since
+            JOIN pgveil.paid p ON p.draw = d.id AND p.analyst = p_analyst
+            WHERE k.identity = i.text AND pgveil.counts(v_own, p.seq, p.at)
+              AND (k.keys_of IS NULL OR EXISTS (
+                  SELECT 1 FROM pgveil.kept_answer l
+                  JOIN pgveil.draw e ON e.id = l.draw AND e.at >= v_since
+                  JOIN pgveil.paid q ON q.draw = e.id AND q.analyst = p_analyst
+                  WHERE l.id = k.keys_of AND pgveil.counts(v_own, q.seq, q.at)))
+            ORDER BY k.mu2_pico DESC, k.id LIMIT p_most) f
+        UNION
+        SELECT f.id FROM question i
+        CROSS JOIN LATERAL (
+            SELECT k.id FROM pgveil.kept_answer k
+            JOIN pgveil.draw d ON d.id = k.draw AND d.dataset = p_dataset AND d.at >= v_since
+            JOIN pgveil.paid p ON p.draw = d.id AND p.analyst = p_analyst
+            WHERE k.family = i.parts[1] AND k.fold_keys @> array_remove(i.parts[2:], '')
+              AND pgveil.counts(v_own, p.seq, p.at)
+            ORDER BY k.mu2_pico::double precision / cardinality(k.noisy) DESC, k.id
+            LIMIT p_most) f
+        WHERE cardinality(i.parts) > 1);
+    IF cardinality(v_usable) = 0 THEN
+        RETURN;
+    END IF;
+    PERFORM pgveil.wait_for_payment(p_analyst, v_usable);
+    RETURN QUERY
+        WITH wanted AS (
+            SELECT u.id, true AS asked FROM unnest(v_usable) u(id)
             UNION ALL
-            SELECT DISTINCT k.keys_of, false FROM usable u JOIN pgveil.kept_answer k ON k.id = u.id
-            WHERE k.keys_of IS NOT NULL AND k.keys_of NOT IN (SELECT o.id FROM usable o)
+            SELECT DISTINCT k.keys_of, false FROM pgveil.kept_answer k
+            WHERE k.id = ANY (v_usable) AND k.keys_of <> ALL (v_usable)
         )
         SELECT r.* FROM wanted w JOIN pgveil.kept_answer k ON k.id = w.id
         JOIN pgveil.draw d ON d.id = k.draw

@@ -31,9 +31,10 @@ BEGIN
     v_others := array_to_string(ARRAY(SELECT u.name FROM unnest(v_siblings) u(name)
                                       WHERE u.name <> p_dataset ORDER BY u.name), ', ');
     IF NOT v_siblings <@ v_before THEN
-        FOR v_account IN
-            SELECT a.* FROM pgveil.account a WHERE a.dataset = ANY (v_siblings) ORDER BY a.id FOR UPDATE
-        LOOP
+        -- All locked before any is counted, and the head: no charge is under way then.
+        PERFORM 1 FROM pgveil.account a WHERE a.dataset = ANY (v_siblings) ORDER BY a.id FOR UPDATE;
+        PERFORM 1 FROM pgveil.head h FOR UPDATE;
+        FOR v_account IN SELECT a.* FROM pgveil.account a WHERE a.dataset = ANY (v_siblings) LOOP
             PERFORM pgveil.put_account(pgveil.recounted(
                 pgveil.rolled(v_account, pgveil.ledger_time())));
         END LOOP;

@@ -34,22 +34,29 @@ BEGIN
 END
 $function$;
 
--- The accounts that charges of these analysts debit, locked, by id: those of the analysts, of their groups
--- and of the dataset, and their like on the other datasets over the same database.
-CREATE FUNCTION pgveil.locked_accounts(p_analysts text[], p_dataset text) RETURNS pgveil.account[]
+-- The accounts that charges of these analysts debit, by id: those of the analysts, of their groups and of
+-- the dataset, and their like on the other datasets over the same database.
+CREATE FUNCTION pgveil.debited_accounts(p_analysts text[], p_dataset text) RETURNS bigint[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     v_datasets constant text[] := pgveil.siblings(p_dataset);
 BEGIN
     RETURN ARRAY(
-        SELECT a FROM pgveil.account a
+        SELECT a.id FROM pgveil.account a
         WHERE (a.holder, a.name) IN (
                   SELECT 'dataset', '' UNION ALL SELECT 'analyst', unnest(p_analysts) UNION ALL
                   SELECT 'group', m.group_name FROM pgveil.membership m
                   WHERE m.analyst = ANY (p_analysts))
           AND a.dataset = ANY (v_datasets)
           AND (a.holder <> 'analyst' OR a.granted OR a.dataset <> p_dataset)
-        ORDER BY a.id FOR UPDATE OF a);
+        ORDER BY a.id);
+END
+$function$;
+
+CREATE FUNCTION pgveil.locked_accounts(p_ids bigint[]) RETURNS pgveil.account[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RETURN ARRAY(SELECT a FROM pgveil.account a WHERE a.id = ANY (p_ids) ORDER BY a.id FOR UPDATE OF a);
 END
 $function$;
 
@@ -250,8 +257,10 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = for
 AS $function$
 DECLARE
     v_wanted constant pgveil.wanted[] := pgveil.wanted(p_charges);
-    v_minimum constant bigint := pgveil.setting('minimum_mu2_pico', p_dataset);
-    v_accounts pgveil.account[];     -- as they are after the charges so far
+    v_analysts constant text[] := ARRAY(SELECT w.analyst FROM unnest(v_wanted) w);
+    v_ids constant bigint[] := pgveil.debited_accounts(v_analysts, p_dataset);
+    v_accounts pgveil.account[] := pgveil.locked_accounts(v_ids); -- as they are after the charges so far
+    v_minimum bigint;
     v_mine pgveil.account[];         -- those of the charge, where it takes draws over
     v_changed integer[] := '{}';     -- places in v_accounts
     v_head pgveil.head;
@@ -266,12 +275,17 @@ DECLARE
     v_entry pgveil.journal;
     v_answers pgveil.answer[] := '{}';
 BEGIN
+    -- Locked before the time is taken: the time of the windows is that in the journal.
+    SELECT h.* INTO STRICT v_head FROM pgveil.head h FOR UPDATE;
+    -- Who changes which accounts there are holds the head, and may have been waited for.
+    IF pgveil.debited_accounts(v_analysts, p_dataset) <> v_ids THEN
+        RAISE EXCEPTION 'the accounts to be debited have changed meanwhile'
+            USING ERRCODE = 'serialization_failure', HINT = 'Send the charges again.';
+    END IF;
+    v_minimum := pgveil.setting('minimum_mu2_pico', p_dataset);
     IF v_minimum IS NULL THEN
         RAISE EXCEPTION 'there is no setting minimum_mu2_pico';
     END IF;
-    v_accounts := pgveil.locked_accounts(ARRAY(SELECT w.analyst FROM unnest(v_wanted) w), p_dataset);
-    -- Locked before the time is taken: the time of the windows is that in the journal.
-    SELECT h.* INTO STRICT v_head FROM pgveil.head h FOR UPDATE;
     v_at := greatest(clock_timestamp(), v_head.at);
     FOR i IN 1 .. cardinality(v_accounts) LOOP
         IF v_at >= (v_accounts[i]).window_ends THEN

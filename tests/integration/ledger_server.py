@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import uuid
 
@@ -202,6 +203,48 @@ def kept_answer(identity, noisy=(7,), measure=0, m=2**46, mu2=1000, **more):
     return {"measure": measure, "identity": identity, "mechanism": "gaussian", "scale10": 0,
             "exp2": 0, "sensitivity": 1, "groups": 1, "m": m, "mu2": mu2, "delta": 0, "n_keys": 0,
             "noisy": None if noisy is None else list(noisy), **more}
+
+
+class Behind:
+    """Calls that line up, in their order, behind a transaction that holds the journal's head."""
+
+    def __init__(self, ledger, sql="SELECT FROM pgveil.head FOR UPDATE", *parameters):
+        self.ledger = ledger
+        self.connection = ledger.server.connect(ledger.database)
+        self.connection.autocommit = False
+        self.connection.cursor().execute(sql, parameters or None)
+        self.calls, self.outcomes = [], []
+
+    def line_up(self, call):
+        """call(cursor): its outcome, or psycopg2's error, is at its place in outcomes."""
+        def run(place):
+            connection = self.ledger.server.connect(self.ledger.database)
+            with connection.cursor() as cursor:
+                try:
+                    self.outcomes[place] = call(cursor)
+                except psycopg2.Error as error:
+                    self.outcomes[place] = error
+            connection.close()
+
+        self.outcomes.append(None)
+        self.calls.append(threading.Thread(target=run, args=(len(self.calls),)))
+        self.calls[-1].start()
+        until = time.monotonic() + 30
+        while self.waiting() < len(self.calls):
+            assert time.monotonic() < until, self.outcomes
+            time.sleep(0.01)
+
+    def waiting(self):
+        return self.ledger.one("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted")
+
+    def let_go(self):
+        """Commits, and waits for all calls."""
+        self.connection.commit()
+        self.connection.close()
+        for call in self.calls:
+            call.join(60)
+            assert not call.is_alive()
+        return self.outcomes
 
 
 class Ledger:

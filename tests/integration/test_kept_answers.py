@@ -7,7 +7,7 @@ import uuid
 import psycopg2
 import pytest
 
-from ledger_server import LedgerServer, kept_answer, release
+from ledger_server import LedgerServer, charge, kept_answer, release
 from recount import check_all
 
 ONE = "1" * 64    # identities of measures
@@ -554,6 +554,43 @@ def test_a_race_for_the_last_of_the_datasets_cap_never_goes_over_it(ledger):
     assert any("exceeded" in of for of in outcomes)
     assert spent(ledger, "dataset", "") == 3 * third <= cap
     check_all(ledger)
+
+
+def test_a_draw_is_not_given_before_the_payment_for_it_is_on_disk():
+    """A debit shows before it is durable. What it pays for must not be read through another session, and
+    the payment be lost in a crash."""
+    server = LedgerServer()
+    try:
+        ledger = server.fresh_ledger()
+        for analyst in ("ana", "bob"):
+            ledger.analyst(analyst, epsilon="3")
+        ask(ledger)
+        server.restart()
+        server.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+        server.execute("SELECT pg_reload_conf()")
+        ledger.reconnect()
+        ledger.rows("SELECT pg_sleep(0.5)")  # the wal writer has slept its last short sleep
+        unfinished = charge([release(PRICE, fingerprint=DRAW)], "bob")
+        ledger.rows("SET synchronous_commit = off")
+        ledger.rows("SELECT pgveil.debit('census', %s)", f"[{unfinished}]")
+        ledger.reconnect()
+        assert len(ledger.kept(ONE, analyst="bob")) == 1
+        server.restart()
+        ledger.reconnect()
+        assert spent(ledger, "analyst", "bob") == PRICE and len(ledger.kept(ONE, analyst="bob")) == 1
+        check_all(ledger)
+        ledger.close()
+    finally:
+        server.remove()
+
+
+def test_a_draw_that_was_answered_is_given_again_without_a_wait_for_the_disk(ledger):
+    ask(ledger)
+    request = ask(ledger, "bob")["request"]
+    ledger.one("SELECT pgveil.resolve(%s, true)", request)
+    before = ledger.one("SELECT pg_current_xact_id()::text")
+    assert len(ledger.kept(ONE, analyst="bob")) == 1
+    assert int(ledger.one("SELECT pg_current_xact_id()::text")) == int(before) + 1
 
 
 # --- what a DBA does -----------------------------------------------------------------------------

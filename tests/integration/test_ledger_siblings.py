@@ -1,7 +1,8 @@
 """Two datasets over one database are about the same people: what is spent on one counts on the other."""
 import pytest
+import recount
 from harness.pgveil import AMPLE, Pgveil
-from ledger_server import LedgerServer
+from ledger_server import Behind, LedgerServer, charge, release
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +151,83 @@ def test_a_sibling_of_a_sibling_over_another_database_counts_nothing(ledger):
     ledger.charge(7000, dataset="far")
     assert spent(ledger) == [5000, 12000]
     assert is_sound(ledger)
+
+
+# --- accounts that come while a charge is under way ------------------------------------------------
+
+GRANT = ("SELECT pgveil.set_budget('analyst', 'ana', 'again', 1000000000, 1000000000000, 'gdp', "
+         "55460934745, 900000000000, 99999000000, 'none')")
+
+
+def charged_at_last(ledger, outcome):
+    """As pgveil does: a charge that was an error is sent again."""
+    return outcome if isinstance(outcome, dict) else ledger.charge(7000)
+
+
+@pytest.fixture
+def served(ledger):
+    ledger.analyst()
+    serve(ledger, "census"), serve(ledger, "again")
+    ledger.charge(5000)
+    return ledger
+
+
+def test_accounts_granted_behind_a_charge_count_it(served):
+    behind = Behind(served, "SELECT pgveil.debit('census', %s)", "[" + charge([release(7000)]) + "]")
+    behind.line_up(lambda cursor: cursor.execute(GRANT))
+    assert behind.let_go() == [None]
+    assert spent(served) == [12000, 12000]
+    assert served.account(dataset="again")["dataset_spent_pico"] == 12000
+    assert is_sound(served)
+
+
+def test_a_charge_behind_a_grant_debits_the_new_accounts(served):
+    behind = Behind(served)
+    behind.line_up(lambda cursor: cursor.execute(GRANT))
+    behind.line_up(lambda cursor: served.charge(7000, cursor=cursor))
+    granted, outcome = behind.let_go()
+    assert granted is None and charged_at_last(served, outcome)["outcome"] == "ok"
+    assert spent(served) == [12000, 12000]
+    assert served.account(dataset="again")["dataset_spent_pico"] == 12000
+    assert is_sound(served)
+
+
+def test_a_charge_behind_a_dataset_that_turns_out_a_sibling_counts_on_both(ledger):
+    ledger.analyst()
+    ledger.grant(dataset="again")
+    serve(ledger, "census")
+    behind = Behind(ledger)
+    behind.line_up(lambda cursor: cursor.execute("SELECT pgveil.serve('again', 'cluster 1 database 2')"))
+    behind.line_up(lambda cursor: ledger.charge(7000, cursor=cursor))
+    noted, outcome = behind.let_go()
+    assert noted is None and charged_at_last(ledger, outcome)["outcome"] == "ok"
+    assert spent(ledger) == [7000, 7000] and is_sound(ledger)
+
+
+def test_charges_ahead_of_a_dataset_that_turns_out_a_sibling_count_on_both(ledger):
+    ledger.analyst()
+    ledger.grant(dataset="again")
+    serve(ledger, "census")
+    behind = Behind(ledger, "SELECT pgveil.debit('again', %s)", "[" + charge([release(5000)]) + "]")
+    behind.line_up(lambda cursor: cursor.execute("SELECT pgveil.serve('again', 'cluster 1 database 2')"))
+    assert behind.let_go() == [None]
+    assert spent(ledger) == [5000, 5000] and is_sound(ledger)
+
+
+def test_a_charge_behind_an_analyst_who_joins_a_group_debits_the_group(served):
+    served.ctl("budget", "cap", "census", "--group", "guests", "--epsilon", "1", "--delta", "1e-6")
+    behind = Behind(served)
+    behind.line_up(lambda cursor: cursor.execute("SELECT pgveil.member('guests', 'ana', true)"))
+    behind.line_up(lambda cursor: served.charge(7000, cursor=cursor))
+    joined, outcome = behind.let_go()
+    assert joined is None and charged_at_last(served, outcome)["outcome"] == "ok"
+    assert recount.check_all(served).spent("group", "guests")["mu2"] == 7000
+
+
+def test_a_charge_behind_a_revoked_grant_is_refused(served):
+    behind = Behind(served)
+    behind.line_up(lambda cursor: cursor.execute(
+        "SELECT pgveil.change_budget('analyst', 'ana', 'census', 'revoke')"))
+    behind.line_up(lambda cursor: served.charge(7000, cursor=cursor))
+    revoked, outcome = behind.let_go()
+    assert revoked is None and charged_at_last(served, outcome)["outcome"] == "no_account"
