@@ -18,9 +18,10 @@ static long double log_delta(long double rho, long double epsilon, long double a
 static long double least_log_delta(long double rho, long double epsilon)
 {
     static const long double golden = 0.61803398874989484820L;
-    /* The minimum lies near a = (epsilon / rho + 1) / 2; a - 1 is searched far on both sides. */
+    /* The minimum lies near a = (epsilon / rho + 1) / 2, or 1 / sqrt(2 rho) where epsilon is small
+     * beside sqrt(rho); a - 1 is searched far on both sides. */
     long double low = -20.0L;
-    long double high = logl(epsilon / rho + 10.0L) + 5.0L;
+    long double high = logl(epsilon / rho + 1.0L / sqrtl(rho) + 10.0L) + 5.0L;
     for (int i = 0; i < 200; i++) {
         long double left = high - golden * (high - low);
         long double right = low + golden * (high - low);

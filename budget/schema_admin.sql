@@ -222,6 +222,8 @@ DECLARE
     v_cap_set boolean := false;
     v_new boolean;
     v_at timestamptz;
+    v_terms constant text := format('epsilon %s delta %s mode %s cap %s window %s',
+        pgveil.decimal_text(p_epsilon, 9), pgveil.decimal_text(p_delta, 18), p_mode, p_cap, p_window);
 BEGIN
     IF p_holder = 'analyst' THEN
         IF NOT EXISTS (SELECT 1 FROM pgveil.analyst n WHERE n.name = p_name) THEN
@@ -255,11 +257,13 @@ BEGIN
     v_account.delta_conv_atto := p_delta_conv;
     v_account.delta_keys_atto := p_delta_keys;
     PERFORM pgveil.put_account(v_account);
+    -- So the journal alone says whose account a number is, and under which terms.
+    IF v_cap_set THEN
+        PERFORM pgveil.note('cap', '', p_dataset, ARRAY[v_cap_id],
+                            'dataset: ' || v_terms || '; by the first grant');
+    END IF;
     PERFORM pgveil.note(CASE p_holder WHEN 'analyst' THEN 'grant' ELSE 'cap' END, p_name, p_dataset,
-        ARRAY[v_id],
-        format('%s: epsilon %s delta %s mode %s cap %s window %s%s', p_holder,
-               pgveil.decimal_text(p_epsilon, 9), pgveil.decimal_text(p_delta, 18), p_mode, p_cap,
-               p_window, CASE WHEN v_cap_set THEN '; the same for all analysts together' ELSE '' END));
+                        ARRAY[v_id], p_holder || ': ' || v_terms);
     RETURN QUERY SELECT 'ok', v_cap_set;
 END
 $function$;

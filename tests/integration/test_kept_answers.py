@@ -605,6 +605,7 @@ def test_answers_are_listed_and_forgotten(ledger):
             for row in rows] == [(2, "ana", 1, 3, 2000), (1, "ana, bob", 1, 1, PRICE)]
     assert rows[1]["entry"] == ledger.one("SELECT seq FROM pgveil.draw WHERE id = 1")
     assert len(ledger.table("answers", "list", "census", "-a", "bob")) == 1
+    ledger.grant(dataset="panel")
     assert ledger.table("answers", "list", "panel") == []
 
     # Ana forgets what she shares with bob, who does not; nothing is given back.
@@ -624,6 +625,9 @@ def test_forgetting_asks_first_and_says_what_there_is_not(ledger):
     ask(ledger)
     done = ledger.ctl("answers", "forget", "census", check=False, stdin="")
     assert done.returncode == 2 and "--yes" in done.stderr
+    done = ledger.ctl("answers", "forget", "panel", "--yes", check=False)
+    assert done.returncode == 1 and "no dataset panel" in done.stderr
+    ledger.grant(dataset="panel")
     done = ledger.ctl("answers", "forget", "panel", "--yes", check=False)
     assert done.returncode == 1 and "nothing is kept" in done.stderr
     done = ledger.ctl("answers", "forget", "census", "--draw", "x", "--yes", check=False)
