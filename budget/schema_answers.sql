@@ -374,6 +374,7 @@ BEGIN
                   JOIN pgveil.paid q ON q.draw = e.id AND q.analyst = p_analyst
                   WHERE l.id = k.keys_of AND pgveil.counts(v_own, q.seq, q.at)))
             ORDER BY k.mu2_pico DESC, k.id LIMIT p_most) f
+        WHERE cardinality(i.parts) = 1
         UNION
         SELECT f.id FROM question i
         CROSS JOIN LATERAL (

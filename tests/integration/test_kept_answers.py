@@ -72,6 +72,60 @@ def test_an_answer_comes_back_as_it_was_kept(ledger):
     assert ledger.kept(ONE, dataset="panel") == []
 
 
+FAMILY, A, B, C = "f" * 64, "a" * 64, "b" * 64, "c" * 64
+
+
+def finer(identity, keys, noisy, m=2**46, mu2=PRICE):
+    """An answer of the family in groups by these keys."""
+    return {0: [kept_answer(identity, noisy=noisy, m=m, mu2=mu2, family=FAMILY, fold_keys=keys)]}
+
+
+def test_finer_groups_are_found_by_family_and_keys(ledger):
+    ask(ledger, answers=finer(ONE, [A, B], [1, 2, 3, 4]))
+    ask(ledger, answers=finer(TWO, [B, C], [5, 6, 7, 8]))
+    ask(ledger, answers={0: [kept_answer("3" * 64, noisy=[9])]})
+
+    def found(question, **who):
+        return [row["identity"] for row in ledger.kept(question, **who)]
+
+    assert found(f"{FAMILY}:") == [ONE, TWO]
+    assert found(f"{FAMILY}:{A}") == [ONE]
+    assert found(f"{FAMILY}:{B}") == [ONE, TWO]
+    assert found(f"{FAMILY}:{C}:{B}") == [TWO]
+    assert found(f"{FAMILY}:{A}:{C}") == found(f"{FAMILY}:{ONE}") == found(f"{ONE}:") == []
+    assert found(FAMILY) == [], "a family is no identity"
+    row, = ledger.kept(f"{FAMILY}:{A}")
+    assert (row["family"], row["fold_keys"]) == (FAMILY, [A, B])
+    assert found(f"{FAMILY}:", analyst="bob") == found(f"{FAMILY}:", dataset="panel") == []
+    ledger.ctl("budget", "freeze", "ana", "census")
+    assert found(f"{FAMILY}:") == []
+    ledger.ctl("budget", "unfreeze", "ana", "census")
+    ledger.age("25 hours")
+    assert found(f"{FAMILY}:") == [], "another epoch"
+
+
+def test_an_answer_that_fits_twice_comes_once(ledger):
+    ask(ledger, answers=finer(ONE, [A], [1, 2]))
+    rows = ledger.rows("SELECT id FROM pgveil.kept('ana', 'census', 'day', %s, 16)",
+                       [ONE, f"{FAMILY}:{A}", f"{FAMILY}:"])
+    assert len(rows) == 1
+
+
+def test_of_finer_groups_those_come_that_are_most_exact_once_added_up(ledger):
+    """Twenty groupings, the finer ones drawn more exactly, but not as much as their number asks for."""
+    for number in range(1, 21):
+        ask(ledger, answers=finer(f"{number:064}", [A, f"{number:064}"], [0] * 2 * number**2,
+                                  mu2=PRICE * number))
+    rows = ledger.kept(f"{FAMILY}:{A}")
+    assert sorted(int(row["identity"]) for row in rows) == list(range(1, 17))
+
+
+def test_family_and_keys_belong_together(ledger):
+    for wrong in ({"family": FAMILY}, {"fold_keys": [A]}):
+        with pytest.raises(psycopg2.Error, match="kept_answer_check"):
+            ask(ledger, answers={0: [kept_answer(ONE, **wrong)]})
+
+
 def test_nobody_has_what_another_paid_for(ledger):
     ask(ledger)
     assert ledger.kept(ONE, analyst="bob") == []

@@ -98,6 +98,29 @@ def test_an_upgraded_ledger_keeps_and_shares_answers(old):
     check_all(old)
 
 
+def test_answers_that_were_kept_without_their_keys_are_kept_on(old):
+    """A ledger of version 2: its answers stand for themselves, and for no coarser groups."""
+    old.upgrade()
+    request, releases = str(uuid.uuid4()), [release(2000)]
+    old.charge(request=request, releases=releases)
+    old.keep(request, releases, {0: [kept_answer("1" * 64, noisy=[1, 2])]})
+    old.rows("ALTER TABLE pgveil.kept_answer DROP COLUMN family, DROP COLUMN fold_keys")
+    old.rows("ALTER TABLE pgveil.draw DROP COLUMN bytes")
+    old.rows("DROP INDEX pgveil.paid_analyst")
+    old.rows("DELETE FROM pgveil.setting WHERE name = 'kept_bytes_max'")
+    old.rows("DELETE FROM pgveil.version WHERE version = 3")
+    old.upgrade()
+    assert old.rows("SELECT version FROM pgveil.version ORDER BY 1") == [(1,), (2,), (3,)]
+    row, = old.kept("1" * 64)
+    assert (row["noisy"], row["family"], row["fold_keys"]) == ([1, 2], None, None)
+    request = str(uuid.uuid4())
+    old.charge(request=request, releases=releases)
+    folded = kept_answer("2" * 64, noisy=[3, 4], family="f" * 64, fold_keys=["a" * 64])
+    old.keep(request, releases, {0: [folded]})
+    assert [row["identity"] for row in old.kept("f" * 64 + ":")] == ["2" * 64]
+    check_all(old)
+
+
 def test_an_interrupted_upgrade_leaves_the_old_ledger_as_it_was(old):
     before = tables(old)
     old.rows("CREATE TABLE pgveil.draw (in_the_way int)")
