@@ -26,6 +26,12 @@ static struct dp_wide grid_digits(const struct dp_grid *grid, __int128 count, in
 bool dp_grid_value(const struct dp_grid *grid, __int128 count, struct dp_decimal *out)
 {
     int scale;
+    /* Nearly all values: answers have hundreds of thousands of them. */
+    if (grid->exp2 == 0 && grid->scale10 >= 0 && grid->scale10 <= DP_DECIMAL_SCALE_MAX &&
+        count >= INT64_MIN && count <= INT64_MAX) {
+        *out = (struct dp_decimal){count, grid->scale10};
+        return true;
+    }
     struct dp_wide digits = grid_digits(grid, count, &scale);
     struct dp_wide limit = dp_wide_power10(38);
     while (scale > DP_DECIMAL_SCALE_MAX || (scale > 0 && dp_wide_compare(&digits, &limit) >= 0)) {

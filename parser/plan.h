@@ -95,7 +95,8 @@ struct release_value {
     enum value_source source;
     size_t from, place; /* place: of the rank, in a draw that is no distribution */
     /* How sharp: the noise of the distribution; or, the strength in the divisor's place, of a draw
-     * of this rank alone with the same error (dp_quantile_strength). What it is kept as. */
+     * of this rank alone with the same error (dp_quantile_strengths), whose charge is not filled in.
+     * What it is kept as. */
     struct dp_calibration sharpness;
     const char *identity; /* of the distribution's quantile, as of a measure; NULL: never kept */
 };

@@ -208,8 +208,6 @@ static void find_sharpness(const struct level *level, const struct release_draw 
                                          .delta_grid = 1,
                                          .groups = level->bounding.unit_groups,
                                          .m = strengths[i]};
-        if (!dp_quantile_charge(1, out[i].groups, out[i].m, &out[i].charge))
-            out[i].charge = draw->plan.charge;
     }
 }
 

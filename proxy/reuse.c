@@ -217,11 +217,17 @@ static struct ledger_answer collect_value(struct arena *arena, const struct rele
     __int128 *bins = arena_alloc(arena, (n_groups + 1) * sizeof *bins);
     for (size_t i = 0; i < n_groups; i++)
         bins[i] = release_bin(output, i, histogram, value);
-    return (struct ledger_answer){.identity = from->identity,
-                                  .calibration = from->sharpness,
-                                  .keys_of = keys_of_draws(release),
-                                  .n_groups = n_groups,
-                                  .noisy = bins};
+    struct ledger_answer answer = {.identity = from->identity,
+                                   .calibration = from->sharpness,
+                                   .keys_of = keys_of_draws(release),
+                                   .n_groups = n_groups,
+                                   .noisy = bins};
+    struct dp_calibration *sharpness = &answer.calibration;
+    /* By it the ledger knows which answers are the sharpest. */
+    if (sharpness->mechanism == DP_LAPLACE &&
+        !dp_quantile_charge(1, sharpness->groups, sharpness->m, &sharpness->charge))
+        sharpness->charge = (struct dp_charge){.pure = true};
+    return answer;
 }
 
 /* What was drawn from the histogram: a distribution whole, where that is kept, and not what is read
