@@ -9,10 +9,9 @@ bool fold_is_additive(const struct level *level, const struct level_measure *mea
 {
     const struct source *source = &level->source;
     const struct bounding *bounding = &level->bounding;
+    /* All rows of a unit may be in one group: then only their number in all is bounded. */
     if ((level->n_keys > 0 && !level->public_keys) || measure->bought || source->rows == 0 ||
-        (source->rows_per_group != 0 && source->rows_per_group < source->rows) ||
-        bounding->delta != source->rows || bounding->groups != 1 ||
-        (bounding->window != 0 && !bounding->window_proved))
+        bounding->delta != source->rows || bounding->groups != 1)
         return false;
     switch (measure->kind) {
     case MEASURE_COUNT:

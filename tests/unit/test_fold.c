@@ -199,6 +199,8 @@ Test(fold, bounds_by_group_derive_nothing)
     expect_drawn(panel, fine, "SELECT count(*) FROM years");
     years->max_groups = 2;
     expect_drawn(panel, fine, coarse);
+    years->max_groups = 1;
+    expect_drawn(panel, fine, "SELECT count(*) FROM years");
     years->max_rows = 0;
     expect_drawn(panel, fine, coarse);
     expect_drawn(panel, fine, "SELECT count(*) FROM years");
@@ -230,6 +232,17 @@ Test(fold, another_policy_or_catalogue_derives_nothing)
     strcpy(((struct policy *)(uintptr_t)changed->policy)->version, "next");
     who.n = n;
     cr_expect_eq(ask(&who, coarse), fresh_price(&who, coarse));
+}
+
+Test(fold, what_was_drawn_without_proof_is_not_derived_from_with_one)
+{
+    static const char coarse[] = "SELECT region, count(*) FROM people GROUP BY region";
+    struct catalog *changed = catalogs_copy("census");
+    struct analyst who = analyst_of(changed);
+    column_of(changed, "people", "smsa")->not_null = false;
+    pay_well(&who, by_three);
+    column_of(changed, "people", "smsa")->not_null = true;
+    cr_expect_eq(ask(&who, coarse), fresh_price(&who, coarse), "NULL may have been there then");
 }
 
 /* --- which group is a part of which -------------------------------------------------------------
