@@ -619,6 +619,7 @@ def test_a_draw_is_not_given_before_the_payment_for_it_is_on_disk():
         for analyst in ("ana", "bob"):
             ledger.analyst(analyst, epsilon="3")
         ask(ledger)
+        ledger.rows("CHECKPOINT")  # nobody waited for the keeping
         server.restart()
         server.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
         server.execute("SELECT pg_reload_conf()")
