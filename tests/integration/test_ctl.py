@@ -669,31 +669,6 @@ def test_the_manual_page_describes_every_command_and_renders(ledger):
         assert "\n.SS " + line[2:34].strip().replace("-", "\\-") + "\n" in page
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completions_know_the_commands(ledger, shell):
-    text = ledger.ctl("completion", shell, server=False).stdout
-    for word in ("analyst", "budget", "forecast", "verify", "epsilon"):
-        assert word in text
-    assert ledger.ctl("completion", "tcsh", server=False, check=False).returncode == 2
-
-
-def test_bash_completes_commands_words_and_options(ledger, tmp_path):
-    script = tmp_path / "completion"
-    script.write_text(ledger.ctl("completion", "bash", server=False).stdout)
-
-    def complete(*words):
-        program_text = (f"source '{script}'; COMP_WORDS=({' '.join(repr(w) for w in words)}); "
-                        f"COMP_CWORD={len(words) - 1}; _pgveilctl; printf '%s\\n' \"${{COMPREPLY[@]}}\"")
-        return subprocess.run(["bash", "-c", program_text], capture_output=True, text=True,
-                              cwd=tmp_path).stdout.split()
-
-    assert complete("pgveilctl", "bud") == ["budget"]
-    assert set(complete("pgveilctl", "group", "")) == {"join", "leave", "list"}
-    assert complete("pgveilctl", "budget", "grant", "ana", "--eps") == ["--epsilon"]
-    assert set(complete("pgveilctl", "ledger", "verify", "--he")) == {"--head", "--help"}
-    assert complete("pgveilctl", "status", "--js") == ["--json"]
-
-
 @pytest.mark.parametrize("options, word", [
     (["--epsilon", "0", "--delta", "1e-6"], "epsilon"),
     (["--epsilon", "-1", "--delta", "1e-6"], "epsilon"),
