@@ -156,9 +156,11 @@ const struct ctl_command ctl_commands[] = {
      BIT(ANALYST) | BIT(DATASET), 0, 2, true, ctl_budget_show},
     {"budget forecast", "ANALYST DATASET", "show how many queries the budget still buys",
      "For ungrouped counts of people: the half-width of the 95 % interval, the price of one as a "
-     "share of the grant, and how many of them are left, the cap of all analysts included. A sum "
-     "over a column with bounds 0 to b has b times the error for the same price. With --json and "
-     "--csv also the price in the ledger's integer.",
+     "share of the grant, and how many of them are left, with the caps of all analysts and of the "
+     "analyst's groups, and what is granted on other datasets over the same database. A sum over a "
+     "column with bounds 0 to b has b times the error for the same price. The noise is Gaussian, or "
+     "Laplace where a budget has the mode pure. With --json and --csv also the price in the ledger's "
+     "integer, and which limit ends them.",
      0, 2, 2, true, ctl_budget_forecast},
     {"budget freeze", "ANALYST DATASET", "refuse every further charge",
      "Until `budget unfreeze`. What is under way is answered.", BIT(DRY_RUN), 2, 2, true,

@@ -2,10 +2,12 @@
  */
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "budget/ctl.h"
 #include "budget/ledger_admin.h"
+#include "mechanisms/calibrate.h"
 
 /* Two-sided 95 % quantile of the standard normal law. */
 static const double normal_95 = 1.959963984540054;
@@ -36,35 +38,123 @@ static double laplace_price(double half_width)
     return 1e9 * high;
 }
 
-/* A budget in the currency of its mode. */
+/* What one count costs, in each currency; epsilon 0: it is not pure. */
+struct price {
+    double mu2, zcdp, epsilon;
+};
+
+/* The noise is Laplace where a limit counts pure epsilons alone: it admits nothing else. */
+static struct price price_of(double half_width, bool pure, double minimum)
+{
+    struct price price = {0};
+    uint64_t mu2 = 0;
+    if (pure) {
+        price.epsilon = ceil(laplace_price(half_width));
+        dp_mu2_of_pure((dp_nano)price.epsilon, &mu2);
+        double epsilon = price.epsilon * 1e-9;
+        price.mu2 = fmax((double)mu2, minimum);
+        price.zcdp = fmax(ceil(2e12 * epsilon * tanh(0.5 * epsilon)), minimum);
+    } else {
+        price.mu2 = price.zcdp = ceil(fmax(gaussian_price(half_width), minimum));
+    }
+    return price;
+}
+
+static double cell(const PGresult *limits, int row, enum ledger_limit_column column)
+{
+    return strtod(PQgetvalue(limits, row, column), NULL);
+}
+
+static bool is_pure(const PGresult *limits, int row)
+{
+    return strcmp(PQgetvalue(limits, row, LIMIT_MODE), "pure") == 0;
+}
+
+static double price_in(const PGresult *limits, int row, const struct price *price)
+{
+    return is_pure(limits, row)                                       ? price->epsilon
+           : strcmp(PQgetvalue(limits, row, LIMIT_MODE), "zcdp") == 0 ? price->zcdp
+                                                                      : price->mu2;
+}
+
+/* How many of them the limit admits: by its cap, or by basic composition while all is pure. */
+static double admitted(const PGresult *limits, int row, const struct price *price)
+{
+    double by_cap = 0.0, by_epsilon = 0.0;
+    if (!is_pure(limits, row)) {
+        double rest = cell(limits, row, LIMIT_CAP) - cell(limits, row, LIMIT_SPENT);
+        by_cap = floor(fmax(rest, 0.0) / price_in(limits, row, price));
+    }
+    if (price->epsilon > 0.0 && strcmp(PQgetvalue(limits, row, LIMIT_ALL_PURE), "true") == 0) {
+        double rest = cell(limits, row, LIMIT_CAP_EPSILON) - cell(limits, row, LIMIT_SPENT_EPSILON);
+        by_epsilon = floor(fmax(rest, 0.0) / price->epsilon);
+    }
+    return fmax(by_cap, by_epsilon);
+}
+
+/* All that bounds the analyst, and what follows from it in common. */
 struct funds {
-    bool pure;
-    double whole, rest, minimum;
+    const PGresult *limits;
+    int own;      /* row of the grant */
+    bool pure;    /* the noise is Laplace */
+    double whole; /* the grant's cap, in the currency of its mode */
+    double minimum;
 };
 
 /* One row of the forecast. */
 struct buys {
     double half_width, price, queries;
+    int limit; /* row of the limit that ends it; the own grant where that is as near */
 };
 
 static struct buys buys_of(const struct funds *funds, double half_width)
 {
-    double price = funds->pure ? laplace_price(half_width) : gaussian_price(half_width);
-    price = ceil(fmax(price, funds->minimum));
-    return (struct buys){half_width, price, floor(funds->rest / price)};
+    struct price price = price_of(half_width, funds->pure, funds->minimum);
+    struct buys buys = {.half_width = half_width,
+                        .price = price_in(funds->limits, funds->own, &price),
+                        .queries = admitted(funds->limits, funds->own, &price),
+                        .limit = funds->own};
+    for (int row = 0; row < PQntuples(funds->limits); row++) {
+        double queries = admitted(funds->limits, row, &price);
+        if (queries < buys.queries) {
+            buys.queries = queries;
+            buys.limit = row;
+        }
+    }
+    return buys;
 }
 
-static bool fill_row(PGresult *result, int row, const struct buys *buys, const struct funds *funds)
+/* "grant", "cap of all analysts", "cap of group north"; with the dataset where it is another one.
+ */
+static void name_limit(const struct ctl *ctl, const PGresult *limits, int row, char text[256])
 {
-    char text[64];
+    const char *holder = PQgetvalue(limits, row, LIMIT_HOLDER);
+    const char *dataset = PQgetvalue(limits, row, LIMIT_DATASET);
+    bool here = strcmp(dataset, ctl->arguments[1]) == 0;
+    bool group = strcmp(holder, "group") == 0;
+    snprintf(text, 256, "%s%s%s%s",
+             strcmp(holder, "analyst") == 0 ? "grant"
+             : group                        ? "cap of group "
+                                            : "cap of all analysts",
+             group ? PQgetvalue(limits, row, LIMIT_NAME) : "", here ? "" : " on ",
+             here ? "" : dataset);
+}
+
+static bool fill_row(const struct ctl *ctl, PGresult *result, int row, const struct buys *buys,
+                     const struct funds *funds)
+{
+    char text[256];
     snprintf(text, sizeof(text), "%.0f", buys->half_width);
     bool ok = ctl_set_value(result, row, 0, text);
     snprintf(text, sizeof(text), "%.0f", buys->price);
     ok = ok && ctl_set_value(result, row, 1, text);
-    snprintf(text, sizeof(text), "%.6f", buys->price / funds->whole);
+    snprintf(text, sizeof(text), "%.12f", buys->price / funds->whole);
     ok = ok && ctl_set_value(result, row, 2, text);
     snprintf(text, sizeof(text), "%.0f", buys->queries);
-    return ok && ctl_set_value(result, row, 3, text);
+    ok = ok && ctl_set_value(result, row, 3, text);
+    ok = ok && ctl_set_value(result, row, 4, funds->pure ? "laplace" : "gaussian");
+    name_limit(ctl, funds->limits, buys->limit, text);
+    return ok && ctl_set_value(result, row, 5, text);
 }
 
 /* The plot: a logarithmic scale, so many columns for each power of ten. */
@@ -103,43 +193,43 @@ static bool fill_plot_row(PGresult *result, int row, const struct buys *buys,
 }
 
 static void print_heading(const struct ctl *ctl, const struct ledger_account *account,
-                          const struct funds *funds)
+                          const struct funds *funds, const struct buys *some)
 {
-    printf("%s on %s: epsilon %s, delta %s; %.4g %% of it may still be spent.\n\n",
+    char limit[256];
+    printf("%s on %s: epsilon %s, delta %s; %.4g %% of it is spent. For ungrouped counts of people "
+           "with %s noise",
            ctl->arguments[0], ctl->arguments[1], account->epsilon, account->delta,
-           100.0 * funds->rest / funds->whole);
+           100.0 * strtod(account->spent_share, NULL), funds->pure ? "Laplace" : "Gaussian");
+    if (some->limit != funds->own) {
+        name_limit(ctl, funds->limits, some->limit, limit);
+        printf("; the %s ends them first", limit);
+    }
+    fputs(".\n\n", stdout);
 }
 
-static enum ctl_exit print_forecast(struct ctl *ctl, const struct ledger_account *account)
+/* The half-widths of the rows. */
+static const double half_widths[] = {2, 5, 10, 20, 50, 100, 200, 500, 1000};
+enum { ROWS = sizeof(half_widths) / sizeof(half_widths[0]) };
+
+static enum ctl_exit print_forecast(struct ctl *ctl, const struct ledger_account *account,
+                                    const struct funds *funds)
 {
-    static const double half_widths[] = {2, 5, 10, 20, 50, 100, 200, 500, 1000};
-    enum { ROWS = sizeof(half_widths) / sizeof(half_widths[0]) };
-    static const char *const columns[] = {"error_95", "price", "share", "queries_left"};
+    static const char *const columns[] = {"error_95",     "price",     "share",
+                                          "queries_left", "mechanism", "limit"};
     char scale[96];
     const char *plot_columns[] = {"error (95 %)", "share of budget", "queries left", scale};
     bool plot = ctl->format == CTL_TABLE;
-    struct funds funds = {.pure = strcmp(account->cap_mode, "pure") == 0,
-                          .whole = (double)account->mu2_cap_pico,
-                          .rest = (double)ledger_account_remaining_mu2(account),
-                          .minimum = (double)account->minimum_mu2_pico};
-    if (funds.pure) {
-        funds.whole = (double)account->epsilon_cap;
-        funds.rest = account->epsilon_spent < account->epsilon_cap
-                         ? (double)(account->epsilon_cap - account->epsilon_spent)
-                         : 0.0;
-        funds.minimum = 1.0;
-    }
-    struct buys most = buys_of(&funds, half_widths[ROWS - 1]);
+    struct buys most = buys_of(funds, half_widths[ROWS - 1]);
     write_scale(most.queries, scale);
-    PGresult *result = ctl_new_result(4, plot ? plot_columns : columns);
+    PGresult *result = plot ? ctl_new_result(4, plot_columns) : ctl_new_result(6, columns);
     bool ok = result != NULL;
     for (int row = 0; ok && row < ROWS; row++) {
-        struct buys buys = buys_of(&funds, half_widths[row]);
-        ok =
-            plot ? fill_plot_row(result, row, &buys, &funds) : fill_row(result, row, &buys, &funds);
+        struct buys buys = buys_of(funds, half_widths[row]);
+        ok = plot ? fill_plot_row(result, row, &buys, funds)
+                  : fill_row(ctl, result, row, &buys, funds);
     }
     if (ok && plot) {
-        print_heading(ctl, account, &funds);
+        print_heading(ctl, account, funds, &most);
     }
     if (ok) {
         ok = ctl_print_result(ctl, result, false);
@@ -148,6 +238,32 @@ static enum ctl_exit print_forecast(struct ctl *ctl, const struct ledger_account
     }
     PQclear(result);
     return ok ? CTL_OK : CTL_REFUSED;
+}
+
+static enum ctl_exit forecast(struct ctl *ctl, const struct ledger_account *account)
+{
+    struct ledger_call call;
+    ledger_limits_call(&call, ctl->arguments[0], ctl->arguments[1]);
+    PGresult *limits = ctl_call(ctl, &call);
+    if (!limits) {
+        return CTL_REFUSED;
+    }
+    struct funds funds = {
+        .limits = limits, .own = -1, .minimum = (double)account->minimum_mu2_pico};
+    for (int row = 0; row < PQntuples(limits); row++) {
+        funds.pure = funds.pure || is_pure(limits, row);
+        funds.own = strcmp(PQgetvalue(limits, row, LIMIT_OWN), "true") == 0 ? row : funds.own;
+    }
+    enum ctl_exit exit_code = CTL_REFUSED;
+    if (funds.own < 0) {
+        ctl_error("the grant was taken back meanwhile");
+    } else {
+        funds.whole =
+            cell(limits, funds.own, is_pure(limits, funds.own) ? LIMIT_CAP_EPSILON : LIMIT_CAP);
+        exit_code = print_forecast(ctl, account, &funds);
+    }
+    PQclear(limits);
+    return exit_code;
 }
 
 enum ctl_exit ctl_budget_forecast(struct ctl *ctl)
@@ -175,5 +291,5 @@ enum ctl_exit ctl_budget_forecast(struct ctl *ctl)
     if (outcome == LEDGER_FROZEN) {
         ctl_error("warning: frozen at present");
     }
-    return print_forecast(ctl, &account);
+    return forecast(ctl, &account);
 }

@@ -167,6 +167,14 @@ void ledger_budgets_call(struct ledger_call *call, const char *name, const char 
     ledger_call_text(call, dataset);
 }
 
+void ledger_limits_call(struct ledger_call *call, const char *analyst, const char *dataset)
+{
+    ledger_call_begin(call,
+                      "SELECT * FROM pgveil.limits($1::pg_catalog.text, $2::pg_catalog.text)");
+    ledger_call_text(call, analyst);
+    ledger_call_text(call, dataset);
+}
+
 void ledger_settings_call(struct ledger_call *call, const char *dataset)
 {
     ledger_call_begin(call, "SELECT * FROM pgveil.settings($1::pg_catalog.text)");

@@ -84,6 +84,21 @@ enum ledger_budget_column {
     BUDGET_STATE
 };
 void ledger_budgets_call(struct ledger_call *call, const char *name, const char *dataset);
+/* Table of the accounts that must admit a charge; their caps and what is spent in 1e-12 of the
+ * cap's currency and in 1e-9 of epsilon. One row has "true" for own: the grant itself. */
+enum ledger_limit_column {
+    LIMIT_HOLDER,
+    LIMIT_NAME,
+    LIMIT_DATASET,
+    LIMIT_MODE,
+    LIMIT_CAP,
+    LIMIT_SPENT,
+    LIMIT_CAP_EPSILON,
+    LIMIT_SPENT_EPSILON,
+    LIMIT_ALL_PURE,
+    LIMIT_OWN
+};
+void ledger_limits_call(struct ledger_call *call, const char *analyst, const char *dataset);
 /* Table: setting, dataset ("": all), in_force, first_value; dataset NULL: of all. */
 void ledger_settings_call(struct ledger_call *call, const char *dataset);
 /* One row: the value in force for the dataset ("": for those without one of their own). */

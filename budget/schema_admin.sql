@@ -341,6 +341,21 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     ORDER BY a.dataset, a.holder <> 'dataset', a.holder, a.name
 $function$;
 
+-- The accounts that must admit a charge of the analyst's, as they are now: their caps, and what is spent.
+CREATE FUNCTION pgveil.limits(p_analyst text, p_dataset text)
+RETURNS TABLE (holder text, name text, dataset text, cap_mode text, cap_pico text, spent_pico text,
+    cap_epsilon text, spent_epsilon text, all_pure text, own text)
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT a.holder, a.name, a.dataset, a.cap_mode, a.cap_pico::text, pgveil.spent_pico(r)::text,
+           a.epsilon_nano::text, r.epsilon_spent_nano::text, r.all_pure::text,
+           (a.holder = 'analyst' AND a.dataset = p_dataset)::text
+    FROM pgveil.account a
+    CROSS JOIN LATERAL pgveil.rolled(a, (SELECT pgveil.ledger_time())) r
+    WHERE a.id = ANY (pgveil.debited_accounts(ARRAY[p_analyst], p_dataset))
+      AND a.enforced AND (a.granted OR a.dataset = p_dataset)
+    ORDER BY a.holder, a.dataset <> p_dataset, a.id
+$function$;
+
 -- The settings that there are, with their first values.
 CREATE FUNCTION pgveil.first_settings() RETURNS TABLE (name text, value bigint)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$

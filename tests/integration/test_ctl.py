@@ -502,20 +502,6 @@ def test_zcdp_mode_prices_pure_charges_lower_and_gaussians_alike(ledger):
     ledger.ctl("ledger", "verify")
 
 
-def test_forecast_agrees_with_the_price_of_a_count(ledger):
-    ledger.analyst(epsilon="1")
-    rows = {row["error_95"]: row for row in ledger.table("budget", "forecast", "ana", "census")}
-    # Half-width 10 at 95 %: sigma 5.357, mu^2 0.0348432.
-    assert abs(rows[10]["price"] - 34_843_200_000) < 100_000
-    assert rows[10]["queries_left"] == 1
-    whole = ledger.account()["cap_pico"]
-    assert rows[100]["queries_left"] == whole // rows[100]["price"]
-    ledger.charge(whole)
-    assert {row["queries_left"] for row in ledger.table("budget", "forecast", "ana", "census")} == {0}
-    assert "#" not in ledger.ctl("budget", "forecast", "ana", "census").stdout
-    assert ledger.ctl("budget", "forecast", "ana", "panel", check=False).returncode == 1
-
-
 def test_datasets_and_one_analyst_are_shown(ledger):
     ledger.analyst("ana")
     ledger.charge()
