@@ -142,11 +142,41 @@ static struct dp_wide weighted(const uint64_t *m, const __int128 *values, size_t
     return sum;
 }
 
+/* The mean in 128 bits, by the distances from the first value: they are as small as the noise, so
+ * that this is the way of nearly all values. False where something does not fit. */
+static bool combine_near(const uint64_t *m, const __int128 *values, size_t n, __int128 *mean)
+{
+    __int128 weights = 0, sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        unsigned __int128 square = (unsigned __int128)m[i] * m[i];
+        __int128 part;
+        if (square >> 127 != 0 || __builtin_add_overflow(weights, (__int128)square, &weights) ||
+            __builtin_sub_overflow(values[i], values[0], &part) ||
+            __builtin_mul_overflow(part, (__int128)square, &part) ||
+            __builtin_add_overflow(sum, part, &sum)) {
+            return false;
+        }
+    }
+    __int128 rest = sum % weights;
+    __int128 floor = values[0] + sum / weights;
+    if (rest < 0) {
+        rest += weights;
+        floor--;
+    }
+    __int128 missing = weights - rest;
+    *mean = floor + (rest > missing || (rest == missing && floor >= 0));
+    return true;
+}
+
 __int128 dp_combine_draws(const uint64_t *m, const __int128 *values, size_t n)
 {
     struct dp_wide weights = dp_wide_from(0);
     unsigned __int128 size;
+    __int128 mean;
     assert(n > 0);
+    if (combine_near(m, values, n, &mean)) {
+        return mean;
+    }
     for (size_t i = 0; i < n; i++) {
         weights = dp_wide_add(weights, dp_wide_multiply(dp_wide_from(m[i]), dp_wide_from(m[i])));
     }

@@ -182,3 +182,21 @@ Test(refine, one_cell_is_what_it_is_and_laplace_noise_does_not_add_up)
     struct dp_calibration faint = gaussian(1, 1, 1);
     cr_expect_not(dp_draw_of_cells(&faint, UINT64_MAX, &sum), "below every divisor");
 }
+
+/* Divisors times 2^58 weigh the same, and their products do not fit in 128 bits. */
+Test(refine, near_values_have_the_mean_that_any_have)
+{
+    uint64_t state = 1;
+    for (int round = 0; round < 20000; round++) {
+        uint64_t m[3], large[3];
+        __int128 values[3];
+        for (int i = 0; i < 3; i++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            m[i] = 1 + (state >> 40) % 9;
+            large[i] = m[i] << 58;
+            values[i] = (__int128)((state >> 33) % 2000) - 1000;
+        }
+        __int128 near = dp_combine_draws(m, values, 3), any = dp_combine_draws(large, values, 3);
+        cr_assert(near == any, "%ld, %ld", (long)near, (long)any);
+    }
+}
