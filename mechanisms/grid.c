@@ -23,8 +23,20 @@ static struct dp_wide grid_digits(const struct dp_grid *grid, __int128 count, in
     return digits;
 }
 
+/* Nearly all values: what is shifted has fewer than 38 digits. */
+static bool fits_shifted(const struct dp_grid *grid, __int128 count)
+{
+    const __int128 limit = (__int128)1 << 80;
+    return grid->exp2 >= 0 && grid->exp2 <= 40 && grid->scale10 >= 0 &&
+           grid->scale10 <= DP_DECIMAL_SCALE_MAX && count < limit && count > -limit;
+}
+
 bool dp_grid_value(const struct dp_grid *grid, __int128 count, struct dp_decimal *out)
 {
+    if (fits_shifted(grid, count)) {
+        *out = (struct dp_decimal){count * ((__int128)1 << grid->exp2), grid->scale10};
+        return true;
+    }
     int scale;
     /* Nearly all values: answers have hundreds of thousands of them. */
     if (grid->exp2 == 0 && grid->scale10 >= 0 && grid->scale10 <= DP_DECIMAL_SCALE_MAX &&

@@ -388,6 +388,9 @@ Test(calibrate, grid_values_are_exact)
     prints((struct dp_grid){1, 3}, 3, "2.4");
     prints((struct dp_grid){0, -45}, 1, "0.000000000000028421709430404007434844970703125");
     prints((struct dp_grid){0, -2}, 0, "0.00");
+    prints((struct dp_grid){0, 40}, -(((__int128)1 << 80) - 1),
+           "-1329227995784915872903805960768716800");
+    prints((struct dp_grid){0, 40}, (__int128)1 << 80, "1329227995784915872903807060280344576");
     struct dp_decimal value;
     struct dp_grid fine = {.scale10 = 0, .exp2 = -45};
     cr_expect_not(dp_grid_value(&fine, 1, &value));
