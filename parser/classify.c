@@ -270,9 +270,10 @@ static void classify_kind(struct classifier *c, PgQuery__Node *node)
     case PG_QUERY__NODE__NODE_PREPARE_STMT:
         classify_wrapped(c, node->prepare_stmt->query);
         if (c->candidate)
-            refuse_private(c, "PREPARE",
-                           "Prepare it by the protocol, as drivers do, or send the "
-                           "query itself.");
+            refuse_private(
+                c, "PREPARE",
+                "Prepare it by the protocol, as drivers and psql's \\bind do, or send the "
+                "query itself.");
         break;
     case PG_QUERY__NODE__NODE_INSERT_STMT:
     case PG_QUERY__NODE__NODE_UPDATE_STMT:

@@ -2,7 +2,9 @@
 it was paid for before, each place shows its own quantity, and the price is that of what is drawn."""
 import io
 import json
+import math
 import random
+import re
 
 import psycopg2
 import pytest
@@ -310,6 +312,21 @@ class Questions(Generator):
         return sql + (f" GROUP BY {', '.join(question['keys'])}" if question["keys"] else "")
 
 
+def near(rows, others):
+    """The same groups, and numbers that differ by no more than the grids on which they were measured: what was
+    paid for may be had from a finer or a coarser one."""
+    if len(rows) != len(others):
+        return False
+    for row, other in zip(rows, others):
+        cells, other_cells = (re.findall(r'"[^"]*"|[^(),]+|(?<=[,(])(?=[,)])', text[1]) for text in (row, other))
+        if row[0] != other[0] or len(cells) != len(other_cells):
+            return False
+        for cell, other_cell in zip(cells, other_cells):
+            if cell != other_cell and not math.isclose(float(cell), float(other_cell), rel_tol=1e-3, abs_tol=1):
+                return False
+    return True
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_random_pairs_answer_together_what_they_answer_alone(zero_noise, seed):
     """Without noise and without reuse; then with what the statements before have paid for."""
@@ -337,7 +354,7 @@ def test_random_pairs_answer_together_what_they_answer_alone(zero_noise, seed):
         run(connection, "SET dp.reuse = 'on'")
         kept, _ = cost(connection, both(*pair))
         assert cost(connection, both(*pair)) == (kept, 0), pair
-        assert kept == together, pair
+        assert near(kept, together), (pair, kept, together)
         compared += 1
     connection.close()
     assert compared > 20 and shared > 0, (compared, shared)
