@@ -9,7 +9,7 @@
 -- 1e-18, epsilon in 1e-9. Charges and caps are rounded against the analyst. Every charge is counted in
 -- all currencies, so that a change of an account's cap_mode forgets nothing.
 --
--- Locks are always taken in this order: accounts by id, then the journal's head.
+-- Locks are always taken in this order: accounts by id, the journal's head, draws.
 
 DO $script$
 DECLARE

@@ -508,6 +508,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     v_draws bigint[];
 BEGIN
+    -- Before the draws: a charge that takes one over holds the head, and asks for the draw.
+    PERFORM 1 FROM pgveil.head h FOR UPDATE;
     v_draws := ARRAY(
         SELECT d.id FROM pgveil.draw d
         WHERE d.dataset = p_dataset AND (p_draw IS NULL OR d.id = p_draw)

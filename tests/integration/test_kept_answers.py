@@ -7,7 +7,7 @@ import uuid
 import psycopg2
 import pytest
 
-from ledger_server import LedgerServer, charge, kept_answer, release
+from ledger_server import Behind, LedgerServer, charge, kept_answer, release
 from recount import check_all
 
 ONE = "1" * 64    # identities of measures
@@ -619,11 +619,9 @@ def test_a_draw_is_not_given_before_the_payment_for_it_is_on_disk():
         for analyst in ("ana", "bob"):
             ledger.analyst(analyst, epsilon="3")
         ask(ledger)
-        ledger.rows("CHECKPOINT")  # nobody waited for the keeping
-        server.restart()
+        ledger.rows("CHECKPOINT")  # with what is kept, which nobody waits for
         server.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
         server.execute("SELECT pg_reload_conf()")
-        ledger.reconnect()
         ledger.rows("SELECT pg_sleep(0.5)")  # the wal writer has slept its last short sleep
         unfinished = charge([release(PRICE, fingerprint=DRAW)], "bob")
         ledger.rows("SET synchronous_commit = off")
@@ -646,6 +644,18 @@ def test_a_draw_that_was_answered_is_given_again_without_a_wait_for_the_disk(led
     before = ledger.one("SELECT pg_current_xact_id()::text")
     assert len(ledger.kept(ONE, analyst="bob")) == 1
     assert int(ledger.one("SELECT pg_current_xact_id()::text")) == int(before) + 1
+
+
+def test_draws_are_forgotten_behind_a_charge_that_takes_one_over(ledger):
+    """Both need the journal's head and the draw: in the same order."""
+    ask(ledger)
+    behind = Behind(ledger)
+    behind.line_up(lambda cursor: ledger.charge(
+        analyst="bob", releases=[release(PRICE, fingerprint=DRAW)], cursor=cursor)["adopted"])
+    behind.line_up(lambda cursor: cursor.execute("SELECT pgveil.answers_forget('census', NULL, NULL)"))
+    assert behind.let_go() == ["1", None]
+    assert ledger.one("SELECT count(*) FROM pgveil.draw") == 0
+    check_all(ledger)
 
 
 # --- what a DBA does -----------------------------------------------------------------------------
