@@ -499,6 +499,8 @@ struct level *level_part(const struct level *level, const bool *chosen);
 bool reuse_choose(struct level *level);
 /* What is kept of the level as it is can be had by these: for the plan's `also`. */
 void reuse_note(struct level *level);
+/* The same of finer groups alone. */
+void reuse_note_finer(struct level *level);
 /* reuse.c: settles what is kept of each measure and what is drawn. */
 void reuse_settle(struct level *level);
 /* Are private keys chosen by this release? */

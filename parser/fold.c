@@ -181,13 +181,17 @@ static bool find_axes(struct level *level, const struct kept_answer *kept,
     return n_common == level->n_keys && groups == kept->n_groups;
 }
 
-/* One unit moves both by as much: by the same number of rows, of the same range. */
+/* One unit moves both by as much. On a grid 2^k times coarser the integer sensitivity is divided by
+ * 2^k and rounded up, whatever was rounded up before. */
 static bool is_as_sensitive(const struct dp_calibration *wanted, const struct dp_calibration *have)
 {
-    bool same_grid =
-        wanted->grid.scale10 == have->grid.scale10 && wanted->grid.exp2 == have->grid.exp2;
-    return wanted->groups == have->groups && (!same_grid || wanted->mechanism != have->mechanism ||
-                                              wanted->delta_grid == have->delta_grid);
+    bool coarser = have->grid.exp2 >= wanted->grid.exp2;
+    const struct dp_calibration *fine = coarser ? wanted : have, *coarse = coarser ? have : wanted;
+    int shift = coarse->grid.exp2 - fine->grid.exp2;
+    if (wanted->groups != have->groups || wanted->grid.scale10 != have->grid.scale10 || shift > 63)
+        return false;
+    uint64_t rest = fine->delta_grid & (((uint64_t)1 << shift) - 1);
+    return coarse->delta_grid == (fine->delta_grid >> shift) + (rest != 0);
 }
 
 bool fold_fits(struct level *level, const struct level_measure *measure,

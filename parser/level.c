@@ -411,7 +411,7 @@ static void finish(struct level *level)
     release->fold_keys = level->fold_keys;
     finish_histograms(level);
     release->uses_time_zone = level->scope.uses_time_zone;
-    reuse_note(level);
+    reuse_note_finer(level);
 }
 
 static void find_key_types(struct level *level)

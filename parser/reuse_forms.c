@@ -148,13 +148,18 @@ static void note(struct compile *c, const char *identity)
         VECTOR_PUSH(c->arena, &c->also, identity);
 }
 
+void reuse_note_finer(struct level *level)
+{
+    for (size_t i = 0; i < level->n_measures; i++)
+        note(level->compile, fold_wish(level, &level->measures[i]));
+}
+
 void reuse_note(struct level *level)
 {
     struct compile *c = level->compile;
-    for (size_t i = 0; i < level->n_measures; i++) {
+    for (size_t i = 0; i < level->n_measures; i++)
         note(c, level->measures[i].identity);
-        note(c, fold_wish(level, &level->measures[i]));
-    }
+    reuse_note_finer(level);
     for (size_t i = 0; i < level->histograms.n; i++) {
         const struct level_histogram *histogram = &level->histograms.items[i];
         for (size_t n = 0; n < histogram->ranks.n; n++)

@@ -65,46 +65,81 @@ static bool has_identity_of_groups(const struct catalog_column *column)
     }
 }
 
-/* EXPLAIN of the rows whose value is outside the domain; NULL where it cannot be written. */
+/* " <> ALL (..)" with the keys of the domain; false where it cannot be written. */
+static bool append_keys(const struct catalog_reader *reader, const struct catalog_column *column,
+                        char **sql)
+{
+    const char *separator = " <> ALL (ARRAY[";
+    for (size_t i = 0; i < column->n_domain; i++) {
+        const char *key = column->domain[i];
+        if (key == NULL)
+            continue;
+        char *literal = PQescapeLiteral(reader->conn, key, strlen(key));
+        if (literal == NULL)
+            return false;
+        append(sql, separator);
+        append(sql, literal);
+        PQfreemem(literal);
+        separator = ", ";
+    }
+    append(sql, "]::");
+    append(sql, column->type.declared);
+    append(sql, "[])");
+    return separator[0] == ',';
+}
+
+/* The ends of a domain that is all whole numbers between them. */
+static bool find_range(const struct catalog_column *column, long long *low, long long *high)
+{
+    unsigned long long n = 0;
+    if (column->type.oid != TYPE_INT2 && column->type.oid != TYPE_INT4 &&
+        column->type.oid != TYPE_INT8)
+        return false;
+    for (size_t i = 0; i < column->n_domain; i++) {
+        if (column->domain[i] == NULL)
+            continue;
+        long long value = strtoll(column->domain[i], NULL, 10);
+        *low = n == 0 || value < *low ? value : *low;
+        *high = n == 0 || value > *high ? value : *high;
+        n++;
+    }
+    return n > 0 && (unsigned long long)*high - (unsigned long long)*low == n - 1;
+}
+
+/* EXPLAIN of the rows whose value is outside the domain, to be freed; NULL where it cannot be
+ * written. as_range: for CHECK (column BETWEEN ..). */
 static char *outside_sql(const struct catalog_reader *reader, const struct catalog_table *table,
-                         const struct catalog_column *column)
+                         const struct catalog_column *column, bool as_range)
 {
     const char *names[] = {table->schema, table->name, column->name};
     char *quoted[3], *sql = NULL;
-    bool fits = true;
+    long long low = 0, high = 0;
+    bool fits = !as_range || find_range(column, &low, &high);
     for (size_t i = 0; i < 3; i++) {
         quoted[i] = PQescapeIdentifier(reader->conn, names[i], strlen(names[i]));
         fits = fits && quoted[i] != NULL;
     }
-    if (fits)
-        sql = must_printf("EXPLAIN (COSTS OFF) SELECT FROM %s.%s WHERE %s <> ALL (ARRAY[",
-                          quoted[0], quoted[1], quoted[2]);
-    for (size_t i = 0; i < column->n_domain && fits; i++) {
-        const char *key = column->domain[i];
-        char *literal = key == NULL ? NULL : PQescapeLiteral(reader->conn, key, strlen(key));
-        fits = key == NULL || literal != NULL;
-        if (literal == NULL)
-            continue;
-        append(&sql, sql[strlen(sql) - 1] == '[' ? "" : ", ");
-        append(&sql, literal);
-        PQfreemem(literal);
-    }
-    if (fits) {
-        append(&sql, "]::");
-        append(&sql, column->type.declared);
-        append(&sql, "[])");
+    if (fits && as_range)
+        sql = must_printf("EXPLAIN (COSTS OFF) SELECT FROM %s.%s WHERE %s < %lld OR %s > %lld",
+                          quoted[0], quoted[1], quoted[2], low, quoted[2], high);
+    else if (fits)
+        sql = must_printf("EXPLAIN (COSTS OFF) SELECT FROM %s.%s WHERE %s", quoted[0], quoted[1],
+                          quoted[2]);
+    if (fits && !as_range && !append_keys(reader, column, &sql)) {
+        free(sql);
+        sql = NULL;
     }
     for (size_t i = 0; i < 3; i++)
         PQfreemem(quoted[i]);
-    if (!fits)
-        free(sql);
-    return fits ? sql : NULL;
+    return sql;
 }
 
-/* A server that does not answer so proves nothing. */
-static bool is_proved_empty(const struct catalog_reader *reader, const char *sql)
+/* A server that does not answer so proves nothing. Takes the SQL; NULL proves nothing either. */
+static bool is_proved_empty(const struct catalog_reader *reader, char *sql)
 {
     bool empty = false;
+    if (sql == NULL)
+        return false;
     PQclear(PQexec(reader->conn, "SAVEPOINT domain"));
     PQclear(PQexec(reader->conn, "SET LOCAL constraint_exclusion = on"));
     PGresult *rows = PQexec(reader->conn, sql);
@@ -113,6 +148,7 @@ static bool is_proved_empty(const struct catalog_reader *reader, const char *sql
                 strcmp(PQgetvalue(rows, 1, 0), "  One-Time Filter: false") == 0;
     PQclear(rows);
     PQclear(PQexec(reader->conn, "ROLLBACK TO SAVEPOINT domain"));
+    free(sql);
     return empty;
 }
 
@@ -129,8 +165,7 @@ bool catalog_domain_complete(const struct catalog_reader *reader, const struct c
         return has_all_labels(reader, column, &column->domain_complete);
     if (!has_identity_of_groups(column))
         return true;
-    char *sql = outside_sql(reader, table, column);
-    column->domain_complete = sql != NULL && is_proved_empty(reader, sql);
-    free(sql);
+    column->domain_complete = is_proved_empty(reader, outside_sql(reader, table, column, false)) ||
+                              is_proved_empty(reader, outside_sql(reader, table, column, true));
     return true;
 }

@@ -13,13 +13,15 @@ CREATE TYPE size AS ENUM ('small', 'middle', 'large');
 CREATE TABLE people (id integer PRIMARY KEY,
     size size NOT NULL, half size NOT NULL, club boolean NOT NULL, maybe boolean, listed boolean,
     ward smallint CHECK (ward IN (1, 2, 3)), team varchar(5) NOT NULL CHECK (team IN ('a', 'b')),
-    loose text NOT NULL, late text NOT NULL, age integer NOT NULL);
+    loose text NOT NULL, late text NOT NULL, age integer NOT NULL,
+    month integer NOT NULL CHECK (month BETWEEN 1 AND 12), far bigint NOT NULL CHECK (far BETWEEN -9 AND 3));
 ALTER TABLE people ADD CONSTRAINT late CHECK (late IN ('p', 'q')) NOT VALID;
 CREATE TABLE orders (id integer PRIMARY KEY, person_id integer REFERENCES people,
     kind text NOT NULL CHECK (kind IN ('x', 'y', 'z')), paid boolean, amount numeric(8,2));
 INSERT INTO people SELECT i, (enum_range(NULL::size))[i % 3 + 1], (enum_range(NULL::size))[i % 3 + 1],
     i % 7 < 3, nullif(i % 5, 0) < 3, nullif(i % 5, 0) < 3, nullif(i % 4, 0),
-    (ARRAY['a', 'b'])[(i % 11 < 5)::int + 1], (ARRAY['p', 'q', 'r'])[i % 3 + 1], (ARRAY['p', 'q'])[i % 2 + 1], i % 90
+    (ARRAY['a', 'b'])[(i % 11 < 5)::int + 1], (ARRAY['p', 'q', 'r'])[i % 3 + 1], (ARRAY['p', 'q'])[i % 2 + 1], i % 90,
+    i % 12 + 1, i % 13 - 9
     FROM generate_series(1, 700) i;
 INSERT INTO orders SELECT i, nullif(i % 500, 0), (ARRAY['x', 'y', 'z'])[i % 3 + 1],
     nullif(i % 5, 0) < 3, i % 300 + 0.25 FROM generate_series(1, 2000) i;
@@ -31,7 +33,7 @@ POLICY = {"epoch": "none", "tables": {
         "id": {}, "size": {"domain": ["large", "small", "middle"]}, "half": {"domain": ["large", "small"]},
         "club": {"domain": BOTH}, "maybe": {"domain": BOTH}, "listed": {"domain": [None, True, False]},
         "ward": {"domain": [3, None, 1, 2]}, "team": {"domain": ["a", "b"]},
-        "loose": {"domain": ["p", "q"]}, "late": {"domain": ["p", "q"]}, "age": {"bounds": [0, 90]}}},
+        "month": {"domain": [*range(2, 13), 1]}, "far": {"domain": [-9, 0, 3]}, "loose": {"domain": ["p", "q"]}, "late": {"domain": ["p", "q"]}, "age": {"bounds": [0, 90]}}},
     "public.orders": {"unit": {"column": "person_id", "references": "public.people"}, "max_rows": 5,
         "columns": {"id": {}, "person_id": {}, "kind": {"domain": ["x", "y", "z"]},
                     "paid": {"domain": [True, False, None]}, "amount": {"bounds": [0, 500]}}}}}
@@ -151,6 +153,7 @@ def test_joins_conditions_and_null_are_derived_exactly(sure, served):
 
 @pytest.mark.parametrize("column, complete", [
     ("size", True), ("club", True), ("listed", True), ("ward", True), ("team", True),
+    ("month", True), ("far", False),
     ("half", False), ("maybe", False), ("loose", False), ("late", False)])
 def test_a_key_is_dropped_where_the_catalogue_proves_that_every_row_has_one(sure, served, column, complete):
     """Where it does not, a derived answer would be wrong: rows are missing in most of these columns."""

@@ -377,6 +377,59 @@ Test(fold, what_is_missing_alone_is_drawn_and_paid_for)
     }
 }
 
+Test(fold, grids_of_floating_point_are_refined_as_they_were_chosen)
+{
+    static const char fine[] = "SELECT insured, count(*), sum(weight) FROM patients GROUP BY 1";
+    static const char coarse[] = "SELECT count(*), sum(weight) FROM patients";
+    struct catalog *clinic = catalogs_copy("clinic");
+    column_of(clinic, "patients", "insured")->not_null = true;
+    expect_derived(clinic, fine, coarse);
+    struct analyst who = analyst_of(clinic);
+    who.settings.epsilon /= 8;
+    ask(&who, fine);
+    who.settings.epsilon *= 8;
+    struct planning more = planned(&who, coarse),
+                    fresh = plan_statement(clinic, coarse, &who.settings);
+    const struct release *rest = only_release(&more), *whole = only_release(&fresh);
+    bool other_grid = false;
+    for (size_t i = 0; i < 2; i++) {
+        const struct measure *measure = &rest->measures[i], *alone = &whole->measures[i];
+        cr_assert_eq(measure->n_kept, 1u);
+        cr_expect_eq(measure->draw.grid.exp2, who.kept[i].calibration.grid.exp2);
+        cr_expect_eq(measure->draw.delta_grid, who.kept[i].calibration.delta_grid);
+        cr_expect_leq(dp_calibration_stddev(&measure->calibration) *
+                          dp_grid_unit(&measure->calibration.grid),
+                      dp_calibration_stddev(&alone->calibration) *
+                          dp_grid_unit(&alone->calibration.grid) * (1 + 1e-9));
+        other_grid |= measure->draw.grid.exp2 != alone->draw.grid.exp2;
+    }
+    cr_expect(other_grid, "the request alone would choose a finer one");
+    cr_expect_lt(more.plan->charge.mu2_pico, fresh.plan->charge.mu2_pico);
+    planning_clear(&more);
+    planning_clear(&fresh);
+    /* Of another size on another grid: of no use. */
+    for (size_t i = 0; i < who.n; i++)
+        who.kept[i].calibration.delta_grid++;
+    struct planning none = planned(&who, coarse);
+    for (size_t i = 0; i < 2; i++)
+        cr_expect_eq(only_release(&none)->measures[i].n_kept, 0u);
+    planning_clear(&none);
+}
+
+Test(fold, an_error_that_is_asked_for_is_kept_by_what_is_derived)
+{
+    static const char coarse[] = "SELECT smsa, count(*) FROM people GROUP BY smsa";
+    struct analyst who = analyst("census");
+    who.settings.max_error = dp_decimal_from_int(20);
+    ask(&who, "SELECT smsa, parttime, count(*) FROM people GROUP BY 1, 2");
+    who.settings.max_error = dp_decimal_from_int(20);
+    uint64_t fresh = fresh_price(&who, coarse), part = ask(&who, coarse);
+    cr_expect(part > 0 && part < fresh, "two cells of 20 are more than 20");
+    who.settings.max_error = dp_decimal_from_int(30);
+    who.n = 1;
+    cr_expect_eq(ask(&who, coarse), 0u, "and less than 30: 20 * sqrt(2)");
+}
+
 Test(fold, answers_of_several_groupings_go_together)
 {
     static const char coarse[] = "SELECT smsa, count(*) FROM people GROUP BY smsa";
