@@ -517,6 +517,31 @@ def test_kept_answers_belong_to_the_database_that_they_were_measured_in(own):
     server.query("postgres", "DROP DATABASE clinic_next")
 
 
+def test_beyond_its_bound_the_oldest_is_forgotten_and_paid_for_again(own):
+    _, pgveil = own
+    change_policy(pgveil, epoch="none")
+    one, two = (pgveil.analyst(grants={"clinic": AMPLE}) for _ in range(2))
+    sql = [f"SELECT count(*) FROM patients WHERE age > {n} AND insured" for n in range(50, 60)]
+    other = Asked(two.connect("clinic"))
+    others = other.paid("SELECT sum(age) FROM patients WHERE NOT insured")
+    asked = Asked(one.connect("clinic"))
+    pgveil.ctl("setting", "set", "kept_bytes_max", "5000", "--dataset", "clinic")
+    try:
+        answers = [asked.paid(question) for question in sql]
+        assert asked.free(sql[-1]) == answers[-1]
+        price = asked.cost(sql[0])[1]
+        assert price > 0 and asked.free(sql[0])
+        assert sum(int(row[0]) for row in pgveil.ledger(
+            "SELECT d.bytes FROM pgveil.draw d JOIN pgveil.paid p ON p.draw = d.id "
+            f"WHERE p.analyst = '{one.name}'")) <= 5000
+        assert other.free("SELECT sum(age) FROM patients WHERE NOT insured") == others
+    finally:
+        pgveil.ctl("setting", "reset", "kept_bytes_max", "--dataset", "clinic", "--yes")
+        asked.connection.close()
+        other.connection.close()
+    pgveil.ctl("ledger", "verify")
+
+
 def test_kept_answers_survive_a_crash(own):
     _, pgveil = own
     analyst = pgveil.analyst(grants={"clinic": AMPLE})
