@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "budget/ledger.h"
+#include "config/config.h"
 
 /* Exit codes, documented in docs/pgveilctl.md. CTL_UNREACHABLE: it may do another time. */
 enum ctl_exit { CTL_OK = 0, CTL_REFUSED = 1, CTL_USAGE = 2, CTL_UNREACHABLE = 3 };
@@ -62,6 +63,7 @@ struct ctl {
     int n_arguments;
     char **arguments; /* after the command's words */
     enum ctl_format format;
+    bool managed;    /* the ledger is the one that pgveil runs itself */
     PGconn *ledger;  /* of commands that need it; owned by main */
     PGconn *control; /* the running pgveil, likewise */
     int n_before;    /* characters put before the statement that is sent there */
@@ -117,6 +119,8 @@ PGresult *ctl_console_run(struct ctl *ctl, const char *command, const char *name
 bool ctl_noted_head(const struct ctl *ctl, struct ledger_head *head);
 /* The configuration file's path: -c or the default. */
 const char *ctl_config_path(const struct ctl *ctl);
+/* The configuration; NULL with the reason printed. config_free it. */
+struct config *ctl_read_config(const struct ctl *ctl);
 
 /* A result as an aligned table, JSON or CSV on standard output. one: a single record, shown line by
  * line on a terminal and as one object in JSON. */
@@ -206,6 +210,8 @@ bool ctl_set_value(PGresult *result, int row, int column, const char *value);
  * machine can see arguments. */
 bool ctl_conninfo_argument(const char *argument);
 
+/* Says that the configuration has no such dataset, and which was probably meant. */
+void ctl_tell_no_dataset(const struct config *config, const char *dataset);
 /* True where the configuration file has the dataset, or where no configuration file is in use. */
 bool ctl_dataset_configured(const struct ctl *ctl, const char *dataset);
 

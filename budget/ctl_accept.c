@@ -13,10 +13,8 @@
 /* Path of the note below the configuration's state directory; allocated, NULL with a message. */
 static char *note_path(const struct ctl *ctl)
 {
-    struct config_error error;
-    struct config *config = config_read(ctl_config_path(ctl), &error);
+    struct config *config = ctl_read_config(ctl);
     if (!config) {
-        ctl_error("%s: %s%s%s", error.file, error.key, error.key[0] ? ": " : "", error.text);
         return NULL;
     }
     char *path = ledger_note_path(config->state_directory);
@@ -31,13 +29,12 @@ bool ctl_noted_head(const struct ctl *ctl, struct ledger_head *head)
 {
     char error[512];
     bool found = false;
-    struct config_error ignored;
     memset(head, 0, sizeof(*head));
     /* A server named on the command line need not be the one that the note is about. */
     if (ctl->option[CTL_OPTION_SERVER]) {
         return true;
     }
-    struct config *config = config_read(ctl_config_path(ctl), &ignored);
+    struct config *config = ctl_read_config(ctl);
     char *path = config ? ledger_note_path(config->state_directory) : NULL;
     bool ok = path && ledger_note_read(path, head, &found, error);
     if (path && !ok) {

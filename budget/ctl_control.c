@@ -19,11 +19,9 @@ enum { CONNECT_SECONDS = 30 };
 /* NULL with the reason printed. */
 static char *control_folder(const struct ctl *ctl)
 {
-    struct config_error error;
-    struct config *config = config_read(ctl_config_path(ctl), &error);
+    struct config *config = ctl_read_config(ctl);
     char *folder = NULL;
     if (!config) {
-        ctl_error("%s: %s%s%s", error.file, error.key, error.key[0] ? ": " : "", error.text);
         return NULL;
     }
     size_t size = strlen(config->state_directory) + sizeof(control_below_state);

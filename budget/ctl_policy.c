@@ -53,10 +53,8 @@ static bool check_file(const struct ctl *ctl, const char *path, const char *data
 
 static bool check_datasets(struct ctl *ctl, PGresult *report, bool *all_good)
 {
-    struct config_error error;
-    struct config *config = config_read(ctl_config_path(ctl), &error);
+    struct config *config = ctl_read_config(ctl);
     if (!config) {
-        ctl_error("%s: %s%s%s", error.file, error.key, error.key[0] ? ": " : "", error.text);
         return false;
     }
     bool ok = true;

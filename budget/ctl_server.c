@@ -13,6 +13,17 @@ const char *ctl_config_path(const struct ctl *ctl)
     return ctl->option[CTL_OPTION_CONFIG] ? ctl->option[CTL_OPTION_CONFIG] : default_config;
 }
 
+struct config *ctl_read_config(const struct ctl *ctl)
+{
+    struct config_error error;
+    struct config *config = config_read(ctl_config_path(ctl), &error);
+    if (!config) {
+        ctl_error("%s: %s%s%s%s", error.file, error.key, error.key[0] ? ": " : "", error.text,
+                  ctl->option[CTL_OPTION_CONFIG] ? "" : "; --config names another file");
+    }
+    return config;
+}
+
 static PGconn *open_managed(const char *state_directory)
 {
     /* Agreed with proxy/managed.c: the ledger's socket folder, administrator and database. */
@@ -44,8 +55,15 @@ static PGconn *open_external(const char *conninfo)
 bool ctl_conninfo_argument(const char *argument)
 {
     static const char *const secrets[] = {"password", "sslpassword"};
-    PQconninfoOption *options = PQconninfoParse(argument, NULL);
+    char *why = NULL;
+    bool is_conninfo = strchr(argument, '=') || strstr(argument, "://");
+    PQconninfoOption *options = is_conninfo ? PQconninfoParse(argument, &why) : NULL;
     bool open = true;
+    if (is_conninfo && !options) {
+        ctl_error("this is not a connection string: %s", why ? why : "out of memory");
+        PQfreemem(why);
+        return false;
+    }
     for (const PQconninfoOption *option = options; option && option->keyword; option++) {
         for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
             open = open && !(option->val && strcmp(option->keyword, secrets[i]) == 0);
@@ -69,13 +87,12 @@ static PGconn *open_ledger(struct ctl *ctl, enum ctl_exit *exit_code)
     if (ctl->option[CTL_OPTION_SERVER]) {
         return open_external(ctl->option[CTL_OPTION_SERVER]);
     }
-    struct config_error error;
-    struct config *config = config_read(ctl_config_path(ctl), &error);
+    struct config *config = ctl_read_config(ctl);
     if (!config) {
-        ctl_error("%s: %s%s%s", error.file, error.key, error.key[0] ? ": " : "", error.text);
         *exit_code = CTL_REFUSED;
         return NULL;
     }
+    ctl->managed = !config->ledger_server;
     PGconn *ledger = config->ledger_server ? open_external(config->ledger_server)
                                            : open_managed(config->state_directory);
     config_free(config);
@@ -131,6 +148,12 @@ enum ctl_exit ctl_connect(struct ctl *ctl, bool check_schema)
     }
     if (PQstatus(ctl->ledger) != CONNECTION_OK) {
         ctl_error("the ledger server cannot be reached: %s", PQerrorMessage(ctl->ledger));
+        if (ctl->managed) {
+            fputs(
+                "Hint: the managed ledger runs as long as pgveil does (or `pgveil --ledger`), and "
+                "is open to root and to the user that runs pgveil.\n",
+                stderr);
+        }
         return CTL_UNREACHABLE;
     }
     PQsetNoticeProcessor(ctl->ledger, ignore_notice, NULL);
@@ -204,27 +227,30 @@ enum ctl_exit ctl_change(struct ctl *ctl, const struct ledger_call *call, const 
     return exit_code;
 }
 
-bool ctl_dataset_configured(const struct ctl *ctl, const char *dataset)
+void ctl_tell_no_dataset(const struct config *config, const char *dataset)
 {
-    struct config_error error;
-    if (ctl->option[CTL_OPTION_SERVER] && !ctl->option[CTL_OPTION_CONFIG]) {
-        return true;
-    }
-    struct config *config = config_read(ctl_config_path(ctl), &error);
-    if (!config) {
-        ctl_error("%s: %s%s%s", error.file, error.key, error.key[0] ? ": " : "", error.text);
-        return false;
-    }
     struct ctl_nearest nearest;
     char hint[CTL_HINT_SIZE];
     ctl_nearest_begin(&nearest, dataset);
     for (size_t i = 0; i < config->n_datasets; i++) {
         ctl_nearest_try(&nearest, config->datasets[i].name);
     }
-    if (!nearest.known) {
-        ctl_error("%s has no dataset %s%s", config->file, dataset,
-                  ctl_nearest_hint(&nearest, hint));
+    ctl_error("%s has no dataset %s%s", config->file, dataset, ctl_nearest_hint(&nearest, hint));
+}
+
+bool ctl_dataset_configured(const struct ctl *ctl, const char *dataset)
+{
+    if (ctl->option[CTL_OPTION_SERVER] && !ctl->option[CTL_OPTION_CONFIG]) {
+        return true;
+    }
+    struct config *config = ctl_read_config(ctl);
+    if (!config) {
+        return false;
+    }
+    bool found = config_find_dataset(config, dataset) != NULL;
+    if (!found) {
+        ctl_tell_no_dataset(config, dataset);
     }
     config_free(config);
-    return nearest.known;
+    return found;
 }

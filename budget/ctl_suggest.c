@@ -140,19 +140,17 @@ static struct catalogue *new_catalogue(PGresult *rows)
 /* The connection string of a dataset of the configuration file, or the argument where it is one. */
 static char *source_conninfo(struct ctl *ctl, const char *source)
 {
-    struct config_error error;
     if (strchr(source, '=') || strstr(source, "://")) {
         return strdup(source);
     }
-    struct config *config = config_read(ctl_config_path(ctl), &error);
+    struct config *config = ctl_read_config(ctl);
     if (!config) {
-        ctl_error("%s: %s%s%s", error.file, error.key, error.key[0] ? ": " : "", error.text);
         return NULL;
     }
     const struct config_dataset *dataset = config_find_dataset(config, source);
     char *conninfo = dataset ? strdup(dataset->server) : NULL;
     if (!dataset) {
-        ctl_error("%s has no dataset %s", config->file, source);
+        ctl_tell_no_dataset(config, source);
     }
     config_free(config);
     return conninfo;

@@ -78,6 +78,19 @@ def test_a_connection_string_in_an_argument_holds_no_password(ledger, words):
     assert "HUSH" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("words", [["status", "--server", "hots=x"], ["policy", "suggest", "postgresql://%zz"]])
+def test_what_is_no_connection_string_is_wrong_usage(ledger, words):
+    done = ledger.ctl(*words, check=False, server=False)
+    assert done.returncode == 2 and "not a connection string" in done.stderr
+
+
+def test_where_nothing_is_found_the_message_says_what_would_help(ledger, tmp_path):
+    done = ledger.ctl("status", check=False, server=False)
+    assert done.returncode == 1 and "/etc/pgveil/pgveil.json" in done.stderr and "--config" in done.stderr
+    done = ledger.ctl("status", "-c", str(config(tmp_path, {"census": GOOD})), check=False, server=False)
+    assert done.returncode == 3 and "runs as long as pgveil does" in done.stderr
+
+
 def test_a_server_without_a_ledger_says_what_to_do(server):
     done = subprocess.run([program("pgveilctl"), "status", "--server", server.conninfo("postgres")],
                           capture_output=True, text=True, timeout=30)
