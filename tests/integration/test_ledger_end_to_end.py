@@ -10,6 +10,8 @@ from harness import processes, raw_protocol as raw
 from harness.money import journal, noticed, spent
 from harness.pgveil import AMPLE, Pgveil
 
+from test_crash import measuring, stopped, warm_up
+
 QUESTIONS = [
     "SELECT count(*) FROM patients WHERE age > {n}",
     "SELECT sum(cost), count(*) FROM visits WHERE minutes > {n}",
@@ -103,6 +105,34 @@ def test_parallel_connections_cannot_overspend(pgveil):
     cap = int(pgveil.ledger("SELECT cap_pico FROM pgveil.account WHERE holder = 'analyst' "
                             f"AND name = '{analyst.name}'")[0][0])
     assert spent(pgveil, analyst, "clinic") <= cap
+
+
+def test_statements_of_a_busy_analyst_that_wait_for_the_ledger_are_charged_together(own_protected):
+    many = 16
+    pgveil = Pgveil(own_protected, datasets=("clinic",), dataset_settings={"measurements_max": many},
+                    settings={"limits": {"measurements_per_analyst_max": many}})
+    try:
+        pgveil.start()
+        analyst = pgveil.analyst(grants={"clinic": AMPLE})
+        warm_up(pgveil)
+        sessions = [raw.log_in(analyst, "clinic", {"options": "-c dp.reuse=off"}) for _ in range(many)]
+        with stopped(pgveil, "ledger"):
+            for number, session in enumerate(sessions):
+                session.send(raw.query(f"SELECT count(*) FROM patients WHERE age > {number}"))
+            processes.wait_until(lambda: len(measuring(own_protected, "idle in transaction")) == many,
+                                 20, "the reserves")
+        for session in sessions:
+            assert "E" not in [kind for kind, _ in session.until("Z")]
+            session.socket.close()
+        assert len(journal(pgveil, analyst)) == many
+        assert sum(journal(pgveil, analyst)) == spent(pgveil, analyst, "clinic")
+        batches = pgveil.ledger("SELECT count(DISTINCT at) FROM pgveil.journal WHERE kind = 'charge' "
+                                f"AND analyst = '{analyst.name}'")
+        # The one that was on its way, all others; and any that had not been told of its reserve yet.
+        assert int(batches[0][0]) <= 4
+        assert pgveil.ctl_result("ledger", "verify").returncode == 0
+    finally:
+        pgveil.stop()
 
 
 def test_a_rollback_gives_nothing_back(pgveil):
