@@ -195,6 +195,23 @@ def test_a_change_of_the_catalogue_is_seen_with_the_next_sync(exact, served):
         asked.connection.close()
 
 
+def test_a_table_that_is_locked_proves_nothing_and_keeps_nobody_waiting(exact, served):
+    owner = served.connect("fold")
+    owner.autocommit = False
+    with owner.cursor() as cursor:
+        cursor.execute("LOCK people IN ACCESS EXCLUSIVE MODE")
+        exact.ctl("dataset", "sync", "fold")
+    owner.rollback()
+    owner.close()
+    asked = ask_as(exact, 5)
+    asked.paid("SELECT team, club, count(*) FROM people WHERE age < 60 GROUP BY team, club")
+    asked.rows("SET dp.epsilon = 0.02")
+    assert reuse(asked, "SELECT club, count(*) FROM people WHERE age < 60 GROUP BY club") == "none"
+    assert reuse(asked, "SELECT team, count(*) FROM people WHERE age < 60 GROUP BY team") == "all"
+    asked.connection.close()
+    exact.ctl("dataset", "sync", "fold")
+
+
 # --- what it costs -----------------------------------------------------------------------------------
 
 
