@@ -57,6 +57,13 @@ static bool is_ascii(const struct failure *failure)
     return true;
 }
 
+/* What was cut to fit may end inside a character. */
+static char *own_text(const struct failure *failure, size_t index)
+{
+    const char *text = text_of(failure, index);
+    return utf8_is_valid(text) ? strdup(text) : utf8_ascii_copy(text);
+}
+
 static void set_text(struct failure *failure, size_t index, char *text)
 {
     assert(text != NULL);
@@ -175,7 +182,7 @@ void session_fail(struct session *session, const struct refusal *refusal,
     bool known = session->replies.count == 0 && !session->unreported;
     if (is_ascii(failure) || (known && session->utf8)) {
         for (size_t i = 0; i < N_TEXTS; i++)
-            set_text(failure, i, strdup(text_of(failure, i)));
+            set_text(failure, i, own_text(failure, i));
     } else if (!known || session->transaction != 'E') {
         convert(failure);
     }

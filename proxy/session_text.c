@@ -179,7 +179,8 @@ enum text_state session_read_text(struct session *session, const struct wire_mes
         *text = session->reading.text;
         standard_strings = session->reading.standard_strings;
     } else if (session->unreported && message->type == 'Q') {
-        refuse_text(refusal, "a Query with such characters must come after a Sync",
+        refuse_text(refusal,
+                    "a Query with backslashes or characters outside ASCII must come after a Sync",
                     "The messages before it may have changed how it is read; end them with Sync.");
         return TEXT_REFUSED;
     } else if (session->unreported || (!session->utf8 && !ascii)) {

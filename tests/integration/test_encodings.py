@@ -179,6 +179,14 @@ def test_errors_point_at_characters_and_quote_in_the_clients_encoding(words, ask
         assert raw.fields(parsed[0][1], codec)["M"] == setting["M"]
 
 
+def test_an_error_that_was_cut_inside_a_character_is_text(asker):
+    for encoding in ("UTF8", "WIN1252"):
+        with through(asker, encoding) as session:
+            session.exchange(raw.query("SET dp.epsilon = U&'xy" + "\\20ac" * 40 + "'"))
+            error = session.error(raw.query("SELECT count(*) FROM persons"))
+            assert error["C"] == "22023" and 'parameter "dp.epsilon": "xy??' in error["M"]
+
+
 def test_an_error_marks_characters_that_the_encoding_lacks(asker):
     with through(asker, "LATIN1") as session:
         error = session.error(raw.query('SET U&"gr\\00f6\\4e2d" = 1'))
