@@ -209,7 +209,7 @@ class Recount:
         self.money = []     # (seq, at, dataset, numbers, amounts)
         self.charges, self.by_seq = {}, {}
         self.debits = {}    # by draw: [(seq, at, numbers)]
-        self.resets = 0
+        self.resets = self.adoptions = 0
         self.request = None  # the entries of one request that are not yet checked together
         self.last, hash_before = EARLIEST, None
         for line in lines:
@@ -393,6 +393,7 @@ class Recount:
             assert any(not self.kin(account).isdisjoint(members) and account.counts(seq, when)
                        for seq, when, members in debits), (entry, number)
         debits.append((entry["seq"], at, numbers))
+        self.adoptions += 1
         self.request.append((entry["request"], entry, numbers, self.amounts(entry)))
 
     @staticmethod

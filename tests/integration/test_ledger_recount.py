@@ -1,12 +1,16 @@
 """A long life of a ledger at random, added up again from its journal alone (recount.py)."""
+import datetime
 import decimal
+import json
 import random
 import uuid
 
+import psycopg2
 import pytest
 
+from harness.pgveil import Pgveil
 from ledger_server import LedgerServer, kept_answer, release
-from recount import check_all
+from recount import Recount, check_all, check_table
 
 ANALYSTS = ("ana", "bob", "cy", "Zoë")
 GROUPS = ("north", "south")
@@ -181,3 +185,85 @@ def check_as_analyst(ledger, recount, analyst):
         assert decimal.Decimal(row["spent_share"]) == account.share(), row
         shared = recount.account("dataset", "", row["dataset"])
         assert row["dataset_spent_pico"] == shared.spent_pico(), row
+
+
+# --- the same with pgveil before it ------------------------------------------------------------------
+
+QUESTIONS = ["SELECT count(*) FROM patients", "SELECT sex, count(*) FROM patients GROUP BY sex",
+             "SELECT avg(age) FROM patients", "SELECT sum(age), count(*) FROM patients WHERE sex = 'f'",
+             "SELECT count(*) FROM visits", "SELECT avg(cost) FROM visits",
+             "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY age) FROM patients",
+             "SELECT count(*) FROM patients WHERE age > {}"]
+
+
+def with_a_sibling(protected):
+    """Two datasets over the clinic's database."""
+    pgveil = Pgveil(protected, datasets=("clinic",))
+    configuration = json.loads(pgveil.file.read_text())
+    configuration["datasets"]["again"] = configuration["datasets"]["clinic"]
+    pgveil.file.write_text(json.dumps(configuration))
+    return pgveil
+
+
+def ask_at_random(dice, analysts, times):
+    outcomes = {}
+    for _ in range(times):
+        settings = {"dp.epsilon": dice.choice(["0.1", "0.5", "1"]), "dp.notices": "off"}
+        if dice.random() < 0.3:
+            settings["dp.mechanism"] = "laplace"
+        if dice.random() < 0.3:
+            settings["dp.reuse"] = "off"
+        try:
+            dice.choice(analysts).rows(dice.choice(["clinic", "again"]),
+                                       dice.choice(QUESTIONS).format(dice.randrange(20, 60)), settings=settings)
+            word = "answered"
+        except psycopg2.Error as error:
+            word = error.pgcode
+        outcomes[word] = outcomes.get(word, 0) + 1
+    return outcomes
+
+
+def check_running(pgveil, analysts):
+    recount = Recount(pgveil.ctl("ledger", "export").splitlines())
+    now = max(recount.last, datetime.datetime.now(datetime.timezone.utc))
+    for account in recount.accounts.values():
+        account.roll(now)
+    check_table(recount, json.loads(pgveil.ctl("budget", "show", "--json")))
+    for analyst in analysts:
+        for dataset, spent, remaining, spent_mu2, cap_mu2 in analyst.rows(
+                "clinic", "SELECT dataset, spent, remaining, spent_mu2, cap_mu2 FROM dp.budget"):
+            account = recount.account("analyst", analyst.name, dataset)
+            assert (spent_mu2, cap_mu2) == (account.spent_pico(), account.terms["cap"]), analyst.name
+            assert spent.quantize(decimal.Decimal("1e-6"), decimal.ROUND_CEILING) == account.share()
+            assert remaining == max(1 - spent, 0)
+    pgveil.ctl("ledger", "verify")
+    return recount
+
+
+def test_what_pgveil_tells_its_analysts_is_what_the_journal_alone_adds_up_to(protected):
+    dice = random.Random(20261122)
+    pgveil = with_a_sibling(protected)
+    try:
+        pgveil.start()
+        analysts = [pgveil.analyst(name, {"clinic": ("9", "1e-5"), "again": ("6", "1e-5")}) for name in ("ana", "bob")]
+        pgveil.ctl("budget", "cap", "clinic", "--epsilon", "12")
+        pgveil.ctl("budget", "cap", "again", "--mode", "zcdp", "--epsilon", "12")
+        pgveil.ctl("budget", "set", "bob", "again", "--mode", "zcdp", "--window", "week")
+        pgveil.ctl("group", "join", "north", "bob")
+        pgveil.ctl("budget", "cap", "clinic", "--group", "north", "--epsilon", "8", "--delta", "1e-5")
+        seen = ask_at_random(dice, analysts, 40)
+        check_running(pgveil, analysts)
+        pgveil.ctl("analyst", "remove", "ana", "--yes")
+        analysts[0] = pgveil.analyst("ana", {"clinic": ("20", "1e-5"), "again": ("20", "1e-5")})
+        pgveil.ctl("budget", "reset", "bob", "clinic", "--yes")
+        pgveil.ctl("budget", "cap", "clinic", "--off")
+        for word, count in ask_at_random(dice, analysts, 30).items():
+            seen[word] = seen.get(word, 0) + count
+        pgveil.kill()
+        pgveil.start()
+        recount = check_running(pgveil, analysts)
+        assert set(seen) <= {"answered", "53400"} and seen["answered"] > 20 and seen["53400"] > 3, seen
+        assert recount.resets == 1 and recount.adoptions > 0
+        assert pgveil.end() == 0
+    finally:
+        pgveil.stop()
