@@ -175,8 +175,17 @@ def test_a_new_window_begins_for_the_accounts_that_are_debited(ledger):
 # --- races and crashes -----------------------------------------------------------------------------
 
 
+def charged_at_last(ledger, cursor, wanted):
+    """Sent again where meanwhile an analyst has joined a group or left one."""
+    while True:
+        try:
+            return ledger.charges(wanted, cursor=cursor)
+        except psycopg2.errors.SerializationFailure:
+            continue
+
+
 def test_batches_of_several_instances_in_any_order_of_analysts_add_up(ledger):
-    """With what else takes locks on accounts under way. No batch fails: locks have one order."""
+    """With what else takes locks on accounts under way. No batch fails for a deadlock: locks have one order."""
     group(ledger, "north", ["ana", "bob"])
     group(ledger, "south", ["bob", "cy"])
     failures, booked, ends = [], [], threading.Event()
@@ -189,8 +198,8 @@ def test_batches_of_several_instances_in_any_order_of_analysts_add_up(ledger):
                 for _ in range(25):
                     wanted = [(dice.choice(NAMES), dice.randint(1000, 9999), str(uuid.uuid4()))
                               for _ in range(dice.randint(1, 30))]
-                    answers = ledger.charges([charge([release(price)], name, request)
-                                              for name, price, request in wanted], cursor=cursor)
+                    answers = charged_at_last(ledger, cursor, [
+                        charge([release(price)], name, request) for name, price, request in wanted])
                     assert [answer["outcome"] for answer in answers] == ["ok"] * len(wanted)
                     booked.extend(wanted)
                     for _, _, request in wanted[:3]:
