@@ -7,6 +7,8 @@
 
 #include "budget/ledger.h"
 
+enum { COLLISIONS_MOST = 5 };
+
 struct waiting {
     struct waiting *next;
     char *charge;
@@ -24,6 +26,7 @@ struct ledger_queue {
     struct waiting *first, **tail;
     struct waiting *batch[LEDGER_BATCH_MAX]; /* under way */
     size_t n_batch;                          /* 0: nothing is */
+    unsigned collisions;                     /* in a row */
     bool freed;
 };
 
@@ -85,12 +88,12 @@ static void send_next(struct ledger_queue *queue)
     ledger_call_free(&call);
 }
 
-/* One of them is at fault, or the server is: back to the front, to be sent one by one. */
-static void send_alone(struct ledger_queue *queue)
+/* Back to the front. alone: to be sent one by one. */
+static void put_back(struct ledger_queue *queue, bool alone)
 {
     while (queue->n_batch > 0) {
         struct waiting *last = queue->batch[--queue->n_batch];
-        last->alone = true;
+        last->alone = last->alone || alone;
         last->next = queue->first;
         if (queue->first == NULL)
             queue->tail = &last->next;
@@ -101,6 +104,13 @@ static void send_alone(struct ledger_queue *queue)
 static bool is_error(const PGresult *result)
 {
     return result != NULL && PQresultStatus(result) == PGRES_FATAL_ERROR;
+}
+
+/* Class 40: something else was done at the same time; nothing is wrong with the charges. */
+static bool is_collision(const PGresult *result)
+{
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    return sqlstate != NULL && strncmp(sqlstate, "40", 2) == 0;
 }
 
 /* Callbacks may add: that goes with the next batch. */
@@ -122,10 +132,15 @@ static void deliver(struct ledger_queue *queue, const PGresult *result)
 static void on_answer(void *context, const PGresult *result)
 {
     struct ledger_queue *queue = context;
-    if (is_error(result) && queue->n_batch > 1)
-        send_alone(queue);
-    else
+    bool error = is_error(result);
+    if (error && is_collision(result) && queue->collisions++ < COLLISIONS_MOST) {
+        put_back(queue, false);
+    } else if (error && queue->n_batch > 1) {
+        put_back(queue, true);
+    } else {
+        queue->collisions = 0;
         deliver(queue, result);
+    }
     if (!queue->freed)
         send_next(queue);
 }

@@ -22,7 +22,8 @@ void ledger_queue_free(struct ledger_queue *queue);
  * ledger_charge_result; with an error of the server, where nothing was debited; or with NULL, where
  * the charge may or may not have happened: asked again under the same request id it happens once.
  * alone: in a batch of its own. For what was answered with an error, so that the next one is not
- * everybody's (an error of a batch is found out here, by sending each of its charges alone).
+ * everybody's (an error of a batch is found out here, by sending each of its charges alone; where
+ * it only collided with something else, the batch is sent again).
  */
 void ledger_queue_add(struct ledger_queue *queue, char *charge, bool alone, pg_client_done *done,
                       void *context);
