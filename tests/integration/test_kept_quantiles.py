@@ -157,6 +157,25 @@ def test_draws_of_several_statements_answer_together(noisy):
         (halves[0] + halves[1][::-1],)]
 
 
+def test_of_very_many_draws_of_a_rank_the_sharpest_is_given(noisy):
+    """More of them than the ledger hands out, drawn alone and in company of many."""
+    median = "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY cost) FROM visits"
+    many = f"SELECT {disc([k / 30 for k in range(1, 30)], 'cost')} FROM visits"
+    noisy.rows("SET dp.mechanism = laplace")
+    errors = []
+    for n in range(20):
+        noisy.rows(f"SET dp.epsilon = {0.05 * 1.2 ** n:.6f}")
+        noisy.paid(many if n % 4 == 3 else median)
+        if n % 4 != 3:
+            errors.append(column(noisy, median)["Expected Error Ranks"])
+    noisy.rows("SET dp.reuse = off")
+    noisy.rows("SET dp.epsilon = 0.02")
+    noisy.paid(median)
+    noisy.rows("SET dp.reuse = on")
+    told = column(noisy, median)
+    assert told["Reuse"] == "all" and told["Expected Error Ranks"] == min(errors) == errors[-1]
+
+
 def test_another_distribution_and_a_fresh_draw_are_paid_for(noisy):
     first = f"SELECT {disc([k / 61 for k in range(1, 61)], 'age')} FROM patients"
     answer = noisy.paid(first)
