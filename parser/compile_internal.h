@@ -291,6 +291,7 @@ struct level_histogram {
     const char *distribution;
     /* reuse_draws.c: where each rank comes from, and what is drawn */
     struct release_value *values;
+    struct kept_distribution kept;
     size_t n_draws;
     struct release_draw draws[HISTOGRAM_DRAWS_MAX];
     uint64_t unit_weight;

@@ -380,6 +380,7 @@ static void finish_histograms(struct level *level)
                                             .n_values = from->ranks.n,
                                             .values = from->values,
                                             .distribution = from->distribution,
+                                            .kept = from->kept,
                                             .described = from->described};
         memcpy(out[i].draws, from->draws, sizeof out[i].draws);
     }
@@ -431,9 +432,12 @@ static bool is_all_drawn(const struct release *release)
         if (release->measures[i].n_kept > 0 || release->measures[i].draw.m == 0)
             return false;
     for (size_t i = 0; i < release->n_histograms; i++)
-        for (size_t k = 0; k < release->histograms[i].n_values; k++)
-            if (release->histograms[i].values[k].source != VALUE_DRAWN)
+        for (size_t k = 0; k < release->histograms[i].n_values; k++) {
+            const struct release_value *value = &release->histograms[i].values[k];
+            if (value->source != VALUE_DRAWN ||
+                release->histograms[i].draws[value->from].n_kept > 0)
                 return false;
+        }
     return release_is_measured(release);
 }
 

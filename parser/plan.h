@@ -81,12 +81,17 @@ struct release_draw {
     struct dp_quantile_plan plan;
     const struct dp_rank *ranks; /* plan.n of them */
     struct dp_calibration whole;
+    /* Noisy distributions from before with which the draw is put together, of the same matrix and
+     * each with the weight m^2, and what all of them are worth; none: the draw alone. */
+    size_t n_kept;
+    const struct kept_draw *kept;
+    struct dp_calibration together;
 };
 
 enum value_source {
     VALUE_DRAWN,               /* now, by draw number `from` */
     VALUE_KEPT,                /* before: the request's kept answer `from` is a bin of each group */
-    VALUE_OF_KEPT_DISTRIBUTION /* before: the kept answer is a noisy distribution of each group */
+    VALUE_OF_KEPT_DISTRIBUTION /* before: read from the histogram's kept distributions */
 };
 
 /* One quantile that is handed over, and where it comes from. */
@@ -95,10 +100,18 @@ struct release_value {
     enum value_source source;
     size_t from, place; /* place: of the rank, in a draw that is no distribution */
     /* How sharp: the noise of the distribution; or, the strength in the divisor's place, of a draw
-     * of this rank alone with the same error (dp_quantile_strengths), whose charge is not filled in.
-     * What it is kept as. */
+     * of this rank alone with the same error (dp_quantile_strengths), whose charge is not filled
+     * in. What it is kept as. */
     struct dp_calibration sharpness;
     const char *identity; /* of the distribution's quantile, as of a measure; NULL: never kept */
+};
+
+/* Kept answers, each a noisy distribution of each group, put together as those of a draw are. */
+enum { DISTRIBUTIONS_MAX = 32 };
+struct kept_distribution {
+    size_t n_kept;
+    const struct kept_draw *kept;
+    struct dp_calibration together;
 };
 
 /* The weight of a unit in a distribution that is noised as a whole: few parts, so that noise and
@@ -125,6 +138,7 @@ struct release_histogram {
     /* Of the noisy distribution, all groups one after the other, which is kept if it is drawn;
      * NULL: it is too large for that, and its quantiles are kept one by one. */
     const char *distribution;
+    struct kept_distribution kept; /* that values are read from */
     const char *described;
 };
 

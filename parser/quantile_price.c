@@ -201,7 +201,7 @@ static void find_sharpness(const struct level *level, const struct release_draw 
     if (draw->whole.m == 0)
         dp_quantile_strengths(&draw->plan, draw->ranks, draw->plan.n, strengths);
     for (size_t i = 0; i < draw->plan.n; i++) {
-        out[i] = draw->whole;
+        out[i] = draw->n_kept > 0 ? draw->together : draw->whole;
         if (draw->whole.m != 0)
             continue;
         out[i] = (struct dp_calibration){.mechanism = DP_LAPLACE,

@@ -399,11 +399,16 @@ enum reuse_extent reuse_of(const struct level *level, const struct level_aggrega
             &level->histograms.items[aggregate->quantile.histogram];
         const struct release_value *value =
             &histogram->values[quantile_find(histogram, &aggregate->quantile.ranks[i])];
-        any_drawn = any_drawn || value->source == VALUE_DRAWN;
-        if (value->source == VALUE_DRAWN)
-            continue;
+        size_t answer = value->from;
+        if (value->source == VALUE_DRAWN) {
+            const struct release_draw *draw = &histogram->draws[value->from];
+            any_drawn = true;
+            if (draw->n_kept == 0)
+                continue;
+            answer = draw->kept[0].answer; /* the oldest */
+        }
         any_kept = true;
-        note_time(level, value->from, since);
+        note_time(level, answer, since);
     }
     for (size_t i = 0; i < sizeof measures / sizeof *measures; i++) {
         if (measures[i] < 0)

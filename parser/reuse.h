@@ -16,6 +16,17 @@ const struct kept_answer *const *reuse_find(const struct level *level, const cha
 /* reuse_forms.c: leaves undrawn what all that read it do not need. */
 void reuse_relax(struct level *level);
 
+/* reuse_distribution.c: the sharpest noisy distribution that kept ones are together; false where
+ * there is none. */
+bool reuse_find_distribution(const struct level *level, const struct kept_answer *list,
+                             const struct level_histogram *histogram,
+                             struct kept_distribution *out);
+/* The draw that with them is as sharp as the wanted draw of the distribution; false: there is none.
+ */
+bool reuse_refine_distribution(const struct level *level, const struct level_histogram *histogram,
+                               const struct kept_distribution *kept,
+                               const struct release_draw *wanted, struct release_draw *out);
+
 /* reuse_draws.c: mu^2 of the quantiles that the list leaves to be drawn; and the decision. */
 uint64_t reuse_draws_price(const struct level *level, const struct kept_answer *list);
 void reuse_draws_settle(struct level *level);

@@ -1,9 +1,10 @@
 /*
  * Quantiles that were paid for (parser/quantile.h). Each rank of a distribution is kept alone, so
  * that it answers whatever it is asked together with; or the noisy distribution is kept as a whole,
- * from which every rank can be read. What errs no more than what the request would buy is given
- * again, the sharpest first. What is missing is drawn alone, with the same error, where that costs
- * less than all of it. Draws of one distribution do not add up, so that nothing is refined.
+ * from which every rank can be read (reuse_distribution.c). What errs no more than what the request
+ * would buy is given again, the sharpest first. What is missing is drawn alone, with the same
+ * error, where that costs less than all of it. Drawn bins do not add up, so that they are not
+ * refined.
  *
  * The extremes are not read from a distribution: what they are there is not defined.
  */
@@ -23,6 +24,7 @@ struct sources {
     struct release_value *values;
     double *errors; /* that the request would buy */
     bool *missing;
+    struct kept_distribution kept;
     size_t n_draws;
     struct release_draw draws[HISTOGRAM_DRAWS_MAX];
 };
@@ -76,22 +78,24 @@ static void find_errors(const struct level *level, const struct level_histogram 
     }
 }
 
-/* The sharpest answer of the identity for the rank, of these the newest: into the value, and its
- * error, if that is no larger than *error. */
+/* The sharpest kept draw of the rank, of these the newest: into the value, and its error, if that
+ * is no larger than *error. */
 static bool find_kept(const struct level *level, const struct kept_answer *list,
-                      const struct level_histogram *histogram, const char *identity, size_t rank,
-                      bool distribution, struct release_value *value, double *error)
+                      const struct level_histogram *histogram, size_t rank,
+                      struct release_value *value, double *error)
 {
-    size_t n;
-    const struct kept_answer *const *found = reuse_find(level, identity, &n);
-    size_t n_values = reuse_groups(level, list) * (distribution ? histogram->bins.n : 1);
+    size_t n = 0;
+    const char *identity = histogram->identities[rank];
+    const struct kept_answer *const *found =
+        identity == NULL ? NULL : reuse_find(level, identity, &n);
     bool any = false;
     for (size_t i = 0; i < n; i++) {
         const struct kept_answer *kept = found[i];
         const struct dp_calibration *sharpness = &kept->calibration;
-        if (kept->keys_only || !reuse_is_of_list(kept, list) || kept->n_groups != n_values ||
+        if (kept->keys_only || !reuse_is_of_list(kept, list) ||
+            kept->n_groups != reuse_groups(level, list) ||
             sharpness->groups != level->bounding.unit_groups || sharpness->grid.scale10 != 0 ||
-            sharpness->grid.exp2 != 0 || (distribution && sharpness->mechanism != DP_GAUSSIAN))
+            sharpness->grid.exp2 != 0)
             continue;
         double own = quantile_error_of(level, histogram, sharpness, &histogram->ranks.items[rank]);
         if (own < 0 || own > *error)
@@ -99,24 +103,31 @@ static bool find_kept(const struct level *level, const struct kept_answer *list,
         *error = own;
         any = true;
         value->rank = histogram->ranks.items[rank];
-        quantile_keep(histogram, distribution ? VALUE_OF_KEPT_DISTRIBUTION : VALUE_KEPT,
-                      (size_t)(kept - level->compile->request->kept), sharpness, value);
+        quantile_keep(histogram, VALUE_KEPT, (size_t)(kept - level->compile->request->kept),
+                      sharpness, value);
     }
     return any;
 }
 
 /* The same of both ways in which the rank can be kept. */
 static bool find_any_kept(const struct level *level, const struct kept_answer *list,
-                          const struct level_histogram *histogram, size_t i,
+                          const struct level_histogram *histogram,
+                          const struct kept_distribution *distribution, size_t i,
                           struct release_value *value, double *error)
 {
     const struct dp_rank *rank = &histogram->ranks.items[i];
     bool inner = rank->numerator > 0 && rank->numerator < rank->denominator;
-    bool kept = histogram->identities[i] != NULL &&
-                find_kept(level, list, histogram, histogram->identities[i], i, false, value, error);
-    if (inner && histogram->distribution != NULL)
-        kept |= find_kept(level, list, histogram, histogram->distribution, i, true, value, error);
-    return kept;
+    bool kept = find_kept(level, list, histogram, i, value, error);
+    if (!inner || distribution->n_kept == 0)
+        return kept;
+    double own = quantile_error_of(level, histogram, &distribution->together, rank);
+    if (own < 0 || own > *error)
+        return kept;
+    *error = own;
+    value->rank = *rank;
+    quantile_keep(histogram, VALUE_OF_KEPT_DISTRIBUTION, distribution->kept[0].answer,
+                  &distribution->together, value);
+    return true;
 }
 
 static void find_all_kept(const struct level *level, const struct kept_answer *list,
@@ -125,7 +136,7 @@ static void find_all_kept(const struct level *level, const struct kept_answer *l
     for (size_t i = 0; i < histogram->ranks.n; i++) {
         double error = sources->errors[i] * slack;
         sources->missing[i] =
-            !find_any_kept(level, list, histogram, i, &sources->values[i], &error);
+            !find_any_kept(level, list, histogram, &sources->kept, i, &sources->values[i], &error);
     }
 }
 
@@ -137,11 +148,13 @@ double reuse_kept_error(const struct level *level, const struct level_aggregate 
         return -1;
     const struct level_histogram *histogram =
         &level->histograms.items[aggregate->quantile.histogram];
+    struct kept_distribution distribution;
+    reuse_find_distribution(level, level->list, histogram, &distribution);
     for (size_t i = 0; i < aggregate->quantile.n_ranks && !histogram->bought; i++) {
         size_t rank = quantile_find(histogram, &aggregate->quantile.ranks[i]);
         double error = HUGE_VAL;
         struct release_value value;
-        if (!find_any_kept(level, level->list, histogram, rank, &value, &error))
+        if (!find_any_kept(level, level->list, histogram, &distribution, rank, &value, &error))
             return -1;
         drawn = drawn || histogram->values[rank].source == VALUE_DRAWN;
         most = fmax(most, error);
@@ -154,28 +167,46 @@ static bool costs_less(const struct dp_charge *a, const struct dp_charge *b)
     return a->mu2_pico < b->mu2_pico && (!b->pure || a->epsilon <= b->epsilon);
 }
 
-/* What of a wanted draw is left: nothing, the missing ranks alone, or all of it. */
+/* The cheapest draw by which the missing ranks of a wanted draw are had as sharp as it: itself, or
+ * of them alone (*part), or what their distribution lacks. */
+static struct release_draw cheapest(const struct level *level,
+                                    const struct level_histogram *histogram, size_t number,
+                                    const struct sources *sources, bool *part)
+{
+    struct release_draw best = histogram->wanted[number], other;
+    size_t n_kept = 0;
+    *part = false;
+    for (size_t i = 0; i < histogram->ranks.n; i++)
+        n_kept += histogram->wanted_values[i].from == number && !sources->missing[i];
+    if (n_kept > 0 &&
+        quantile_price_rest(level, histogram, number, sources->missing, sources->errors, &other) &&
+        costs_less(&other.plan.charge, &best.plan.charge)) {
+        best = other;
+        *part = true;
+    }
+    if (reuse_refine_distribution(level, histogram, &sources->kept, &histogram->wanted[number],
+                                  &other) &&
+        other.plan.charge.mu2_pico < best.plan.charge.mu2_pico) {
+        best = other;
+        *part = false;
+    }
+    return best;
+}
+
 static void draw_rest(const struct level *level, const struct level_histogram *histogram,
                       size_t number, struct sources *sources)
 {
-    size_t n = 0, n_missing = 0;
-    struct release_draw rest = histogram->wanted[number];
-    for (size_t i = 0; i < histogram->ranks.n; i++) {
-        n += histogram->wanted_values[i].from == number;
-        n_missing += histogram->wanted_values[i].from == number && sources->missing[i];
-    }
-    if (n_missing == 0)
+    bool any = false, part;
+    for (size_t i = 0; i < histogram->ranks.n; i++)
+        any = any || (histogram->wanted_values[i].from == number && sources->missing[i]);
+    if (!any)
         return;
-    bool part =
-        n_missing < n &&
-        quantile_price_rest(level, histogram, number, sources->missing, sources->errors, &rest) &&
-        costs_less(&rest.plan.charge, &histogram->wanted[number].plan.charge);
+    sources->draws[sources->n_draws] = cheapest(level, histogram, number, sources, &part);
     for (size_t i = 0; i < histogram->ranks.n; i++)
         if (histogram->wanted_values[i].from == number && (!part || sources->missing[i])) {
             sources->values[i] = histogram->wanted_values[i];
             sources->values[i].from = sources->n_draws;
         }
-    sources->draws[sources->n_draws] = part ? rest : histogram->wanted[number];
     quantile_find_values(level, histogram, &sources->draws[sources->n_draws], sources->n_draws,
                          sources->values);
     sources->n_draws++;
@@ -199,6 +230,7 @@ static void find_sources(const struct level *level, const struct kept_answer *li
         memcpy(sources->draws, histogram->wanted, sizeof sources->draws);
         return;
     }
+    reuse_find_distribution(level, list, histogram, &sources->kept);
     find_errors(level, histogram, sources->errors);
     find_all_kept(level, list, histogram, sources);
     for (size_t i = 0; i < histogram->n_wanted; i++)
@@ -225,6 +257,7 @@ void reuse_draws_settle(struct level *level)
         struct sources sources;
         find_sources(level, level->list, histogram, &sources);
         histogram->values = sources.values;
+        histogram->kept = sources.kept;
         histogram->n_draws = sources.n_draws;
         memcpy(histogram->draws, sources.draws, sizeof histogram->draws);
         for (size_t n = 0; n < histogram->ranks.n; n++)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mechanisms/refine.h"
 #include "proxy/distribution.h"
 
 enum { NO_GROUP = -1 };
@@ -21,57 +22,71 @@ struct quantile_output {
     struct distribution *distribution; /* that is drawn; NULL: none is */
     /* Its noisy integers, group by group, where they are kept; else of the group under way. */
     __int128 *noisy;
+    const __int128 *const *kept;
+    __int128 *together; /* of a group: a distribution that was noised several times */
 };
 
 /* A group's weights stay below this whatever the server says; more people than that do not exist.
  */
 static const uint64_t total_max = UINT64_C(1) << 61;
 
-/* The ranks that are read from a distribution which was noised before. */
-static void read_kept(struct quantile_output *output, const struct release_value *first,
-                      const __int128 *noisy)
+/* A group's distribution that was noised several times, and perhaps now (drawn; NULL: not). */
+static void put_together(const struct release_histogram *histogram, const struct kept_draw *draws,
+                         size_t n_draws, const __int128 *const *kept, size_t group,
+                         const __int128 *drawn, uint64_t drawn_m, __int128 *out)
+{
+    uint64_t m[DISTRIBUTIONS_MAX + 1];
+    __int128 values[DISTRIBUTIONS_MAX + 1];
+    assert(n_draws <= DISTRIBUTIONS_MAX);
+    for (size_t bin = 0; bin < histogram->n_bins; bin++) {
+        size_t n = 0;
+        for (; n < n_draws; n++) {
+            m[n] = draws[n].m;
+            values[n] = kept[draws[n].answer][group * histogram->n_bins + bin];
+        }
+        if (drawn != NULL) {
+            m[n] = drawn_m;
+            values[n++] = drawn[bin];
+        }
+        out[bin] = dp_combine_draws(m, values, n);
+    }
+}
+
+/* The ranks that are read from distributions which were noised before. */
+static void read_kept(struct quantile_output *output)
 {
     const struct release_histogram *histogram = output->histogram;
-    size_t n = histogram->n_bins;
+    const struct kept_distribution *from = &histogram->kept;
     struct distribution *distribution =
-        distribution_new(n, DISTRIBUTION_UNIT_WEIGHT, &first->sharpness);
+        distribution_new(histogram->n_bins, DISTRIBUTION_UNIT_WEIGHT, &from->together);
     for (size_t group = 0; group < output->n_groups; group++) {
         uint32_t *bins = output->bins + group * histogram->n_values;
-        distribution_take(distribution, noisy + group * n);
+        put_together(histogram, from->kept, from->n_kept, output->kept, group, NULL, 0,
+                     output->together);
+        distribution_take(distribution, output->together);
         for (size_t i = 0; i < histogram->n_values; i++)
-            if (histogram->values[i].source == VALUE_OF_KEPT_DISTRIBUTION &&
-                histogram->values[i].from == first->from)
+            if (histogram->values[i].source == VALUE_OF_KEPT_DISTRIBUTION)
                 bins[i] = distribution_bin(distribution, &histogram->values[i].rank);
     }
     distribution_free(distribution);
 }
 
-static bool is_first_of_its_distribution(const struct release_histogram *histogram, size_t index)
-{
-    for (size_t i = 0; i < index; i++)
-        if (histogram->values[i].source == VALUE_OF_KEPT_DISTRIBUTION &&
-            histogram->values[i].from == histogram->values[index].from)
-            return false;
-    return true;
-}
-
 /* What was drawn before, into its places. */
-static void fill_kept(struct quantile_output *output, const __int128 *const *kept)
+static void fill_kept(struct quantile_output *output)
 {
     const struct release_histogram *histogram = output->histogram;
+    bool reads = false;
     for (size_t i = 0; i < histogram->n_values; i++) {
         const struct release_value *value = &histogram->values[i];
-        if (value->source == VALUE_OF_KEPT_DISTRIBUTION) {
-            if (is_first_of_its_distribution(histogram, i))
-                read_kept(output, value, kept[value->from]);
-            continue;
-        }
+        reads = reads || value->source == VALUE_OF_KEPT_DISTRIBUTION;
         for (size_t group = 0; value->source == VALUE_KEPT && group < output->n_groups; group++) {
-            __int128 bin = kept[value->from][group], last = histogram->n_bins - 1;
+            __int128 bin = output->kept[value->from][group], last = histogram->n_bins - 1;
             bin = bin < 0 ? 0 : bin > last ? last : bin;
             output->bins[group * histogram->n_values + i] = (uint32_t)bin;
         }
     }
+    if (reads)
+        read_kept(output);
 }
 
 /* Room for the draws; a distribution is noised as it was priced, or the program is not the one that
@@ -113,19 +128,28 @@ struct quantile_output *quantiles_begin(struct dp_noise *noise,
     output->drawn = calloc(n_groups + 1, sizeof *output->drawn);
     output->bins = calloc(n_groups * histogram->n_values + 1, sizeof *output->bins);
     assert(output->weights != NULL && output->drawn != NULL && output->bins != NULL);
+    output->kept = kept;
+    output->together = calloc(histogram->n_bins, sizeof *output->together);
+    assert(output->together != NULL);
     prepare_draws(output);
-    fill_kept(output, kept);
+    fill_kept(output);
     return output;
 }
 
 /* Noise for every bin of the transformed distribution; everything else is read from that. */
-static bool draw_distribution(struct quantile_output *output, size_t group)
+static bool draw_distribution(struct quantile_output *output, const struct release_draw *draw,
+                              size_t group)
 {
     const struct release_histogram *histogram = output->histogram;
     __int128 *noisy =
         output->noisy + (histogram->distribution != NULL ? group * histogram->n_bins : 0);
     if (!distribution_draw(output->distribution, output->noise, output->weights, noisy))
         return false;
+    if (draw->n_kept > 0) {
+        put_together(histogram, draw->kept, draw->n_kept, output->kept, group, noisy, draw->whole.m,
+                     output->together);
+        noisy = output->together;
+    }
     distribution_take(output->distribution, noisy);
     return true;
 }
@@ -137,7 +161,7 @@ static bool draw(struct quantile_output *output, size_t group)
     for (size_t i = 0; i < histogram->n_draws; i++) {
         const struct release_draw *each = &histogram->draws[i];
         bool whole = each->whole.m != 0;
-        if (!(whole ? draw_distribution(output, group)
+        if (!(whole ? draw_distribution(output, each, group)
                     : dp_noise_quantiles(output->noise, &each->plan, output->weights,
                                          histogram->n_bins, each->ranks, output->draws)))
             return false;
@@ -230,6 +254,7 @@ void quantiles_free(struct quantile_output *output)
     wipe(output);
     distribution_free(output->distribution);
     free(output->noisy);
+    free(output->together);
     free(output->draws);
     free(output->weights);
     free(output->drawn);

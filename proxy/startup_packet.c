@@ -7,8 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "proxy/limits.h"
 #include "parser/utf8.h"
+#include "proxy/limits.h"
 
 enum {
     OLDEST_MAJOR_WITH_ERRORS = 3, /* older clients read another format of errors */

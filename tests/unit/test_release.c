@@ -1,6 +1,7 @@
 /* From exact rows to noisy arrays, with noise too small to show: m is so large that a draw is zero
  * but with probability far below 1e-100. */
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -513,21 +514,24 @@ Test(release, what_was_kept_of_quantiles_is_handed_over_again_beside_what_is_dra
     cr_assert(dp_cdf_init(10, DISTRIBUTION_UNIT_WEIGHT, 1, UINT64_C(1000000000000000), &cdf));
     for (size_t i = 0; i < 2; i++)
         dp_cdf_encode(&cdf, weights[i], distribution + 10 * i);
-    const __int128 *kept[] = {middle, distribution};
+    static const __int128 far[20] = {[0] = 1000, [11] = -1000};
+    const __int128 *kept[] = {middle, distribution, far};
     struct release_value values[] = {
-        {.rank = {1, 4, 0}, .source = VALUE_OF_KEPT_DISTRIBUTION, .from = 1},
+        {.rank = {1, 4, 0}, .source = VALUE_OF_KEPT_DISTRIBUTION},
         {.rank = {1, 3, 0}, .source = VALUE_KEPT, .from = 0},
         {.rank = {1, 2, 0}, .source = VALUE_DRAWN, .from = 0, .place = 0},
-        {.rank = {3, 4, 0}, .source = VALUE_OF_KEPT_DISTRIBUTION, .from = 1}};
-    values[0].sharpness = values[3].sharpness = cdf.calibration;
-    dp_cdf_clear(&cdf);
+        {.rank = {3, 4, 0}, .source = VALUE_OF_KEPT_DISTRIBUTION}};
+    /* Of two draws the second weighs nearly nothing. */
+    const struct kept_draw draws[] = {{.answer = 1, .m = cdf.calibration.m}, {.answer = 2, .m = 1}};
     struct release_histogram histogram = {.n_bins = 10,
                                           .unit_weight = 1 << 20,
                                           .groups = 1,
                                           .width = 1,
                                           .n_draws = 1,
                                           .n_values = 4,
-                                          .values = values};
+                                          .values = values,
+                                          .kept = {2, draws, cdf.calibration}};
+    dp_cdf_clear(&cdf);
     histogram.draws[0] = sharp(&median, 1);
     struct release release = {
         .n_keys = 1, .n_domain = 2, .domain = domain, .n_histograms = 1, .histograms = &histogram};
@@ -544,6 +548,55 @@ Test(release, what_was_kept_of_quantiles_is_handed_over_again_beside_what_is_dra
     cr_expect(text_is(&params.items[4], "{7,0}"));
     release_free(output);
     array_params_clear(&params);
+}
+
+Test(release, a_distribution_is_put_together_of_what_was_kept_and_what_is_drawn)
+{
+    static const struct bin_row rows[] = {{NULL, 4, 100}};
+    static const uint64_t before[10] = {[8] = 100 << 10};
+    __int128 distribution[10];
+    const __int128 *kept[] = {distribution};
+    struct dp_cdf cdf;
+    cr_assert(dp_cdf_init(10, DISTRIBUTION_UNIT_WEIGHT, 1, UINT64_C(1000000000000000), &cdf));
+    dp_cdf_encode(&cdf, before, distribution);
+    struct kept_draw draw = {.answer = 0};
+    struct release_value value = {.rank = {1, 2, 0}};
+    struct release_histogram histogram = {.n_bins = 10,
+                                          .unit_weight = DISTRIBUTION_UNIT_WEIGHT,
+                                          .groups = 1,
+                                          .width = 1,
+                                          .n_draws = 1,
+                                          .n_values = 1,
+                                          .values = &value,
+                                          .distribution = "its identity"};
+    histogram.draws[0] = (struct release_draw){.plan = {.unit_weight = 1 << 10, .n = 1},
+                                               .ranks = &value.rank,
+                                               .whole = cdf.calibration,
+                                               .n_kept = 1,
+                                               .kept = &draw};
+    struct release release = {.n_histograms = 1, .histograms = &histogram};
+    for (int heavy = 0; heavy < 2; heavy++) {
+        /* Half the people are in bin 4, the rest in bin 8, or three quarters and one, the weight
+         * being that of the squares. */
+        draw.m = heavy ? cdf.calibration.m * 2 : cdf.calibration.m / 2;
+        struct release_output *output = release_begin(noise, &release, kept, 1);
+        struct array_params params = {0};
+        const __int128 bin[] = {rows[0].bin, (__int128)rows[0].people << 10};
+        cr_assert(release_add_bin(output, 0, NULL, bin));
+        cr_assert(release_finish(output, false, &params));
+        cr_expect(text_is(&params.items[0], heavy ? "{8}" : "{4}"));
+        const __int128 *fresh = release_distribution(output, 0);
+        uint64_t alone[10] = {[4] = 100 << 10};
+        __int128 encoded[10];
+        dp_cdf_encode(&cdf, alone, encoded);
+        double deviation = 0x1p50 / (double)cdf.calibration.m;
+        for (size_t i = 0; i < 10; i++)
+            cr_expect(fabs((double)(fresh[i] - encoded[i])) < 12 * deviation,
+                      "what is kept is the draw alone");
+        release_free(output);
+        array_params_clear(&params);
+    }
+    dp_cdf_clear(&cdf);
 }
 
 Test(release, a_distribution_to_be_kept_is_handed_out_with_its_noise)

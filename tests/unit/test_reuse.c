@@ -703,3 +703,43 @@ Test(reuse, a_kept_quantile_that_is_not_sharp_enough_is_told)
         planning_clear(&told);
     }
 }
+
+Test(reuse, more_precision_of_a_distribution_costs_what_is_missing)
+{
+    struct analyst who = analyst("clinic");
+    static const double epsilons[] = {0.3, 0.6, 1, 2.5};
+    const char *sql = NULL;
+    for (size_t i = 0; i < COUNT(epsilons); i++) {
+        who.settings.epsilon = (dp_nano)(epsilons[i] * 1e9);
+        sql = quantiles(hundredths, COUNT(hundredths), 100, "age", " FROM patients");
+        struct planning planning = planned(&who, sql);
+        const struct release_histogram *histogram = only_histogram(&planning);
+        cr_assert_eq(histogram->n_draws, 1u);
+        cr_assert_neq(histogram->draws[0].whole.m, 0u);
+        cr_expect_eq(histogram->draws[0].n_kept, i);
+        planning_clear(&planning);
+        double error, fresh_error;
+        struct planning fresh = plan_statement(who.catalog, sql, &who.settings);
+        fresh_error = error_of(only_histogram(&fresh), &only_histogram(&fresh)->values[5]);
+        planning_clear(&fresh);
+        cr_expect_gt(ask(&who, sql), 0u);
+        cr_expect(fabs((double)who.spent / (double)fresh_price(&who, sql) - 1) < 1e-3,
+                  "%g: %g of what it costs at once", epsilons[i],
+                  (double)who.spent / (double)fresh_price(&who, sql));
+        struct planning again = planned(&who, sql);
+        cr_expect_eq(again.plan->charge.mu2_pico, 0u);
+        error = error_of(only_histogram(&again), &only_histogram(&again)->values[5]);
+        cr_expect(error <= fresh_error * 1.0001 && error > fresh_error * 0.999, "%g and %g", error,
+                  fresh_error);
+        cr_expect_eq(only_histogram(&again)->kept.n_kept, i + 1);
+        planning_clear(&again);
+    }
+    cr_expect_eq(who.n, COUNT(epsilons), "each draw is kept by itself");
+    who.settings.epsilon = 4000000000;
+    char explain[20000];
+    snprintf(explain, sizeof explain, "EXPLAIN %s", sql);
+    struct planning told = planned(&who, explain);
+    cr_expect(says(told.plan, "Reuse: a part was paid for before (2026-01-02T03:09:00Z), only the "
+                              "rest is drawn"));
+    planning_clear(&told);
+}
