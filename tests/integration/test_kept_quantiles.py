@@ -267,10 +267,11 @@ NUMBERS = "least(greatest(id, 1), 800)"
 def test_what_is_given_again_is_off_by_as_many_ranks_as_stated(noisy, protected, mechanism, bought, bought_at,
                                                                asked_at):
     """RUNS distributions, each bought with some ranks, from which two are then asked for alone and come for
-    nothing; where the distribution was noised as a whole, once or more, two that were not among them. Of RUNS answers, at
-    most as many miss the stated 95 % error as such a share allows, for each of the two. And the statement is
-    about this draw: the mean of what the answers are off by is a tenth of it at least. (Of an exponential law
-    it is a third, of a normal one two fifths, and the errors of recursions are stated for the worst of ranks.)"""
+    nothing; where the distribution was noised as a whole, once or more, two that were not among them. Of RUNS
+    answers, at most as many miss the stated 95 % error as such a share allows, for each of the two. And the
+    statement is about this draw: the mean of what the answers are off by is a tenth of it at least. (Of an
+    exponential law it is a third, of a normal one two fifths, and the errors of recursions are stated for the
+    worst of ranks.)"""
     assert query(protected, "SELECT count(*), min(id), max(id) FROM patients") == [(800, 1, 800)]
     whole = len(bought) > 9
     asked = [0.33, 0.66] if whole else [0.3, 0.7]
