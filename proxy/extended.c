@@ -206,10 +206,7 @@ static void check_counts(const struct bind *bind, const struct prepared *prepare
 /* The Bind stays at the head of the client's input until the statement has ended. */
 static void after_statement(struct session *session, enum statement_end end, bool explain)
 {
-    struct evbuffer *input = stream_input(session->client);
-    struct wire_message message = {0};
-    if (wire_peek(input, true, session->server->config->message_bytes_max, &message) != WIRE_READY)
-        abort();
+    struct wire_message message = session_head_message(session);
     struct bind bind;
     if (!bind_read(&message, &bind))
         abort();
@@ -224,7 +221,7 @@ static void after_statement(struct session *session, enum statement_end end, boo
                                       bind.results, explain);
             wire_empty(session_to_client(session), '2');
         }
-        wire_consume(input, &message);
+        wire_consume(stream_input(session->client), &message);
     }
     bind_clear(&bind);
     session_continue(session);

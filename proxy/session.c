@@ -304,6 +304,14 @@ static bool read_client(struct session *session)
     return true;
 }
 
+struct wire_message session_head_message(struct session *session)
+{
+    struct wire_message message = {0};
+    if (wire_peek(stream_input(session->client), true, SIZE_MAX, &message) != WIRE_READY)
+        abort();
+    return message;
+}
+
 void session_continue(struct session *session)
 {
     bool was_busy = is_busy(session);

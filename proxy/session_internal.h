@@ -24,7 +24,8 @@ enum session_state {
     SESSION_OPENING, /* account, role and twin session are being fetched */
     SESSION_RELAY,   /* messages pass; the client is read */
     SESSION_IGNORE,  /* after an error in the extended protocol: all is ignored up to Sync */
-    SESSION_PRIVATE, /* a private statement or a split text is under way; the client waits */
+    SESSION_PRIVATE, /* a private statement, a split text or the reading of a text is under way; the
+                        client waits */
     SESSION_CLOSING  /* ended; freed in the next turn of the loop */
 };
 
@@ -101,6 +102,9 @@ void session_enter(struct session *session, enum session_state state);
 void session_end(struct session *session, const char *sqlstate, const char *message);
 /* Handles what the client has sent and was not yet looked at. */
 void session_continue(struct session *session);
+/* The client's message that waits at the head of its input: it was accepted, whatever the limits
+ * are by now. Borrowed until the input changes. */
+struct wire_message session_head_message(struct session *session);
 struct evbuffer *session_to_client(struct session *session);
 struct evbuffer *session_to_twin(struct session *session);
 /* Copies a message of the twin to the client. */

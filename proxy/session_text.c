@@ -28,20 +28,10 @@ void session_reading_clear(struct session *session)
     session->reading.text = NULL;
 }
 
-/* The message that is being read, at the head of the client's input. */
-static struct wire_message head_message(struct session *session)
-{
-    struct wire_message message = {0};
-    if (wire_peek(stream_input(session->client), true, session->server->config->message_bytes_max,
-                  &message) != WIRE_READY)
-        abort();
-    return message;
-}
-
 /* The twin's error is the answer to the message. */
 static void fail_reading(struct session *session, const struct wire_message *error)
 {
-    struct wire_message message = head_message(session);
+    struct wire_message message = session_head_message(session);
     final_report_error(error, session_to_client(session));
     if (message.type == 'Q') {
         wire_empty(session_to_twin(session), 'S');
@@ -103,7 +93,7 @@ static void on_reading_closed(void *context, const struct wire_message *message)
     struct session *session = context;
     if (message->type == 'E') {
         fail_reading(session, message);
-    } else if (head_message(session).type == 'Q') {
+    } else if (session_head_message(session).type == 'Q') {
         wire_empty(session_to_twin(session), 'S');
         replies_push(&session->replies, 'S', on_reading_synced, session, NULL);
     } else {

@@ -152,6 +152,15 @@ def test_several_statements_in_one_query(words, asker, encoding):
         b"C42703", b"P%d" % (texts[1].index("nothing") + 1)]
 
 
+@pytest.mark.parametrize("encoding", ["WIN1252", "SJIS"])
+def test_what_odbc_wraps_a_statement_in(words, asker, encoding):
+    ask = f"SELECT count(*), '{WORDS[encoding]}' AS t FROM persons WHERE place = '{WORDS[encoding]}'"
+    texts = ["BEGIN", f"SAVEPOINT s;{ask};RELEASE s", f"SAVEPOINT s;{ask}, nothing;RELEASE s", "ROLLBACK to s;RELEASE s", "COMMIT",
+             f'BEGIN;declare "c" cursor with hold for {ask};fetch 2 in "c"', 'fetch 2 in "c";close "c"', "COMMIT"]
+    expected, got = both(words, asker, encoding, *[in_encoding(words, t, encoding) for t in texts])
+    assert got == expected
+
+
 @pytest.mark.parametrize("encoding", PYTHON)
 def test_errors_point_at_characters_and_quote_in_the_clients_encoding(words, asker, encoding):
     word, codec = WORDS[encoding], PYTHON[encoding]
