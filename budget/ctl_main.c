@@ -3,6 +3,11 @@
 
 #include "budget/ctl.h"
 
+static bool is_lost(const PGconn *connection)
+{
+    return connection && PQstatus(connection) == CONNECTION_BAD;
+}
+
 int main(int argc, char **argv)
 {
     struct ctl ctl;
@@ -20,6 +25,10 @@ int main(int argc, char **argv)
     }
     if (exit_code == CTL_OK) {
         exit_code = ctl.command->run(&ctl);
+    }
+    /* Whoever has gone in the middle may be there another time. */
+    if (exit_code == CTL_REFUSED && (is_lost(ctl.ledger) || is_lost(ctl.control))) {
+        exit_code = CTL_UNREACHABLE;
     }
     PQfinish(ctl.ledger);
     PQfinish(ctl.control);

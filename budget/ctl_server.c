@@ -162,12 +162,16 @@ enum ctl_exit ctl_connect(struct ctl *ctl, bool check_schema)
 
 PGresult *ctl_call(struct ctl *ctl, const struct ledger_call *call)
 {
-    PGresult *result =
-        PQexecParams(ctl->ledger, call->sql, call->n_params, NULL, call->values, NULL, NULL, 0);
+    int sent = PQsendQueryParams(ctl->ledger, call->sql, call->n_params, NULL, call->values, NULL,
+                                 NULL, 0);
+    PGresult *result = sent ? ctl_await(ctl->ledger, ctl->command->name) : NULL;
     if (result && PQresultStatus(result) == PGRES_TUPLES_OK) {
         return result;
     }
-    ctl_error("the ledger refused: %s", PQerrorMessage(ctl->ledger));
+    ctl_error("%s: %s",
+              PQstatus(ctl->ledger) == CONNECTION_BAD ? "the connection to the ledger is lost"
+                                                      : "the ledger refused",
+              PQerrorMessage(ctl->ledger));
     PQclear(result);
     return NULL;
 }

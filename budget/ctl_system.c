@@ -13,7 +13,9 @@ enum ctl_exit ctl_init(struct ctl *ctl)
     if (exit_code != CTL_OK) {
         return exit_code;
     }
-    PGresult *result = PQexec(ctl->ledger, ledger_schema_sql());
+    PGresult *result = PQsendQuery(ctl->ledger, ledger_schema_sql())
+                           ? ctl_await(ctl->ledger, ctl->command->name)
+                           : NULL;
     ExecStatusType status = PQresultStatus(result);
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
         ctl_error("the ledger's schema cannot be made: %s", PQerrorMessage(ctl->ledger));

@@ -84,6 +84,45 @@ def test_what_is_no_connection_string_is_wrong_usage(ledger, words):
     assert done.returncode == 2 and "not a connection string" in done.stderr
 
 
+def test_a_ledger_that_goes_away_meanwhile_may_be_there_another_time(ledger):
+    blocker = ledger.server.connect()
+    blocker.autocommit = False
+    with blocker.cursor() as cursor:
+        cursor.execute("LOCK TABLE pgveil.head IN ACCESS EXCLUSIVE MODE")
+        status = subprocess.Popen([program("pgveilctl"), "status", "--server", ledger.server.conninfo()],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        ((pid,),) = wait_until(lambda: ledger.rows(waiting), 20, "a call that waits")
+        ledger.rows("SELECT pg_terminate_backend(%s)", pid)
+        said = status.communicate(timeout=20)[1]
+    blocker.close()
+    assert status.returncode == 3 and "connection to the ledger is lost" in said
+
+
+def test_on_a_terminal_a_call_that_takes_long_shows_that_it_goes_on(ledger):
+    skip_without_terminals()
+    blocker = ledger.server.connect()
+    blocker.autocommit = False
+    blocker.cursor().execute("LOCK TABLE pgveil.journal IN ACCESS EXCLUSIVE MODE")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(program("pgveilctl"), ["pgveilctl", "ledger", "verify", "--server", ledger.server.conninfo()])
+    shown = b""
+    while b" 1 s" not in shown:
+        assert select.select([terminal], [], [], 20)[0], shown
+        shown += os.read(terminal, 1000)
+    blocker.close()
+    while True:
+        try:
+            part = os.read(terminal, 1000)
+        except OSError:
+            break
+        shown += part
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert b"ledger verify" in shown and b"sound" in shown.split(b"\033[K")[-1]
+
+
 def test_a_server_without_a_ledger_says_what_to_do(server):
     done = subprocess.run([program("pgveilctl"), "status", "--server", server.conninfo("postgres")],
                           capture_output=True, text=True, timeout=30)
