@@ -122,6 +122,8 @@ enum ctl_exit ctl_control(struct ctl *ctl, const char *analyst, const char *data
         PQsetNoticeReceiver(ctl->control, show_progress, NULL);
     } else {
         exit_code = tell_failure(ctl->control, folder);
+        PQfinish(ctl->control);
+        ctl->control = NULL;
     }
     free(folder);
     return exit_code;
