@@ -82,12 +82,26 @@ static const char *bounds_of_time(const char *type)
     return "Such values can be counted, and not averaged.";
 }
 
+/* A key of a table whose rows are nobody's, as of a list of codes: one may group by it. */
+static bool is_code_key(const struct catalogue *catalogue, const struct table *table, int row)
+{
+    const struct table *target =
+        suggest_find(catalogue, suggest_cell(catalogue, row, CATALOGUE_REFERENCES));
+    return row != table->unit && row != table->key && target && target->unit < 0;
+}
+
 static json_t *suggest_column(const struct catalogue *catalogue, const struct table *table, int row)
 {
     const char *checks = suggest_cell(catalogue, row, CATALOGUE_CHECKS);
     const char *labels = suggest_cell(catalogue, row, CATALOGUE_LABELS);
     json_t *column = json_object();
     char *comment = NULL;
+    if (is_code_key(catalogue, table, row)) {
+        add(&comment, "%s, a key of %s. \"domain\": [...] if its values are public.",
+            suggest_cell(catalogue, row, CATALOGUE_TYPE),
+            suggest_cell(catalogue, row, CATALOGUE_REFERENCES));
+        return with_comment(column, comment);
+    }
     if (is_key(catalogue, table, row)) {
         return column;
     }

@@ -170,11 +170,28 @@ static const struct table *choose(struct catalogue *catalogue, char why[512])
     return best;
 }
 
+/* By its whole name, or without the schema where one table alone is called so. */
+static const struct table *find_named(const struct catalogue *catalogue, const char *named)
+{
+    const struct table *found = suggest_find(catalogue, named);
+    size_t length = strlen(named);
+    int n = found ? 1 : 0;
+    bool whole = found != NULL;
+    for (int i = 0; !whole && length > 0 && i < catalogue->n_tables; i++) {
+        const char *name = catalogue->tables[i].name;
+        size_t before = strlen(name) > length ? strlen(name) - length : 0;
+        if (before > 1 && name[before - 1] == '.' && strcmp(name + before, named) == 0) {
+            found = n++ == 0 ? &catalogue->tables[i] : found;
+        }
+    }
+    return n == 1 ? found : NULL;
+}
+
 const struct table *suggest_unit(struct catalogue *catalogue, const char *named, char why[512])
 {
     const struct table *root = NULL;
     if (named) {
-        root = suggest_find(catalogue, named);
+        root = find_named(catalogue, named);
         snprintf(why, 512, "named by --unit");
         if (!root || !is_candidate(catalogue, root)) {
             ctl_error("%s is not a table with a primary key of one column whose type can name a "

@@ -151,3 +151,17 @@ def test_only_looking_reads_rows_and_says_so(server):
     assert "Wilhelmine" not in json.dumps(policy)
     for name in SCHEMAS:
         suggest(server, name, "--look", user="postgres")
+
+
+def test_a_key_of_a_list_of_codes_says_which_list(server):
+    customer = suggest(server, "films")[0]["tables"]["public.customer"]["columns"]
+    assert "a key of public.store" in customer["store_id"]["comment"] and "comment" not in customer["customer_id"]
+
+
+def test_the_unit_is_named_with_its_schema_or_without(server):
+    for name in ("public.rental", "rental"):
+        assert "Privacy unit: a row of public.rental" in suggest(server, "films", "--unit", name)[0]["comment"]
+    server.query("bare", "CREATE SCHEMA IF NOT EXISTS second; CREATE TABLE IF NOT EXISTS second.persons (id int PRIMARY KEY)")
+    for name in ("persons", "ersons", "public"):
+        done = processes.run([BUILD / "pgveilctl", "policy", "suggest", server.conninfo("bare", "looker"), "--unit", name])
+        assert done.returncode == 1 and f"{name} is not a table" in done.stderr, name
