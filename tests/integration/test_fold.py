@@ -3,6 +3,7 @@ noise of so many draws, for nothing where that is precise enough and else for wh
 false alarms of what is statistical stand beside it."""
 import io
 import math
+import random
 
 import pytest
 from harness.pgveil import Pgveil
@@ -165,6 +166,44 @@ def test_a_key_is_dropped_where_the_catalogue_proves_that_every_row_has_one(sure
         return
     assert reuse(sure, sql) == "none"
     assert [tuple(map(int, row)) for row in sure.paid(sql)] == served.query("fold", sql)
+
+
+WHOLE = ["size", "club", "listed", "ward", "team", "month"]
+IN_PART = {"half": "half IN ('large', 'small')", "maybe": "maybe IS NOT NULL", "loose": "loose IN ('p', 'q')",
+           "far": "far IN (-9, 0, 3)"}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_groupings_at_random_are_derived_where_they_may_be_and_right_in_any_case(sure, served, seed):
+    """The fine grouping, which of its keys stay and in what order, aggregates and condition are drawn. Groups
+    without a row are zeros here and missing in PostgreSQL."""
+    dice = random.Random(seed)
+    fine = dice.sample(WHOLE, dice.randint(1, 4)) + dice.sample(sorted(IN_PART), dice.randint(0, 1))
+    dice.shuffle(fine)
+    aggregates = dice.choice(["count(*)", "count(*), sum(age)", "sum(age) FILTER (WHERE club), count(*)",
+                              "count(ward), sum(least(age, 40)), count(*)"])
+    where = f"age > -1 AND id > {-seed} AND {dice.choice(['true', 'team = $$a$$', 'age BETWEEN 10 AND 60'])}"
+    sure.rows("SET dp.epsilon = 8")
+    sure.paid(f"SELECT {', '.join(fine)}, {aggregates} FROM people WHERE {where} GROUP BY {', '.join(fine)}")
+    sure.rows("SET dp.epsilon = 0.01")
+    for _ in range(4):
+        keys = dice.sample(fine, dice.randint(0, len(fine)))
+        sql = "SELECT {}{} FROM people WHERE {}{}"
+        columns = "".join(key + ", " for key in keys)
+        groups = f" GROUP BY {', '.join(keys)}" if keys else ""
+        dropped = [key for key in fine if key not in keys and key in IN_PART]
+        asked = sql.format(columns, aggregates, where, groups)
+        if not dropped:
+            assert reuse(sure, asked) == "all", asked
+        kept = "".join(f" AND {IN_PART[key]}" for key in keys if key in IN_PART)
+        width = len(keys)
+        rows = {row[:width]: row[width:] for row in sure.rows(asked)}
+        real = {row[:width]: row[width:] for row in served.query(
+            "fold", sql.format(columns, aggregates, where + kept, groups))}
+        assert real.keys() <= rows.keys()
+        for group, values in rows.items():
+            expected = [number or 0 for number in real.get(group, [0] * len(values))]
+            assert [int(value) for value in values] == expected, (asked, group)
 
 
 def test_null_is_a_key_that_an_outer_join_adds(sure, served):
