@@ -55,6 +55,25 @@ bool dp_draws_together(const struct dp_calibration *kept, const uint64_t *m, siz
            with_root(kept, sum, together);
 }
 
+uint64_t dp_draws_stated(const uint64_t *m, size_t n, uint64_t together)
+{
+    unsigned __int128 sum, square;
+    if (n < 2 || !sum_squares(m, n, &sum)) {
+        return together;
+    }
+    /* 12 M^2 2^100 / (12 M 2^100 + sum of m^4), M the sum of m^2 */
+    struct dp_wide fourth = dp_wide_from(0), all = dp_wide_from(sum);
+    for (size_t i = 0; i < n; i++) {
+        struct dp_wide own = dp_wide_multiply(dp_wide_from(m[i]), dp_wide_from(m[i]));
+        fourth = dp_wide_add(fourth, dp_wide_multiply(own, own));
+    }
+    struct dp_wide scaled =
+        dp_wide_shift_left(dp_wide_multiply(all, dp_wide_from(12)), 2 * BASE_BITS);
+    struct dp_wide quotient =
+        dp_wide_divide(dp_wide_multiply(scaled, all), dp_wide_add(scaled, fourth), false);
+    return dp_wide_to_u128(&quotient, &square) ? floor_root(square) : together;
+}
+
 bool dp_draw_of_cells(const struct dp_calibration *cell, uint64_t cells, struct dp_calibration *sum)
 {
     unsigned __int128 square;

@@ -23,6 +23,13 @@ bool dp_draws_together(const struct dp_calibration *kept, const uint64_t *m, siz
                        struct dp_calibration *together);
 
 /*
+ * The divisor whose noise is as wide as that of the mean of such draws (dp_combine_draws), their
+ * rounding to the grid and that of the mean included: what is said of the answer's error. That of
+ * a single draw is its own; where there is none, what dp_draws_together says.
+ */
+uint64_t dp_draws_stated(const uint64_t *m, size_t n, uint64_t together);
+
+/*
  * The cheapest further draw *rest on the same grid with which the value is as precise as *wanted
  * asks; rest->m is 0 where nothing is missing. *together: the precision of all then. rounds: values
  * do not lie on the grid, so that noise must stay much wider than its unit. False where it cannot

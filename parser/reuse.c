@@ -348,6 +348,21 @@ static void find_folds(struct level *level, const struct level_measure *measure,
     }
 }
 
+/* From now on the calibration is what is said of the error: that of a mean has its rounding in it.
+ */
+static void state(struct level_measure *measure)
+{
+    uint64_t m[DRAWS_MAX + 1];
+    size_t n = 0;
+    if (measure->n_kept == 0 || measure->calibration.mechanism != DP_GAUSSIAN)
+        return;
+    for (; n < measure->n_kept; n++)
+        m[n] = measure->kept[n].m;
+    if (measure->draw.m != 0)
+        m[n++] = measure->draw.m;
+    measure->calibration.m = dp_draws_stated(m, n, measure->calibration.m);
+}
+
 void reuse_settle(struct level *level)
 {
     struct arena *arena = level->compile->arena;
@@ -378,6 +393,8 @@ void reuse_settle(struct level *level)
         measure->have = choice.have;
     }
     reuse_relax(level);
+    for (size_t i = 0; i < level->n_measures; i++)
+        state(&level->measures[i]);
 }
 
 /* The earlier of two times, ISO and UTC. */

@@ -139,6 +139,33 @@ Test(refine, the_mean_has_the_precision_that_is_said_of_it)
     cr_expect_float_eq((double)together.charge.mu2_pico, 8000000, 3);
 }
 
+/* By numbers: the variance of the rounded mean of rounded draws, against what is said of it. */
+Test(refine, what_is_said_of_a_mean_has_its_rounding_in_it)
+{
+    static const uint64_t prices[][3] = {{190000000000, 270000000000, 1330000000000},
+                                         {1000000000000, 1000000000000, 1000000000000},
+                                         {5000000, 70000000, 100}};
+    for (size_t i = 0; i < sizeof prices / sizeof *prices; i++) {
+        struct dp_calibration draws[3], together;
+        uint64_t m[3];
+        double weights = 0, variance = 0;
+        for (size_t n = 0; n < 3; n++) {
+            draws[n] = gaussian(1, 1, prices[i][n]);
+            m[n] = draws[n].m;
+            weights += (double)m[n] * (double)m[n];
+        }
+        for (size_t n = 0; n < 3; n++)
+            variance += pow((double)m[n] * (double)m[n] / weights, 2) *
+                        pow(dp_calibration_stddev(&draws[n]), 2);
+        cr_assert(dp_draws_together(&draws[0], m, 3, &together));
+        cr_expect_eq(dp_draws_stated(m, 1, 7), 7u, "one draw is not rounded again");
+        together.m = dp_draws_stated(m, 3, together.m);
+        double said = pow(dp_calibration_stddev(&together), 2);
+        cr_expect_geq(said, (variance + 1.0 / 12) * (1 - 1e-2));
+        cr_expect_leq(said, (variance + 1.0 / 12) * (1 + 1e-2));
+    }
+}
+
 Test(refine, a_sum_of_cells_has_at_most_the_noise_that_is_said_of_it)
 {
     static const uint64_t prices[] = {1, 1000000, 56028963825, 1000000000000, 900000000000000};
