@@ -89,9 +89,10 @@ struct release_draw {
 };
 
 enum value_source {
-    VALUE_DRAWN,               /* now, by draw number `from` */
-    VALUE_KEPT,                /* before: the request's kept answer `from` is a bin of each group */
-    VALUE_OF_KEPT_DISTRIBUTION /* before: read from the histogram's kept distributions */
+    VALUE_DRAWN, /* now, by draw number `from` */
+    VALUE_KEPT,  /* before: the request's kept answer `from` is a bin of each group */
+    /* Before: read from the histogram's kept distributions, of which `from` is the oldest. */
+    VALUE_OF_KEPT_DISTRIBUTION
 };
 
 /* One quantile that is handed over, and where it comes from. */
