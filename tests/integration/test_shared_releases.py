@@ -275,7 +275,8 @@ class Questions(Generator):
         rows = self.rows()
         names = {name: f"{alias}.{name}" for alias, name in self.scope}
         keys = [names[key] for key in ("sex", "insured", "city", "code", "note") if key in names]
-        return {"rows": rows, "scope": list(self.scope), "keys": self.source.sample(keys, min(len(keys), self.pick(0, 0, 1, 2))),
+        n_keys = min(len(keys), self.pick(0, 0, 1, 2))
+        return {"rows": rows, "scope": list(self.scope), "keys": self.source.sample(keys, n_keys),
                 "aggregates": [self.one() for _ in range(self.pick(1, 1, 2, 3))],
                 "where": self.condition() if self.source.random() < 0.5 else "true"}
 

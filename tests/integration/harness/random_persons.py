@@ -67,7 +67,8 @@ class PersonGenerator(Generator):
         shown = keys.replace("v.patient_id", "v.patient_id AS id")
         having = self.pick("", "", f" HAVING count(*) > {self.pick('0', '1', '3')}")
         inner = (f"(SELECT {shown}, {self.pick('sum', 'avg', 'min')}(v.cost){chosen} AS cost,"
-                 f" {self.pick('max', 'min', 'sum')}(v.minutes) AS minutes, {self.pick('count(*)', 'count(v.note)', 'count(DISTINCT v.code)')}"
+                 f" {self.pick('max', 'min', 'sum')}(v.minutes) AS minutes,"
+                 f" {self.pick('count(*)', 'count(v.note)', 'count(DISTINCT v.code)')}"
                  f" AS age FROM visits v WHERE {where} GROUP BY {keys}{having}) {alias}")
         if kind != 4:
             return inner, columns(alias, names)
