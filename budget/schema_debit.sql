@@ -396,7 +396,8 @@ $function$;
 -- The one call that spends: pgveil.debit, durable before it answers. The debits are committed without
 -- waiting for the disk, so that the locks are free for the next batch at once; the second commit waits
 -- until the log is on disk up to its own record, and so every debit before it, for all waiting sessions
--- together. Nobody is told of a charge that a crash could lose. A procedure that commits can pin no
+-- together. Nobody is told of a charge that a crash could lose: where the wait for a standby is cut short,
+-- the server warns, whatever the role's settings, and the caller asks again. A procedure that commits can pin no
 -- search_path, and returns one row; it therefore only calls, by qualified names, and packs the answers.
 CREATE PROCEDURE pgveil.charge(p_dataset text, p_charges json, OUT answers text)
 LANGUAGE plpgsql AS $procedure$
@@ -405,6 +406,7 @@ BEGIN
     answers := pgveil.packed(pgveil.debit(p_dataset, p_charges));
     COMMIT;
     PERFORM pg_catalog.set_config('synchronous_commit', 'on', true);
+    PERFORM pg_catalog.set_config('client_min_messages', 'warning', true);
     PERFORM pg_catalog.pg_logical_emit_message(true, 'pgveil', '');
     COMMIT;
 END

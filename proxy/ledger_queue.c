@@ -133,6 +133,9 @@ static void on_answer(void *context, const PGresult *result)
 {
     struct ledger_queue *queue = context;
     bool error = is_error(result);
+    /* A commit whose wait for a standby was cut short says so by a warning, and by nothing else. */
+    if (!error && pg_client_warned(queue->client))
+        result = NULL;
     if (error && is_collision(result) && queue->collisions++ < COLLISIONS_MOST) {
         put_back(queue, false);
     } else if (error && queue->n_batch > 1) {

@@ -46,6 +46,7 @@ struct pg_client {
     struct event *io, *timer, *kick;
     struct request *head, **tail;
     PGresult *last;        /* of the running statement: its first error or its last result */
+    bool warned;           /* by the running statement */
     unsigned long session; /* counts connections: a callback may have dropped the one in use */
     unsigned backoff_ms;
     unsigned failures; /* connection attempts in a row */
@@ -230,8 +231,10 @@ static void client_arm(struct pg_client *client, unsigned milliseconds)
 /* Notices of a server can quote rows: they go nowhere. */
 static void drop_notice(void *context, const PGresult *result)
 {
-    (void)context;
-    (void)result;
+    struct pg_client *client = context;
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (severity != NULL && strcmp(severity, "WARNING") == 0)
+        client->warned = true;
 }
 
 static void client_connect_failed(struct pg_client *client, const char *why)
@@ -303,7 +306,7 @@ static void client_connect(struct pg_client *client)
         client_connect_failed(client, "out of memory");
         return;
     }
-    PQsetNoticeReceiver(client->conn, drop_notice, NULL);
+    PQsetNoticeReceiver(client->conn, drop_notice, client);
     if (PQstatus(client->conn) == CONNECTION_BAD) {
         client_connect_failed(client, PQerrorMessage(client->conn));
         return;
@@ -335,6 +338,7 @@ static void client_run(struct pg_client *client)
     if (client->state != CLIENT_READY || client->head == NULL)
         return;
     struct request *request = client->head;
+    client->warned = false;
     int sent =
         request->script
             ? PQsendQuery(client->conn, request->sql)
@@ -620,6 +624,11 @@ bool pg_client_is_idle(const struct pg_client *client)
 bool pg_client_is_connected(const struct pg_client *client)
 {
     return client->state == CLIENT_READY || client->state == CLIENT_RUNNING;
+}
+
+bool pg_client_warned(const struct pg_client *client)
+{
+    return client->warned;
 }
 
 const PGconn *pg_client_connection(const struct pg_client *client)

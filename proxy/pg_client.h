@@ -50,6 +50,8 @@ void pg_client_script(struct pg_client *client, const char *sql, pg_client_done 
 void pg_client_cancel(struct pg_client *client);
 /* Nothing runs, nothing waits. */
 bool pg_client_is_idle(const struct pg_client *client);
+/* In a callback: the server warned of something while the statement ran. */
+bool pg_client_warned(const struct pg_client *client);
 /* A connection is up right now. */
 bool pg_client_is_connected(const struct pg_client *client);
 /* The connection that is up right now, to ask libpq about it; NULL where there is none. */

@@ -321,6 +321,40 @@ Test(ledger_queue, a_lost_connection_leaves_every_charge_open_and_asked_again_it
     }
 }
 
+static void set_standby(const char *name)
+{
+    char sql[96];
+    snprintf(sql, sizeof sql, "ALTER SYSTEM SET synchronous_standby_names = '%s'", name);
+    ask(sql);
+    ask("SELECT pg_reload_conf()");
+    while (strcmp(ask("SHOW synchronous_standby_names"), name) != 0)
+        usleep(10000);
+}
+
+Test(ledger_queue, a_charge_that_no_standby_has_is_open_whatever_cut_the_wait_short)
+{
+    set_standby("away");
+    ask("SET synchronous_commit = local");
+    ask("ALTER ROLE CURRENT_USER SET statement_timeout = '300ms'");
+    ask("ALTER ROLE CURRENT_USER SET client_min_messages = 'error'");
+    struct ledger_queue *hurried = ledger_queue_new(base, conninfo, "census", TIMEOUT_MS);
+    for (size_t i = 0; i < 3; i++) {
+        ask_for(i, "ana", 5000);
+        add_to(hurried, &asked[i], false);
+    }
+    wait_for(3);
+    for (size_t i = 0; i < 3; i++)
+        cr_assert(asked[i].lost, "confirmed without the standby");
+    set_standby("");
+    for (size_t i = 0; i < 3; i++)
+        add_to(hurried, &asked[i], false);
+    wait_for(3);
+    for (size_t i = 0; i < 3; i++)
+        cr_assert_eq(asked[i].outcome, LEDGER_OK);
+    cr_assert_eq(charged(), 3);
+    ledger_queue_free(hurried);
+}
+
 Test(ledger_queue, a_charge_that_waits_too_long_is_given_back_open)
 {
     struct ledger_queue *impatient = ledger_queue_new(base, conninfo, "census", 300);
