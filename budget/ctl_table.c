@@ -49,8 +49,8 @@ static bool is_number(const char *text)
     return *text == '\0';
 }
 
-/* PostgreSQL's number for int8, in pg_type.dat. */
-enum { INT8_TYPE = 20 };
+/* PostgreSQL's numbers of types, in pg_type.dat. */
+enum { INT8_TYPE = 20, JSON_TYPE = 114 };
 
 /* Columns whose texts are numbers; a name that looks like one stays a text. */
 static bool column_is_number(const PGresult *result, int column)
@@ -96,6 +96,43 @@ static bool column_is_number(const PGresult *result, int column)
         }
     }
     return false;
+}
+
+/* A JSON array of names as a text, with a comma between two. To be freed; NULL: not one. */
+static char *list_in_words(const char *json)
+{
+    json_t *list = json_loads(json, 0, NULL);
+    size_t size = strlen(json) + 2 * json_array_size(list) + 1;
+    char *text = json_is_array(list) ? calloc(1, size) : NULL;
+    size_t length = 0;
+    for (size_t i = 0; text && i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        length +=
+            (size_t)snprintf(text + length, size - length, "%s%s", i ? ", " : "", name ? name : "");
+    }
+    json_decref(list);
+    return text;
+}
+
+/* For people and spreadsheets: a copy without JSON, to be cleared. NULL without memory. */
+static PGresult *in_words(const PGresult *result)
+{
+    PGresult *copy = PQcopyResult(result, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
+    bool ok = copy;
+    for (int column = 0; ok && column < PQnfields(copy); column++) {
+        for (int row = 0; ok && row < PQntuples(copy) && PQftype(copy, column) == JSON_TYPE;
+             row++) {
+            char *text = list_in_words(PQgetvalue(copy, row, column));
+            ok = text && PQsetvalue(copy, row, column, text, (int)strlen(text));
+            free(text);
+        }
+    }
+    if (!ok) {
+        ctl_error("out of memory");
+        PQclear(copy);
+        copy = NULL;
+    }
+    return copy;
 }
 
 static bool print_table(const PGresult *result)
@@ -172,7 +209,9 @@ static bool put_json_row(const PGresult *result, int row)
             return false;
         }
         fputs(": ", stdout);
-        if (column_is_number(result, column) && (text[0] == '\0' || is_number(text))) {
+        if (PQftype(result, column) == JSON_TYPE) {
+            fputs(text, stdout);
+        } else if (column_is_number(result, column) && (text[0] == '\0' || is_number(text))) {
             fputs(text[0] ? text : "null", stdout);
         } else if (!put_json_text(text)) {
             return false;
@@ -246,19 +285,19 @@ bool ctl_print_lines(const struct ctl *ctl, const PGresult *result, bool header)
 
 bool ctl_print_result(const struct ctl *ctl, const PGresult *result, bool one)
 {
-    bool ok = true;
-    switch (ctl->format) {
-    case CTL_JSON:
-        ok = print_json(result, one);
-        break;
-    case CTL_CSV:
-        print_csv(result, true);
-        break;
-    case CTL_TABLE:
-    default:
-        ok = one ? print_record(result) : print_table(result);
-        break;
+    PGresult *words = NULL;
+    bool ok;
+    if (ctl->format == CTL_JSON) {
+        return written(print_json(result, one));
     }
+    words = in_words(result);
+    ok = words;
+    if (ok && ctl->format == CTL_CSV) {
+        print_csv(words, true);
+    } else if (ok) {
+        ok = one ? print_record(words) : print_table(words);
+    }
+    PQclear(words);
     return written(ok);
 }
 

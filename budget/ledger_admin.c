@@ -103,8 +103,19 @@ void ledger_analyst_enable_call(struct ledger_call *call, const char *name, bool
 
 void ledger_analysts_call(struct ledger_call *call, const char *name)
 {
-    ledger_call_begin(call, "SELECT * FROM pgveil.analysts($1::pg_catalog.text)");
+    ledger_call_begin(call,
+                      "SELECT a.analyst, a.enabled, pg_catalog.to_json(a.datasets) AS datasets,"
+                      " pg_catalog.to_json(a.groups) AS groups, a.created_at"
+                      " FROM pgveil.analysts($1::pg_catalog.text) a");
     ledger_call_text(call, name);
+}
+
+void ledger_analysts_in_words_call(struct ledger_call *call)
+{
+    ledger_call_begin(call, "SELECT a.analyst, a.enabled,"
+                            " pg_catalog.array_to_string(a.datasets, ', ') AS datasets,"
+                            " pg_catalog.array_to_string(a.groups, ', ') AS groups, a.created_at"
+                            " FROM pgveil.analysts(NULL) a");
 }
 
 void ledger_analyst_remove_call(struct ledger_call *call, const char *name)

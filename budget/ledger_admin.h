@@ -45,8 +45,10 @@ void ledger_analyst_add_call(struct ledger_call *call, const char *name, const c
 void ledger_analyst_passwd_call(struct ledger_call *call, const char *name, const char *verifier);
 void ledger_analyst_enable_call(struct ledger_call *call, const char *name, bool enabled);
 void ledger_analyst_remove_call(struct ledger_call *call, const char *name);
-/* Table: analyst, enabled, datasets, groups, created_at; name NULL: all. */
+/* Table: analyst, enabled, datasets, groups, created_at; name NULL: all. Here and below lists of
+ * names are JSON arrays; in words they are text, with a comma between two. */
 void ledger_analysts_call(struct ledger_call *call, const char *name);
+void ledger_analysts_in_words_call(struct ledger_call *call);
 /* Results as above: exists (is a member), unknown (no such analyst, or no member). */
 void ledger_member_call(struct ledger_call *call, const char *group, const char *analyst,
                         bool joins);

@@ -93,13 +93,13 @@ END
 $function$;
 
 CREATE FUNCTION pgveil.analysts(p_name text)
-RETURNS TABLE (analyst text, enabled text, datasets text, groups text, created_at text)
+RETURNS TABLE (analyst text, enabled text, datasets text[], groups text[], created_at text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     SELECT n.name, CASE WHEN n.enabled THEN 'yes' ELSE 'no' END,
-           coalesce((SELECT string_agg(a.dataset, ', ' ORDER BY a.dataset) FROM pgveil.account a
-                     WHERE a.holder = 'analyst' AND a.name = n.name AND a.granted), ''),
-           coalesce((SELECT string_agg(m.group_name, ', ' ORDER BY m.group_name)
-                     FROM pgveil.membership m WHERE m.analyst = n.name), ''),
+           ARRAY(SELECT a.dataset FROM pgveil.account a
+                 WHERE a.holder = 'analyst' AND a.name = n.name AND a.granted ORDER BY a.dataset),
+           ARRAY(SELECT m.group_name FROM pgveil.membership m WHERE m.analyst = n.name
+                 ORDER BY m.group_name),
            pgveil.time_text(n.created_at)
     FROM pgveil.analyst n WHERE p_name IS NULL OR n.name = p_name ORDER BY n.name
 $function$;
@@ -125,13 +125,14 @@ BEGIN
 END
 $function$;
 
-CREATE FUNCTION pgveil.groups() RETURNS TABLE (group_name text, analysts text, capped_datasets text)
+CREATE FUNCTION pgveil.groups() RETURNS TABLE (group_name text, analysts json, capped_datasets json)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     SELECT g.name,
-           coalesce((SELECT string_agg(m.analyst, ', ' ORDER BY m.analyst) FROM pgveil.membership m
-                     WHERE m.group_name = g.name), ''),
-           coalesce((SELECT string_agg(a.dataset, ', ' ORDER BY a.dataset) FROM pgveil.account a
-                     WHERE a.holder = 'group' AND a.name = g.name AND a.enforced), '')
+           to_json(ARRAY(SELECT m.analyst FROM pgveil.membership m WHERE m.group_name = g.name
+                         ORDER BY m.analyst)),
+           to_json(ARRAY(SELECT a.dataset FROM pgveil.account a
+                         WHERE a.holder = 'group' AND a.name = g.name AND a.enforced
+                         ORDER BY a.dataset))
     FROM (SELECT m.group_name AS name FROM pgveil.membership m
           UNION SELECT a.name FROM pgveil.account a WHERE a.holder = 'group') g
     ORDER BY g.name
@@ -481,12 +482,11 @@ $function$;
 
 -- The draws that are kept, newest first; NULL: of all datasets, of all analysts.
 CREATE FUNCTION pgveil.answers(p_dataset text, p_analyst text)
-RETURNS TABLE (draw text, dataset text, analysts text, charged_at text, entry text, n_answers text,
+RETURNS TABLE (draw text, dataset text, analysts json, charged_at text, entry text, n_answers text,
     n_groups text, bytes text, mu2_pico text, delta text, epsilon text)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $function$
     SELECT d.id::text, d.dataset,
-           coalesce((SELECT string_agg(p.analyst, ', ' ORDER BY p.seq) FROM pgveil.paid p
-                     WHERE p.draw = d.id), ''),
+           to_json(ARRAY(SELECT p.analyst FROM pgveil.paid p WHERE p.draw = d.id ORDER BY p.seq)),
            pgveil.time_text(d.at), d.seq::text, k.answers::text, coalesce(k.groups, 0)::text,
            d.bytes::text, d.mu2_pico::text, pgveil.decimal_text(d.delta_atto, 18),
            coalesce(pgveil.decimal_text(d.epsilon_nano, 9), '')

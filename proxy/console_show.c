@@ -205,7 +205,7 @@ void console_show_analysts(struct console *console, const char *argument)
 {
     struct ledger_call call;
     (void)argument;
-    ledger_analysts_call(&call, NULL);
+    ledger_analysts_in_words_call(&call);
     console_wait(console);
     pg_client_send(server_ledger(console->server), call.sql, call.n_params, NULL, call.values,
                    LEDGER_TIMEOUT_MS, on_analysts, console);

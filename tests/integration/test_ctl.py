@@ -142,12 +142,23 @@ def test_help_names_every_command_and_each_explains_itself(ledger):
             assert ledger.ctl(*words, "--help", server=False).stdout == text
 
 
+def test_lists_of_names_are_arrays_for_programs_and_words_for_people(ledger):
+    for name in ("ana", "Doe, Jane"):
+        ledger.analyst(name, dataset=None)
+        ledger.ctl("group", "join", "team", name)
+    assert ledger.table("group", "list") == [
+        {"group_name": "team", "analysts": ["Doe, Jane", "ana"], "capped_datasets": []}]
+    assert [row["groups"] for row in ledger.table("analyst", "list")] == [["team"], ["team"]]
+    assert "Doe, Jane, ana" in ledger.ctl("group", "list").stdout
+    assert ledger.ctl("group", "list", "--csv").stdout.splitlines()[1] == 'team,"Doe, Jane, ana",'
+
+
 def test_an_analyst_is_added_listed_disabled_and_enabled(ledger):
     ledger.analyst("ana")
     ledger.analyst("Zoë O'Neil", dataset=None)
     assert [(row["analyst"], row["enabled"], row["datasets"])
             for row in ledger.table("analyst", "list")] == \
-        [("Zoë O'Neil", "yes", ""), ("ana", "yes", "census")]
+        [("Zoë O'Neil", "yes", []), ("ana", "yes", ["census"])]
     ledger.ctl("analyst", "disable", "ana")
     assert ledger.table("analyst", "list")[1]["enabled"] == "no"
     ledger.ctl("analyst", "enable", "ana")
@@ -458,7 +469,7 @@ def test_a_group_bounds_its_members_together(ledger):
     assert ledger.charge(5000, analyst="bob")["outcome"] == "ok"
     assert budget(ledger, "team", "group")["spent_pico"] == whole - 1000
     assert ledger.table("group", "list") == [
-        {"group_name": "team", "analysts": "ana", "capped_datasets": "census"}]
+        {"group_name": "team", "analysts": ["ana"], "capped_datasets": ["census"]}]
     assert ledger.ctl("group", "leave", "team", "bob", check=False).returncode == 1
     assert ledger.ctl("group", "join", "team", "nobody", check=False).returncode == 1
     assert ledger.ctl("group", "join", "team", "ana", check=False).returncode == 1
@@ -552,7 +563,7 @@ def test_datasets_and_one_analyst_are_shown(ledger):
     ledger.charge()
     (row,) = ledger.table("dataset", "list")
     assert row["dataset"] == "census" and row["charges"] == 1 and "epsilon 1," in row["cap"]
-    assert ledger.table("analyst", "show", "ana")["datasets"] == "census"
+    assert ledger.table("analyst", "show", "ana")["datasets"] == ["census"]
     assert ledger.ctl("analyst", "show", "bob", check=False).returncode == 1
 
 

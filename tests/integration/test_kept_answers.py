@@ -667,7 +667,7 @@ def test_answers_are_listed_and_forgotten(ledger):
     ask(ledger, releases=[release(2000, fingerprint=OTHER)], noisy=[1, 2, 3], n_keys=1, keys=["a", "b", "c"])
     rows = ledger.table("answers", "list")
     assert [(row["draw"], row["analysts"], row["n_answers"], row["n_groups"], row["mu2_pico"])
-            for row in rows] == [(2, "ana", 1, 3, 2000), (1, "ana, bob", 1, 1, PRICE)]
+            for row in rows] == [(2, ["ana"], 1, 3, 2000), (1, ["ana", "bob"], 1, 1, PRICE)]
     assert rows[1]["entry"] == ledger.one("SELECT seq FROM pgveil.draw WHERE id = 1")
     assert len(ledger.table("answers", "list", "census", "-a", "bob")) == 1
     ledger.grant(dataset="panel")
