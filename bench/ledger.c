@@ -5,7 +5,6 @@
  * with an update of one row and with inserts. A managed ledger in a folder of its own, fsync and
  * all; the folder should be on the disk that is asked about (TMPDIR).
  */
-#include <event2/event.h>
 #include <glob.h>
 #include <grp.h>
 #include <openssl/rand.h>

@@ -18,6 +18,7 @@ pytest_collection_modifyitems = _shared.pytest_collection_modifyitems
 
 from harness.pgveil import AMPLE, Pgveil  # noqa: E402
 from harness.protected import Protected  # noqa: E402
+from ledger_server import LedgerServer  # noqa: E402
 import neighbours  # noqa: E402
 
 
@@ -96,3 +97,27 @@ def exact_pair(exact_analyst):
     sessions = Pair(exact_analyst)
     yield sessions
     sessions.close()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    server = LedgerServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def service(protected, cluster):
+    """pgveil over one of the neighbours, its epoch without end, its ledger where a test can look into it."""
+    cluster.fresh_ledger().close()
+    dataset = "with_bob"
+    pgveil = Pgveil(protected, datasets=(dataset,),
+                    policies={dataset: {**neighbours.POLICY, "epoch": "none"}},
+                    settings={"ledger_server": cluster.conninfo()})
+    try:
+        pgveil.start()
+        yield pgveil
+        assert pgveil.alive(), pgveil.log_text()[-5000:]
+        assert pgveil.end() == 0, pgveil.log_text()[-5000:]
+    finally:
+        pgveil.stop()

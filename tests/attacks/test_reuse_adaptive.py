@@ -7,34 +7,10 @@ import threading
 import psycopg2
 import pytest
 import recount
-from harness.pgveil import Pgveil
-from ledger_server import Ledger, LedgerServer
-from neighbours import POLICY
+from ledger_server import Ledger
 
 DATASET = "with_bob"
 COUNT = "SELECT count(*) FROM people"
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    server = LedgerServer()
-    yield server
-    server.remove()
-
-
-@pytest.fixture(scope="module")
-def service(protected, cluster):
-    """pgveil over one of the neighbours, its epoch without end, its ledger where a test can look into it."""
-    cluster.fresh_ledger().close()
-    pgveil = Pgveil(protected, datasets=(DATASET,), policies={DATASET: {**POLICY, "epoch": "none"}},
-                    settings={"ledger_server": cluster.conninfo()})
-    try:
-        pgveil.start()
-        yield pgveil
-        assert pgveil.alive(), pgveil.log_text()[-5000:]
-        assert pgveil.end() == 0, pgveil.log_text()[-5000:]
-    finally:
-        pgveil.stop()
 
 
 @pytest.fixture

@@ -11,33 +11,10 @@ import threading
 import psycopg
 import pytest
 import recount
-from harness.pgveil import Pgveil
-from ledger_server import Ledger, LedgerServer
-from neighbours import POLICY
+from ledger_server import Ledger
 
 DATASET = "with_bob"
 QUESTIONS = [f"SELECT count(*) FROM people WHERE id > {n}" for n in range(4)]
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    server = LedgerServer()
-    yield server
-    server.remove()
-
-
-@pytest.fixture(scope="module")
-def service(protected, cluster):
-    cluster.fresh_ledger().close()
-    pgveil = Pgveil(protected, datasets=(DATASET,), policies={DATASET: {**POLICY, "epoch": "none"}},
-                    settings={"ledger_server": cluster.conninfo()})
-    try:
-        pgveil.start()
-        yield pgveil
-        assert pgveil.alive(), pgveil.log_text()[-5000:]
-        assert pgveil.end() == 0, pgveil.log_text()[-5000:]
-    finally:
-        pgveil.stop()
 
 
 class Walker:
