@@ -74,6 +74,23 @@ uint64_t dp_draws_stated(const uint64_t *m, size_t n, uint64_t together)
     return dp_wide_to_u128(&quotient, &square) ? floor_root(square) : together;
 }
 
+uint64_t dp_refine_target(uint64_t m)
+{
+    /* 12 m^2 2^100 / (12 2^100 - m^2): all weights together count as one */
+    struct dp_wide own = dp_wide_multiply(dp_wide_from(m), dp_wide_from(m));
+    struct dp_wide twelve = dp_wide_shift_left(dp_wide_from(12), 2 * BASE_BITS);
+    if (dp_wide_compare(&own, &twelve) >= 0) {
+        return m;
+    }
+    unsigned __int128 square;
+    struct dp_wide quotient =
+        dp_wide_divide(dp_wide_multiply(own, twelve), dp_wide_subtract(twelve, own), true);
+    if (!dp_wide_to_u128(&quotient, &square) || square >> 2 * M_BITS_MAX != 0) {
+        return m;
+    }
+    return floor_root(square) + 1;
+}
+
 bool dp_draw_of_cells(const struct dp_calibration *cell, uint64_t cells, struct dp_calibration *sum)
 {
     unsigned __int128 square;

@@ -29,6 +29,10 @@ bool dp_draws_together(const struct dp_calibration *kept, const uint64_t *m, siz
  */
 uint64_t dp_draws_stated(const uint64_t *m, size_t n, uint64_t together);
 
+/* The divisor that draws have to reach together so that no more is stated of their mean than of one
+ * draw with the divisor m; m where there is none. */
+uint64_t dp_refine_target(uint64_t m);
+
 /*
  * The cheapest further draw *rest on the same grid with which the value is as precise as *wanted
  * asks; rest->m is 0 where nothing is missing. *together: the precision of all then. rounds: values

@@ -199,6 +199,9 @@ static void choose(struct level *level, const struct kept_answer *list,
     double least = widest(level, wanted);
     struct candidates all;
     struct draws draws;
+    struct dp_calibration target = *wanted;
+    if (accuracy_decides(level)) /* an error that is asked for has the rounding of a mean in it */
+        target.m = dp_refine_target(wanted->m);
     *choice = (struct choice){.together = *wanted, .draw = *wanted};
     find_candidates(level, list, measure, &all);
     for (size_t i = 0; i < all.n; i++) {
@@ -212,7 +215,7 @@ static void choose(struct level *level, const struct kept_answer *list,
             choice->together = choice->have = draws.together;
             choice->draw = (struct dp_calibration){.m = 0};
         } else if (choice->draw.m != 0 && draws.first.mechanism == DP_GAUSSIAN &&
-                   dp_refine(wanted, &draws.first, rounds, draws.m, draws.n, &rest, &together) &&
+                   dp_refine(&target, &draws.first, rounds, draws.m, draws.n, &rest, &together) &&
                    rest.charge.mu2_pico < choice->draw.charge.mu2_pico) {
             take(choice, &draws);
             choice->together = together;

@@ -166,6 +166,22 @@ Test(refine, what_is_said_of_a_mean_has_its_rounding_in_it)
     }
 }
 
+Test(refine, a_target_is_reached_with_the_rounding_of_the_mean)
+{
+    static const uint64_t prices[] = {3, 5000000, 34843200000, 1000000000000, 3000000000000};
+    for (size_t i = 0; i < sizeof prices / sizeof *prices; i++) {
+        struct dp_calibration wanted = gaussian(1, 1, prices[i]), target = wanted, rest, together;
+        struct dp_calibration kept = gaussian(1, 1, prices[i] / 3);
+        target.m = dp_refine_target(wanted.m);
+        cr_assert(dp_refine(&target, &kept, false, &kept.m, 1, &rest, &together));
+        const uint64_t m[] = {kept.m, rest.m};
+        cr_expect_geq(dp_draws_stated(m, 2, together.m), wanted.m);
+        if (prices[i] < 40000000000)
+            cr_expect_leq((double)target.m, 1.01 * (double)wanted.m);
+    }
+    cr_expect_eq(dp_refine_target((uint64_t)1 << 52), (uint64_t)1 << 52);
+}
+
 Test(refine, a_sum_of_cells_has_at_most_the_noise_that_is_said_of_it)
 {
     static const uint64_t prices[] = {1, 1000000, 56028963825, 1000000000000, 900000000000000};

@@ -746,3 +746,22 @@ Test(reuse, more_precision_of_a_distribution_costs_what_is_missing)
                               "rest is drawn"));
     planning_clear(&told);
 }
+
+Test(reuse, an_error_that_is_asked_for_is_kept_by_several_draws_together)
+{
+    static const int errors[] = {20, 10, 4, 1};
+    static const char sql[] = "SELECT count(*) FROM people";
+    struct analyst who = analyst("census");
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        who.settings.max_error = dp_decimal_from_int(errors[i]);
+        struct planning planning = planned(&who, sql);
+        const struct measure *measure = &only_release(&planning)->measures[0];
+        /* Where the noise is below the grid's unit, a draw of its own is cheaper than a mean. */
+        cr_expect_eq(measure->n_kept, errors[i] > 1 ? i : 0);
+        cr_expect_leq(dp_calibration_halfwidth(&measure->calibration, who.settings.beta),
+                      (double)errors[i]);
+        planning_clear(&planning);
+        cr_expect_gt(ask(&who, sql), 0u);
+        cr_expect_eq(ask(&who, sql), 0u);
+    }
+}
