@@ -50,10 +50,13 @@ static void on_parse(void *context, const struct wire_message *message)
     session_pass_on(session, message);
 }
 
+/* A name that the client's encoding lacks makes it fail. */
 static void on_describe_own(void *context, const struct wire_message *message)
 {
     struct parse_reply *reply = context;
-    if (message->type != 'E')
+    if (message->type == 'E')
+        session_pass_on(reply->session, message);
+    else
         prepared_describe(reply->prepared, message);
 }
 
@@ -66,14 +69,19 @@ static struct parse_reply *parse_reply_new(struct session *session, struct prepa
     return reply;
 }
 
+static void describe_own(struct session *session, struct prepared *prepared)
+{
+    wire_name(session_to_twin(session), 'D', 'S', prepared->name);
+    replies_push(&session->replies, 'D', on_describe_own, parse_reply_new(session, prepared),
+                 release_parse);
+}
+
 static enum handled parse_candidate(struct session *session, const struct wire_message *message,
                                     const char *name, const char *sql, struct parsed *parsed)
 {
     struct prepared *prepared = prepared_new(name, sql, parsed);
     session_relay(session, message, on_parse, parse_reply_new(session, prepared), release_parse);
-    wire_name(session_to_twin(session), 'D', 'S', prepared->name);
-    replies_push(&session->replies, 'D', on_describe_own, parse_reply_new(session, prepared),
-                 release_parse);
+    describe_own(session, prepared);
     prepared_release(prepared);
     return HANDLED_RELAYED;
 }
@@ -264,6 +272,10 @@ enum handled extended_bind(struct session *session, const struct wire_message *m
     } else if (prepared == NULL) {
         prepared_table_remove_portal(&session->prepared, bind.portal);
         handled = session_relay(session, message, NULL, NULL, NULL);
+    } else if (!prepared_is_described(prepared)) {
+        describe_own(session,
+                     prepared); /* fails before the charge where the answer's columns would */
+        handled = HANDLED_WAIT;
     } else {
         handled = bind_private(session, &bind, prepared);
     }

@@ -83,8 +83,9 @@ static bool describe_rows(struct prepared *prepared, const struct wire_message *
 {
     struct wire_reader reader = wire_read(message);
     size_t count = wire_read_int16(&reader);
+    bool ascii = true;
     for (size_t i = 0; i < count; i++)
-        read_column(&reader);
+        ascii = utf8_is_ascii(read_column(&reader).name) && ascii;
     if (!wire_read_end(&reader))
         return false;
     unsigned char *copy = malloc(message->length ? message->length : 1);
@@ -94,23 +95,8 @@ static bool describe_rows(struct prepared *prepared, const struct wire_message *
     prepared->row_description = copy;
     prepared->row_description_length = message->length;
     prepared->n_columns = count;
-    prepared->described = true;
+    prepared->ascii_columns = ascii;
     return true;
-}
-
-bool prepared_describe(struct prepared *prepared, const struct wire_message *message)
-{
-    switch (message->type) {
-    case 't':
-        return describe_parameters(prepared, message);
-    case 'T':
-        return describe_rows(prepared, message);
-    case 'n':
-        prepared->described = true;
-        return true;
-    default:
-        return false;
-    }
 }
 
 static struct wire_message own_description(const struct prepared *prepared)
@@ -119,6 +105,65 @@ static struct wire_message own_description(const struct prepared *prepared)
                                    .payload = prepared->row_description,
                                    .length = prepared->row_description_length};
     return message;
+}
+
+bool prepared_same_types(const struct prepared *prepared, const struct wire_message *other)
+{
+    if (prepared->row_description == NULL)
+        return other->type == 'n';
+    if (other->type != 'T')
+        return false;
+    struct wire_message own = own_description(prepared);
+    struct wire_reader a = wire_read(&own), b = wire_read(other);
+    size_t count = wire_read_int16(&a);
+    if (wire_read_int16(&b) != count)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (read_column(&a).type != read_column(&b).type)
+            return false;
+    return wire_read_end(&a) && wire_read_end(&b);
+}
+
+/* Described again it is the same but for the names, or not the same statement any more: what is
+ * open of it keeps its columns. */
+static bool describe_again(struct prepared *prepared, const struct wire_message *message)
+{
+    bool same = prepared_same_types(prepared, message);
+    prepared->renamed = prepared->renamed && !same;
+    return !same || message->type == 'n' || describe_rows(prepared, message);
+}
+
+bool prepared_describe(struct prepared *prepared, const struct wire_message *message)
+{
+    switch (message->type) {
+    case 't':
+        return prepared->param_types != NULL || describe_parameters(prepared, message);
+    case 'T':
+    case 'n':
+        prepared->stale = false;
+        if (prepared->described)
+            return describe_again(prepared, message);
+        prepared->renamed = false;
+        prepared->described = message->type == 'n' || describe_rows(prepared, message);
+        return prepared->described;
+    default:
+        return false;
+    }
+}
+
+void prepared_forget_description(struct prepared *prepared)
+{
+    free(prepared->param_types);
+    free(prepared->row_description);
+    prepared->param_types = NULL;
+    prepared->row_description = NULL;
+    prepared->n_params = prepared->n_columns = 0;
+    prepared->described = false;
+}
+
+bool prepared_is_described(const struct prepared *prepared)
+{
+    return prepared->described && (!prepared->stale || prepared->ascii_columns);
 }
 
 void prepared_write_description(const struct prepared *prepared, const struct wire_message *named,
@@ -148,23 +193,6 @@ void prepared_write_description(const struct prepared *prepared, const struct wi
     wire_end(&writer);
 }
 
-bool prepared_same_types(const struct prepared *prepared, const struct wire_message *other)
-{
-    if (prepared->row_description == NULL)
-        return other->type == 'n';
-    if (other->type != 'T')
-        return false;
-    struct wire_message own = own_description(prepared);
-    struct wire_reader a = wire_read(&own), b = wire_read(other);
-    size_t count = wire_read_int16(&a);
-    if (wire_read_int16(&b) != count)
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (read_column(&a).type != read_column(&b).type)
-            return false;
-    return wire_read_end(&a) && wire_read_end(&b);
-}
-
 struct prepared *prepared_table_find(const struct prepared_table *table, const char *name)
 {
     for (size_t i = 0; i < table->n_statements; i++)
@@ -189,7 +217,7 @@ void prepared_table_change_encoding(struct prepared_table *table, bool utf8)
     size_t kept = 0;
     for (size_t i = 0; i < table->n_statements; i++) {
         struct prepared *prepared = table->statements[i];
-        prepared->renamed = true;
+        prepared->renamed = prepared->stale = true;
         if (utf8 || utf8_is_ascii(prepared->name))
             table->statements[kept++] = prepared;
         else

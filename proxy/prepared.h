@@ -20,13 +20,14 @@ struct prepared {
     char *sql;
     struct parsed *parsed;
     size_t n_params;
-    uint32_t *param_types; /* the twin's, from ParameterDescription */
-    bool described;        /* ParameterDescription and RowDescription or NoData have come */
+    uint32_t *param_types;          /* the twin's, from ParameterDescription */
+    bool described;                 /* RowDescription or NoData has come */
     unsigned char *row_description; /* payload of the RowDescription; NULL: no rows */
     size_t row_description_length;
     size_t n_columns;
-    bool renamed; /* the client's encoding has changed since: the columns' names are in the old one
-                   */
+    bool ascii_columns; /* all their names are in ASCII */
+    bool stale;         /* the client's encoding has changed since the twin was asked last */
+    bool renamed;       /* likewise, since the columns' names came */
 };
 
 /* Takes parsed. */
@@ -35,6 +36,10 @@ struct prepared *prepared_hold(struct prepared *prepared);
 void prepared_release(void *prepared);
 /* Reads a ParameterDescription, RowDescription or NoData into it; false where it is malformed. */
 bool prepared_describe(struct prepared *prepared, const struct wire_message *message);
+/* Another statement takes its place. */
+void prepared_forget_description(struct prepared *prepared);
+/* Is its description complete, and are its columns' names those of the client's encoding? */
+bool prepared_is_described(const struct prepared *prepared);
 /* Writes its RowDescription with a Bind's result formats (0, 1 or n_columns codes), or NoData.
  * named: another RowDescription of as many columns, whose names are written; NULL: the own ones. */
 void prepared_write_description(const struct prepared *prepared, const struct wire_message *named,

@@ -193,9 +193,7 @@ static void run_private(struct session *session, const char *text)
 {
     struct query_run *run = session->query;
     struct evbuffer *twin = session_to_twin(session);
-    free(run->prepared->row_description);
-    run->prepared->row_description = NULL;
-    run->prepared->n_columns = 0;
+    prepared_forget_description(run->prepared);
     wire_parse(twin, "", text, 0, NULL);
     replies_push(&session->replies, 'P', on_part_parsed, session, NULL);
     wire_name(twin, 'D', 'S', "");

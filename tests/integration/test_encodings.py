@@ -396,3 +396,39 @@ def test_psql_and_psycopg_in_their_encoding(words, asker, encoding):
     with asker.connect3("words", client_encoding=encoding) as extended:
         cursor = extended.execute(f"SELECT count(*), '{word}'::text FROM persons WHERE place = %s", (word,))
         assert cursor.fetchall() == [(10, word)]
+
+
+def test_a_column_name_that_the_encoding_lacks_fails_before_the_charge(server, asker):
+    """pgveil asks for the columns' names at Parse, and again at Bind where the encoding has changed."""
+    def prepare(name):
+        return raw.parse(f'SELECT count(*) AS U&"\\{name}" FROM persons', "s")
+
+    def ask(session):
+        return session.exchange(raw.bind((), "", "s"), raw.describe("P"), raw.execute(), raw.SYNC)
+    def code(replies):
+        assert [kind for kind, _ in replies if kind not in "1t"] == ["E", "Z"], replies
+        return raw.fields(replies[-2][1], "latin-1")["C"]
+    with through(asker, "LATIN1") as session:
+        assert code(session.exchange(prepare("20AC"), raw.bind((), "", "s"), raw.execute(), raw.SYNC)) == "22P05"
+        assert code(ask(session)) == "22P05"
+        session.exchange(raw.query("SET client_encoding = 'WIN1252'"))
+        assert [kind for kind, _ in ask(session)] == list("2TDCZ")
+        assert [without_origin(*m)[1] for m in ask(session) if m[0] == "T"] == [[b"\x80"]]
+        session.exchange(raw.query("SET client_encoding = 'KOI8R'"))
+        assert code(ask(session)) == "22P05"
+    assert len(journal(server, asker)) == 1
+
+
+def test_a_statement_described_anew_is_not_taken_for_another(asker):
+    """An open portal keeps its columns, whatever has the statement's name by now."""
+    with through(asker, "LATIN1") as session:
+        session.exchange(raw.parse('SELECT count(*) AS "größe" FROM persons'.encode("latin-1"), "s"), raw.SYNC)
+        session.exchange(raw.query("BEGIN"))
+        session.exchange(raw.bind((), "p", "s", (1,)), raw.SYNC)
+        session.exchange(raw.query("DEALLOCATE s"), )
+        session.exchange(raw.query("PREPARE s AS SELECT 1 AS a, 2 AS b, 3 AS c"))
+        session.exchange(raw.query("SET client_encoding = 'UTF8'"))
+        replies = session.exchange(raw.bind((), "q", "s"), raw.execute("q"), raw.describe("P", "p"), raw.execute("p"),
+                                   raw.SYNC)
+    assert [kind for kind, _ in replies] == list("2DCTDCZ")
+    assert [without_origin(*m)[1] for m in replies if m[0] == "T"] == [["größe".encode()]]
