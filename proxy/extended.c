@@ -86,6 +86,51 @@ static enum handled parse_candidate(struct session *session, const struct wire_m
     return HANDLED_RELAYED;
 }
 
+/* A name that comes to stand for something else, or for nothing, once the twin says so. */
+struct forget_reply {
+    struct session *session;
+    char *name;
+};
+
+static void release_forget(void *context)
+{
+    struct forget_reply *reply = context;
+    free(reply->name);
+    free(reply);
+}
+
+static void on_forget(void *context, const struct wire_message *message)
+{
+    struct forget_reply *reply = context;
+    if (message->type != 'E')
+        prepared_table_remove(&reply->session->prepared, reply->name);
+    session_pass_on(reply->session, message);
+}
+
+bool extended_awaits_name(const struct session *session)
+{
+    return replies_await(&session->replies, on_parse) ||
+           replies_await(&session->replies, on_forget);
+}
+
+/* Relays the Parse or Close of a name: fails it, the name is what it was. The unnamed statement is
+ * gone at once, whatever becomes of what replaces it. */
+static enum handled relay_and_forget(struct session *session, const struct wire_message *message,
+                                     const char *name)
+{
+    if (name[0] == '\0')
+        prepared_table_remove(&session->prepared, name);
+    if (prepared_table_find(&session->prepared, name) == NULL &&
+        !replies_await(&session->replies, on_parse))
+        return session_relay(session, message, NULL, NULL, NULL);
+    struct forget_reply *reply = calloc(1, sizeof *reply);
+    assert(reply != NULL);
+    reply->session = session;
+    reply->name = strdup(name);
+    assert(reply->name != NULL);
+    return session_relay(session, message, on_forget, reply, release_forget);
+}
+
 /* Names are known to pgveil by their bytes. */
 static bool is_lasting_name(const struct session *session, const char *name)
 {
@@ -111,8 +156,7 @@ static enum handled parse_text(struct session *session, const struct wire_messag
     } else if (candidate) {
         return parse_candidate(session, message, name, sql, parsed);
     } else {
-        prepared_table_remove(&session->prepared, name);
-        handled = session_relay(session, message, NULL, NULL, NULL);
+        handled = relay_and_forget(session, message, name);
     }
     parsed_free(parsed);
     return handled;
@@ -264,8 +308,7 @@ enum handled extended_bind(struct session *session, const struct wire_message *m
     bool valid = bind_read(message, &bind);
     struct prepared *prepared =
         valid ? prepared_table_find(&session->prepared, bind.statement) : NULL;
-    if (replies_await(&session->replies, on_parse) ||
-        (prepared != NULL && session->replies.count > 0)) {
+    if (extended_awaits_name(session) || (prepared != NULL && session->replies.count > 0)) {
         handled = HANDLED_WAIT; /* what is owed decides whether this Bind is private, or happens */
     } else if (!valid) {
         handled = refuse_protocol(session, "invalid message format");
@@ -365,7 +408,7 @@ enum handled extended_close(struct session *session, const struct wire_message *
     uint8_t kind = wire_read_byte(&reader);
     const char *name = wire_read_string(&reader);
     if (!reader.failed && kind == 'S')
-        prepared_table_remove(&session->prepared, name);
+        return relay_and_forget(session, message, name);
     if (!reader.failed && kind == 'P')
         prepared_table_remove_portal(&session->prepared, name);
     return session_relay(session, message, NULL, NULL, NULL);

@@ -320,7 +320,7 @@ enum handled query_start(struct session *session, const struct wire_message *mes
     enum text_state state = TEXT_REFUSED;
     if (wire_read_end(&reader))
         state = session_read_text(session, message, raw, &sql, &refusal);
-    if (state == TEXT_WAIT)
+    if (state == TEXT_WAIT || extended_awaits_name(session))
         return HANDLED_WAIT;
     if (state == TEXT_REFUSED) {
         session_fail(session, &refusal, NULL);

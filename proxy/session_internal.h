@@ -147,6 +147,8 @@ enum handled extended_parse(struct session *session, const struct wire_message *
 enum handled extended_bind(struct session *session, const struct wire_message *message);
 enum handled extended_describe(struct session *session, const struct wire_message *message);
 enum handled extended_execute(struct session *session, const struct wire_message *message);
+/* Does the twin owe what decides which statements may be private? */
+bool extended_awaits_name(const struct session *session);
 enum handled extended_close(struct session *session, const struct wire_message *message);
 /* Moves a message to the twin and expects its reply. */
 enum handled session_relay(struct session *session, const struct wire_message *message,

@@ -100,6 +100,27 @@ def test_cursors_hold_a_private_answer(session):
     assert session.kinds(raw.query("CLOSE c")) == "CZ"
 
 
+def test_a_name_keeps_its_private_statement_where_what_would_replace_it_fails(session):
+    assert session.kinds(raw.parse(COUNT, "s"), raw.SYNC) == "1Z"
+    assert session.error(raw.parse("SELECT 1", "s"), raw.SYNC)["C"] == "42P05"
+    assert session.kinds(raw.bind(statement="s"), raw.execute(), raw.SYNC) == "2DCZ"
+    session.exchange(raw.parse("SELECT 1/0"), raw.bind(), raw.execute(), raw.close("S", "s"), raw.SYNC)
+    assert session.kinds(raw.bind(statement="s"), raw.execute(), raw.SYNC) == "2DCZ"
+    assert session.kinds(raw.close("S", "s"), raw.parse("SELECT 1", "s"), raw.bind(statement="s"), raw.execute(),
+                         raw.SYNC) == "312DCZ"
+
+
+def test_of_two_unnamed_statements_in_a_row_the_last_is_bound(session, analyst):
+    before = len(analyst.rows("clinic", "SELECT * FROM dp.history"))
+    replies = session.exchange(raw.parse(COUNT), raw.parse("SELECT 'harmless'"), raw.bind(), raw.execute(), raw.SYNC)
+    assert "".join(kind for kind, _ in replies) == "112DCZ" and b"harmless" in replies[3][1]
+    session.exchange(raw.parse(COUNT), raw.query("SELECT 1"))
+    assert session.error(raw.bind(), raw.execute(), raw.SYNC)["C"] == "26000"
+    session.exchange(raw.parse(COUNT), raw.close("S"), raw.SYNC)
+    assert session.error(raw.bind(), raw.execute(), raw.SYNC)["C"] == "26000"
+    assert len(analyst.rows("clinic", "SELECT * FROM dp.history")) == before
+
+
 def test_parameters_are_checked_by_the_twin(session):
     sql = "SELECT count(*) FROM patients WHERE age > $1"
     error = session.error(raw.parse(sql), raw.bind([b"x"]), raw.execute(), raw.SYNC)
