@@ -323,6 +323,9 @@ void session_continue(struct session *session)
         session_end(session, NULL, NULL);
         return;
     }
+    /* Nobody will end the pipeline any more; what the twin owes must come all the same. */
+    if (session->client_ended && may_read_client(session))
+        wire_empty(session_to_twin(session), 'H');
     bool busy = is_busy(session);
     if ((!was_busy && busy) || session->active != busy)
         session->since_ms = session_now_ms();

@@ -85,3 +85,13 @@ def test_a_client_that_only_ends_its_half_gets_its_answer(own_pgveil, own_analys
     assert session.closed()
     with psycopg2.connect(own_analyst.conninfo("clinic")) as connection:
         assert connection.closed == 0
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_pipeline_holds_no_session(own_pgveil, own_analyst):
+    """A server answers a pipeline when it is flushed or ended, which nobody will do any more."""
+    for messages in ([raw.parse("SELECT 1"), raw.bind()], [raw.parse("SELECT count(*) FROM patients"), raw.bind()],
+                     [raw.parse("SELECT 1/0"), raw.bind(), raw.execute(), raw.close("P")]):
+        session = raw.log_in(own_analyst, "clinic")
+        session.send(*messages)
+        session.socket.close()
+        processes.wait_until(lambda: not backends(own_pgveil, own_analyst), 20, "the session's end")
