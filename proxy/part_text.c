@@ -6,74 +6,59 @@
 #include "proxy/part_text.h"
 
 #include <assert.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
-static size_t count_semicolons(const char *text, size_t length)
+static size_t count_semicolons(const char *text)
 {
     size_t count = 0;
-    for (size_t i = 0; i < length; i++)
-        count += text[i] == ';';
+    for (; *text != '\0'; text++)
+        count += *text == ';';
     return count;
 }
 
-/* Where the text goes on behind so many semicolons. */
-static size_t behind_semicolons(const char *text, size_t count)
+bool part_finder_init(struct part_finder *finder, const char *sql, const char *raw)
 {
-    const char *at = text;
-    for (; count > 0; count--) {
-        at = strchr(at, ';');
-        assert(at != NULL);
-        at++;
+    *finder = (struct part_finder){.sql = sql, .raw = raw};
+    return count_semicolons(sql) == count_semicolons(raw);
+}
+
+/* Behind the last semicolon before the place in sql. */
+static void go_to(struct part_finder *finder, size_t place)
+{
+    const char *semicolon;
+    while ((semicolon = memchr(finder->sql + finder->at, ';', place - finder->at)) != NULL) {
+        const char *same = strchr(finder->raw + finder->at_raw, ';');
+        assert(same != NULL);
+        finder->at = (size_t)(semicolon - finder->sql) + 1;
+        finder->at_raw = (size_t)(same - finder->raw) + 1;
     }
-    return (size_t)(at - text);
 }
 
-/* The place in raw of the one at offset in sql: SIZE_MAX where the two differ between the semicolon
- * before it and there. */
-static size_t place_in_raw(const char *sql, const char *raw, size_t offset)
+static size_t count_characters(struct part_finder *finder, size_t place)
 {
-    size_t before = count_semicolons(sql, offset);
-    size_t from = behind_semicolons(sql, before);
-    size_t from_raw = behind_semicolons(raw, before);
-    bool same = strncmp(sql + from, raw + from_raw, offset - from) == 0;
-    return same ? from_raw + (offset - from) : SIZE_MAX;
+    for (; finder->counted < place; finder->counted++)
+        finder->characters += ((unsigned char)finder->sql[finder->counted] & 0xC0) != 0x80;
+    return finder->characters;
 }
 
-/* The place in raw of the statement's end: a semicolon, or the end of the text. */
-static size_t end_in_raw(const char *sql, const char *raw, size_t offset)
+bool part_find(struct part_finder *finder, size_t location, size_t length, struct part *part)
 {
-    if (sql[offset] == '\0')
-        return strlen(raw);
-    if (sql[offset] != ';')
-        return SIZE_MAX;
-    return behind_semicolons(raw, count_semicolons(sql, offset + 1)) - 1;
-}
-
-/* One blank for each character; lines stay. */
-static size_t write_blanks(char *out, const char *sql, size_t length)
-{
-    size_t written = 0;
-    for (size_t i = 0; i < length; i++)
-        if (((unsigned char)sql[i] & 0xC0) != 0x80)
-            out[written++] = sql[i] == '\n' ? '\n' : ' ';
-    return written;
-}
-
-char *part_text(const char *sql, const char *raw, size_t location, size_t length)
-{
-    if (count_semicolons(sql, strlen(sql)) != count_semicolons(raw, strlen(raw)))
-        return NULL;
-    size_t start = place_in_raw(sql, raw, location);
-    size_t end = end_in_raw(sql, raw, location + length);
-    if (start == SIZE_MAX || end == SIZE_MAX || start > end || end > strlen(raw))
-        return NULL;
-    char *text = malloc(location + (end - start) + 1);
-    assert(text != NULL);
-    size_t blanks = write_blanks(text, sql, location);
-    memcpy(text + blanks, raw + start, end - start);
-    text[blanks + (end - start)] = '\0';
-    return text;
+    size_t end = location + length, end_raw;
+    assert(location >= finder->at && location >= finder->counted);
+    go_to(finder, location);
+    size_t blanks = location - finder->at;
+    if (strncmp(finder->sql + finder->at, finder->raw + finder->at_raw, blanks) != 0)
+        return false;
+    part->location = finder->at_raw + blanks;
+    part->before = count_characters(finder, location);
+    if (finder->sql[end] == ';') {
+        go_to(finder, end + 1);
+        end_raw = finder->at_raw - 1;
+    } else if (finder->sql[end] == '\0') {
+        end_raw = part->location + strlen(finder->raw + part->location);
+    } else {
+        return false;
+    }
+    part->length = end_raw - part->location;
+    return end_raw > part->location;
 }

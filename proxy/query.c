@@ -2,8 +2,8 @@
  * Simple Query. A text in which nothing is private goes to the twin as it is. Any other is run part
  * by part: relayed parts as Queries of their own, private parts through the extended protocol on
  * the unnamed statement and portal. Outside a transaction several parts are wrapped in BEGIN and
- * COMMIT, because PostgreSQL runs the statements of one Query as one implicit transaction. Parts
- * are sent with the rest of the text blanked, so that error positions stay right.
+ * COMMIT, because PostgreSQL runs the statements of one Query as one implicit transaction. The
+ * positions in errors and notices about a part are moved to where they are in the whole text.
  */
 #include <assert.h>
 #include <event2/buffer.h>
@@ -18,6 +18,7 @@ struct query_run {
     char *raw;                 /* as the client wrote it */
     char encoding[32];         /* in which it did */
     struct prepared *prepared; /* the whole text, parsed; descriptions of the part under way */
+    struct part *parts;        /* where its statements are in raw; of refused ones unset */
     size_t next;               /* part to run next */
     bool failed;
     bool wrapped; /* in a transaction block of pgveil's own */
@@ -30,6 +31,7 @@ void query_free(struct query_run *run)
     if (run == NULL)
         return;
     prepared_release(run->prepared);
+    free(run->parts);
     free(run->sql);
     free(run->raw);
     free(run);
@@ -39,6 +41,7 @@ static void finish(struct session *session)
 {
     query_free(session->query);
     session->query = NULL;
+    session->characters_before = 0;
     session_enter(session, SESSION_RELAY);
     wire_ready(session_to_client(session), session->transaction);
     session_continue(session);
@@ -127,15 +130,21 @@ static void execute_part(struct session *session, bool explain)
     sync_part(session);
 }
 
+/* The part under way as the client wrote it. Allocated. */
+static char *part_text(const struct query_run *run)
+{
+    const struct part *part = &run->parts[run->next - 1];
+    char *text = strndup(run->raw + part->location, part->length);
+    assert(text != NULL);
+    return text;
+}
+
 /* The names meant nothing private after all: the part runs as the client wrote it. */
 static void relay_part(struct session *session)
 {
-    struct query_run *run = session->query;
-    const struct statement *statement = parsed_statement(run->prepared->parsed, run->next - 1);
     wire_empty(session_to_twin(session), 'S');
     replies_push(&session->replies, 'S', swallow, NULL, NULL);
-    char *text = part_text(run->sql, run->raw, statement->location, statement->length);
-    assert(text != NULL); /* it was cut before */
+    char *text = part_text(session->query);
     send_query(session, text, on_relayed_part);
     free(text);
 }
@@ -220,17 +229,12 @@ static bool refuse_unclear(struct session *session, const struct statement *stat
 
 static void send_part(struct session *session, const struct statement *statement)
 {
-    static const struct refusal uncut = {
-        .sqlstate = "0A000",
-        .message = "the Query cannot be cut into its statements in this client_encoding",
-        .hint = "Send the statements one by one."};
     const struct query_run *run = session->query;
-    char *text = part_text(run->sql, run->raw, statement->location, statement->length);
-    if (text == NULL)
-        session_fail(session, &uncut, fail_part);
-    else if (refuse_unclear(session, statement))
-        ;
-    else if (statement->class == STATEMENT_RELAY)
+    if (refuse_unclear(session, statement))
+        return;
+    session->characters_before = run->parts[run->next - 1].before;
+    char *text = part_text(run);
+    if (statement->class == STATEMENT_RELAY)
         send_query(session, text, on_relayed_part);
     else
         run_private(session, text);
@@ -286,17 +290,51 @@ static bool is_all_relay(const struct parsed *parsed)
     return true;
 }
 
+static void refuse_query(struct session *session, const struct refusal *refusal)
+{
+    session_fail(session, refusal, NULL);
+    wire_empty(session_to_twin(session), 'S');
+    replies_push(&session->replies, 'S', NULL, NULL, NULL);
+}
+
+/* Allocated; NULL where the text cannot be cut. */
+static struct part *find_parts(const char *sql, const char *raw, const struct parsed *parsed)
+{
+    struct part_finder finder;
+    bool found = part_finder_init(&finder, sql, raw);
+    struct part *parts = calloc(parsed_count(parsed) + 1, sizeof *parts);
+    assert(parts != NULL);
+    for (size_t i = 0; found && i < parsed_count(parsed); i++) {
+        const struct statement *statement = parsed_statement(parsed, i);
+        if (statement->class != STATEMENT_REFUSED)
+            found = part_find(&finder, statement->location, statement->length, &parts[i]);
+    }
+    if (found)
+        return parts;
+    free(parts);
+    return NULL;
+}
+
 static enum handled start_run(struct session *session, const char *raw, const char *sql,
                               struct parsed *parsed)
 {
-    if (session->replies.count > 0) {
+    static const struct refusal uncut = {
+        .sqlstate = "0A000",
+        .message = "the Query cannot be cut into its statements in this client_encoding",
+        .hint = "Send the statements one by one."};
+    struct part *parts = session->replies.count > 0 ? NULL : find_parts(sql, raw, parsed);
+    if (parts == NULL) {
         parsed_free(parsed);
-        return HANDLED_WAIT;
+        if (session->replies.count > 0)
+            return HANDLED_WAIT;
+        refuse_query(session, &uncut);
+        return HANDLED_CONSUME;
     }
     struct query_run *run = calloc(1, sizeof *run);
     assert(run != NULL);
     run->sql = strdup(sql);
     run->raw = strdup(raw);
+    run->parts = parts;
     assert(run->sql != NULL && run->raw != NULL);
     memcpy(run->encoding, session->encoding, sizeof run->encoding);
     run->prepared = prepared_new("", sql, parsed);
@@ -304,12 +342,6 @@ static enum handled start_run(struct session *session, const char *raw, const ch
     session_enter(session, SESSION_PRIVATE);
     run_next(session);
     return HANDLED_CONSUME;
-}
-
-static void refuse_query(struct session *session)
-{
-    wire_empty(session_to_twin(session), 'S');
-    replies_push(&session->replies, 'S', NULL, NULL, NULL);
 }
 
 enum handled query_start(struct session *session, const struct wire_message *message)
@@ -323,8 +355,7 @@ enum handled query_start(struct session *session, const struct wire_message *mes
     if (state == TEXT_WAIT || extended_awaits_name(session))
         return HANDLED_WAIT;
     if (state == TEXT_REFUSED) {
-        session_fail(session, &refusal, NULL);
-        refuse_query(session);
+        refuse_query(session, &refusal);
         return HANDLED_CONSUME;
     }
     prepared_table_remove(&session->prepared, "");

@@ -172,8 +172,17 @@ struct evbuffer *session_to_twin(struct session *session)
     return stream_output(session->twin);
 }
 
+static bool has_moved(const struct session *session, const struct wire_message *message)
+{
+    return session->characters_before > 0 && (message->type == 'E' || message->type == 'N');
+}
+
 void session_pass_on(struct session *session, const struct wire_message *message)
 {
+    if (has_moved(session, message)) {
+        wire_report_moved(session_to_client(session), message, session->characters_before);
+        return;
+    }
     struct wire_writer writer = wire_begin(session_to_client(session), message->type);
     wire_add_bytes(&writer, message->payload, message->length);
     wire_end(&writer);
@@ -450,10 +459,13 @@ static void on_twin_message(struct session *session, const struct wire_message *
         statement_twin_error(session, message);
     if (session->state == SESSION_CLOSING)
         return;
-    if (reply.sink == NULL) {
+    if (reply.sink == NULL && !has_moved(session, message)) {
         wire_forward(input, message, session_to_client(session));
     } else {
-        reply.sink(reply.context, message);
+        if (reply.sink == NULL)
+            session_pass_on(session, message);
+        else
+            reply.sink(reply.context, message);
         if (session->state != SESSION_CLOSING)
             wire_consume(input, message);
     }

@@ -68,6 +68,8 @@ struct session {
     bool account_known;            /* there has been one */
     struct statement_run *statement;
     struct query_run *query;
+    size_t characters_before; /* the part of a Query that the twin has: its error positions count
+                                 from there */
     struct event *timer;
     struct event *closing;
     uint64_t since_ms; /* busy, or idle, since then */
@@ -107,7 +109,7 @@ void session_continue(struct session *session);
 struct wire_message session_head_message(struct session *session);
 struct evbuffer *session_to_client(struct session *session);
 struct evbuffer *session_to_twin(struct session *session);
-/* Copies a message of the twin to the client. */
+/* Copies a message of the twin to the client; positions are those in the client's text. */
 void session_pass_on(struct session *session, const struct wire_message *message);
 struct parsed *session_parse(const struct session *session, const char *text);
 uint64_t session_now_ms(void);

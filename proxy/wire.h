@@ -77,6 +77,8 @@ struct wire_report {
     int position; /* 1-based characters; 0: none */
 };
 void wire_report(struct evbuffer *out, const struct wire_report *report); /* 'E' or 'N' */
+/* The twin's 'E' or 'N' as it is, but its position so many characters further on. */
+void wire_report_moved(struct evbuffer *out, const struct wire_message *report, size_t characters);
 void wire_ready(struct evbuffer *out, char transaction_status);
 void wire_parameter_status(struct evbuffer *out, const char *name, const char *value);
 void wire_backend_key(struct evbuffer *out, uint32_t pid, uint32_t key);

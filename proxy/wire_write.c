@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <event2/buffer.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,6 +128,24 @@ void wire_report(struct evbuffer *out, const struct wire_report *report)
         for (int rest = report->position; rest > 0; rest /= 10)
             number[--at] = (char)('0' + rest % 10);
         add_field(&writer, 'P', number + at);
+    }
+    wire_add_byte(&writer, 0);
+    wire_end(&writer);
+}
+
+void wire_report_moved(struct evbuffer *out, const struct wire_message *report, size_t characters)
+{
+    struct wire_reader reader = wire_read(report);
+    struct wire_writer writer = wire_begin(out, report->type);
+    for (;;) {
+        uint8_t code = wire_read_byte(&reader);
+        const char *value = code == 0 ? NULL : wire_read_string(&reader);
+        if (value == NULL || reader.failed)
+            break;
+        char position[24];
+        snprintf(position, sizeof position, "%llu", strtoull(value, NULL, 10) + characters);
+        wire_add_byte(&writer, code);
+        wire_add_string(&writer, code == 'P' ? position : value);
     }
     wire_add_byte(&writer, 0);
     wire_end(&writer);

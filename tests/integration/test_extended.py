@@ -91,6 +91,14 @@ def test_several_statements_in_one_query(session):
     assert session.kinds(raw.query("SELECT 1")) == "TDCZ"
 
 
+def test_a_query_of_very_many_statements_is_cut_once(session):
+    """Each goes to the twin by itself, and an error tells its place in the whole."""
+    text = f"/*{'ä' * 50000}*/;" + "END;" * 5000 + f"{COUNT}; SELECT 1, nothing"
+    replies = session.exchange(raw.query(text))
+    assert "".join(kind for kind, _ in replies) == "C" * 5000 + "TDCEZ"
+    assert int(raw.fields(replies[-2][1])["P"]) == text.index("nothing") + 1
+
+
 def test_cursors_hold_a_private_answer(session):
     declare = f"DECLARE c CURSOR WITH HOLD FOR {COUNT}"
     assert session.kinds(raw.query(f"BEGIN; {declare}; FETCH 1 IN c; COMMIT")) == "CCTDCCZ"
