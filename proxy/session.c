@@ -380,13 +380,15 @@ static void on_client(void *context, struct stream *stream, enum stream_event ev
 
 /* --- from the twin -------------------------------------------------------------------------- */
 
-/* The twin's database is in UTF8, and it converts nothing of what comes in SQL_ASCII. */
+/* The twin's database is in UTF8, and it converts nothing of what comes in SQL_ASCII. UNICODE is an
+ * old name of UTF8, the only one that PostgreSQL reports as it was set. */
 static void note_encoding(struct session *session, const char *value)
 {
     if (strcmp(session->encoding, value) == 0)
         return;
     snprintf(session->encoding, sizeof session->encoding, "%s", value);
-    session->utf8 = strcasecmp(value, "UTF8") == 0 || strcasecmp(value, "SQL_ASCII") == 0;
+    session->utf8 = strcasecmp(value, "UTF8") == 0 || strcmp(value, "UNICODE") == 0 ||
+                    strcasecmp(value, "SQL_ASCII") == 0;
     prepared_table_change_encoding(&session->prepared, session->utf8);
 }
 

@@ -131,7 +131,7 @@ enum handled {
 /* session_text.c: texts of the client's in its own encoding */
 enum text_state {
     TEXT_CLEAR,   /* may be parsed: UTF-8, and read the same way by libpg_query and the twin */
-    TEXT_RELAY,   /* no text: to be relayed, the twin will refuse it */
+    TEXT_RELAY,   /* to be relayed unread: the twin will refuse it, or end its transaction */
     TEXT_REFUSED, /* by pgveil */
     TEXT_WAIT     /* the twin is asked, or owes something: HANDLED_WAIT, the message comes again */
 };

@@ -154,6 +154,16 @@ static bool backslashes_are_clear(const char *text, bool standard_strings, struc
                        "SET standard_conforming_strings = on first.");
 }
 
+/* In a failed transaction block PostgreSQL runs nothing but what ends it. One statement there needs
+ * no reading, which the twin would refuse to give. */
+static bool can_only_end_block(const struct session *session, char type, const char *raw)
+{
+    if (type != 'Q' || session->transaction != 'E' || session->unreported)
+        return false;
+    const char *end = strchr(raw, ';');
+    return end == NULL || end[strspn(end, "; \t\r\n\f\v")] == '\0';
+}
+
 enum text_state session_read_text(struct session *session, const struct wire_message *message,
                                   const char *raw, const char **text, struct refusal *refusal)
 {
@@ -165,6 +175,8 @@ enum text_state session_read_text(struct session *session, const struct wire_mes
         return TEXT_WAIT;
     if (strlen(raw) > session->server->config->statement_bytes_max)
         return TEXT_CLEAR; /* refused for its length, unread */
+    if (can_only_end_block(session, message->type, raw))
+        return TEXT_RELAY;
     if (session->reading.text != NULL) {
         *text = session->reading.text;
         standard_strings = session->reading.standard_strings;

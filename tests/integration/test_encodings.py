@@ -281,6 +281,31 @@ def test_escapes_that_make_no_character_are_refused(words, server, asker, encodi
     assert journal(server, asker) == []
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "SJIS", "UTF8"])
+def test_a_failed_transaction_is_ended_in_any_encoding(words, server, asker, encoding):
+    """The twin answers no question in it, so that it is sent what can only end it."""
+    word = in_encoding(words, "größe" if encoding != "SJIS" else "表", encoding)
+    fail = b"SELECT 1/0"
+    texts = [b"BEGIN", b'SAVEPOINT "' + word + b'"', fail, b'SELECT count(*) FROM persons -- ' + word,
+             b"LISTEN \"" + word + b'"', b'ROLLBACK TO "' + word + b'"; \n', b"SELECT 1", fail,
+             b"ROLLBACK -- " + word, b"BEGIN", fail, b"COMMIT /*" + word + b"*/"]
+    expected, got = both(words, asker, encoding, *texts)
+    assert got == expected
+    assert [answer[-1][1] for answer in got] == [b"T", b"T", b"E", b"E", b"E", b"T", b"T", b"E", b"I", b"T", b"E", b"I"]
+    with through(asker, encoding) as session:
+        session.exchange(raw.query("BEGIN; SELECT 1/0"))
+        for text in (b"ROLLBACK; LISTEN \"" + word + b'"', b'ROLLBACK; SELECT place AS "' + word + b'" FROM persons'):
+            assert session.exchange(raw.query(text))[-2][0] == "E"
+            assert session.exchange(raw.query("BEGIN; SELECT 1/0"))[-1][1] == b"E"
+    assert journal(server, asker) == []
+
+
+def test_an_old_name_of_utf8_is_utf8(words, asker):
+    text = raw.parse("SELECT count(*) AS ü, 'ü' FROM persons", "ü") + raw.bind((), "", "ü") + raw.execute() + raw.SYNC
+    expected, got = both(words, asker, "UNICODE", text)
+    assert got == expected and [m[0] for m in got[0]] == list("12DCZ")
+
+
 def test_the_encoding_may_change_between_statements(words, asker):
     sjis, latin = WORDS["SJIS"].encode("cp932"), WORDS["LATIN1"].encode("latin-1")
     ask = b"SELECT count(*), '%b' FROM persons WHERE place = '%b'"
