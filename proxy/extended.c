@@ -351,13 +351,13 @@ static struct portal_reply *portal_reply_new(struct session *session, const char
 }
 
 /* The twin describes the final statement, whose columns belong to no table; the client is shown
- * what the twin said of the original. */
+ * what the twin said of the original. A cursor may have taken the portal's name since. */
 static void on_describe_portal(void *context, const struct wire_message *message)
 {
     struct portal_reply *reply = context;
     const struct portal *portal =
         prepared_table_find_portal(&reply->session->prepared, reply->portal);
-    if (message->type == 'T' && portal != NULL)
+    if (message->type == 'T' && portal != NULL && prepared_same_types(portal->prepared, message))
         prepared_write_description(portal->prepared, portal->prepared->renamed ? message : NULL,
                                    portal->n_formats, portal->formats,
                                    session_to_client(reply->session));

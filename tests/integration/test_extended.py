@@ -129,6 +129,15 @@ def test_of_two_unnamed_statements_in_a_row_the_last_is_bound(session, analyst):
     assert len(analyst.rows("clinic", "SELECT * FROM dp.history")) == before
 
 
+def test_a_cursor_with_a_private_portals_name_is_described_as_it_is(session):
+    session.exchange(raw.query("BEGIN"))
+    session.exchange(raw.parse(COUNT), raw.bind(portal="p", results=[1]), raw.SYNC)
+    session.exchange(raw.query("CLOSE p"))
+    session.exchange(raw.query("DECLARE p CURSOR FOR SELECT 1 AS a, 2 AS b, 3 AS c"))
+    description, _ = session.exchange(raw.describe("P", "p"), raw.SYNC)
+    assert description[0] == "T" and struct.unpack("!h", description[1][:2]) == (3,)
+
+
 def test_parameters_are_checked_by_the_twin(session):
     sql = "SELECT count(*) FROM patients WHERE age > $1"
     error = session.error(raw.parse(sql), raw.bind([b"x"]), raw.execute(), raw.SYNC)
