@@ -54,10 +54,18 @@ static void on_parse(void *context, const struct wire_message *message)
 static void on_describe_own(void *context, const struct wire_message *message)
 {
     struct parse_reply *reply = context;
+    reply->prepared->described_after = reply->session->executed;
     if (message->type == 'E')
         session_pass_on(reply->session, message);
     else
         prepared_describe(reply->prepared, message);
+}
+
+/* An Execute since may have changed the encoding, and the twin has not reported that yet. */
+static bool is_described(const struct session *session, const struct prepared *prepared)
+{
+    return prepared_is_described(prepared) && (prepared->ascii_columns || !session->unreported ||
+                                               prepared->described_after == session->executed);
 }
 
 static struct parse_reply *parse_reply_new(struct session *session, struct prepared *prepared)
@@ -315,7 +323,7 @@ enum handled extended_bind(struct session *session, const struct wire_message *m
     } else if (prepared == NULL) {
         prepared_table_remove_portal(&session->prepared, bind.portal);
         handled = session_relay(session, message, NULL, NULL, NULL);
-    } else if (!prepared_is_described(prepared)) {
+    } else if (!is_described(session, prepared)) {
         describe_own(session,
                      prepared); /* fails before the charge where the answer's columns would */
         handled = HANDLED_WAIT;

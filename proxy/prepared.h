@@ -25,9 +25,10 @@ struct prepared {
     unsigned char *row_description; /* payload of the RowDescription; NULL: no rows */
     size_t row_description_length;
     size_t n_columns;
-    bool ascii_columns; /* all their names are in ASCII */
-    bool stale;         /* the client's encoding has changed since the twin was asked last */
-    bool renamed;       /* likewise, since the columns' names came */
+    bool ascii_columns;       /* all their names are in ASCII */
+    unsigned described_after; /* so many Executes of the session */
+    bool stale;               /* the client's encoding has changed since the twin was asked last */
+    bool renamed;             /* likewise, since the columns' names came */
 };
 
 /* Takes parsed. */

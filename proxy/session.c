@@ -430,8 +430,10 @@ static struct reply take_answered(struct session *session, char type)
 {
     struct reply *head = replies_head(&session->replies);
     bool ends = reply_ends(head, type);
-    if (ends && head->message == 'E')
+    if (ends && head->message == 'E') {
         session->unreported = true;
+        session->executed++;
+    }
     if (ends)
         return replies_take(&session->replies);
     struct reply going_on = *head;

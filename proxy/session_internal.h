@@ -61,6 +61,7 @@ struct session {
     bool utf8;                   /* the twin takes text in it as UTF-8 */
     bool standard_strings;       /* standard_conforming_strings, likewise */
     bool unreported; /* an Execute ended since: the twin tells of a change at the next Sync only */
+    unsigned executed; /* how many have ended */
     struct reading reading;
     struct replies replies;
     struct prepared_table prepared;

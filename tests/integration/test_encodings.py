@@ -441,6 +441,15 @@ def test_a_column_name_that_the_encoding_lacks_fails_before_the_charge(server, a
         assert [without_origin(*m)[1] for m in ask(session) if m[0] == "T"] == [[b"\x80"]]
         session.exchange(raw.query("SET client_encoding = 'KOI8R'"))
         assert code(ask(session)) == "22P05"
+        session.exchange(raw.query("SET client_encoding = 'WIN1252'"))
+        session.exchange(prepare("0416"), raw.SYNC)
+        session.exchange(raw.parse("SET client_encoding = 'WIN1251'"), raw.bind(), raw.execute(), raw.SYNC)
+        session.exchange(raw.parse('SELECT sum(age) AS U&"\\0416" FROM persons', "t"), raw.SYNC)
+        def pipelined(name):
+            return [raw.bind((), "", name), raw.execute()]
+        replies = session.exchange(*pipelined("s"), *pipelined("s"), raw.parse("SET client_encoding = 'LATIN1'"),
+                                   *pipelined(""), *pipelined("t"), raw.SYNC)
+        assert [kind for kind, _ in replies] == list("2DC2DC12CEZ") and code(replies[-2:]) == "22P05"
     assert len(journal(server, asker)) == 1
 
 
