@@ -1,6 +1,7 @@
 """R11: characters with the bytes of quotes, backslashes and semicolons in them, and bytes that are none.
 PostgreSQL itself, asked in the same encoding, says where a literal ends."""
 import itertools
+import random
 
 import pytest
 from harness import raw_protocol as raw
@@ -88,3 +89,55 @@ def test_a_change_that_fails_leaves_the_reading_as_it_was(analyst):
             session.exchange(raw.parse("SET client_encoding = 'LATIN1'"), raw.bind(), raw.execute(), raw.parse("SELECT '\\'"),
                              raw.bind(), raw.execute(), raw.parse(undo), raw.bind(), raw.execute(), raw.SYNC)
             assert seen(session.exchange(text))[2] == ["42501"] and parsed() == ["42501"]
+
+
+WORDS = (b"\\", b"'", b"\"", b";", b"$", b"--", b"/*", b"*/", b"E'", b"U&'", b"\n", b"!", *FIRST, b"\xef\xbb\xbf", b"\xff", b"\x5c\x5c")
+RANDOM = (*SHAPES, b"SELECT count(*) AS \"%b\" FROM people", b"SELECT '%b'; SELECT count(*) FROM people; SELECT '%b'", b"%b",
+          b"SELECT U&\"%b\" UESCAPE '!' FROM people", b"COPY (SELECT count(*), '%b' FROM people) TO STDOUT", b"SAVEPOINT \"%b\"",
+          b"ROLLBACK TO \"%b\"", b"EXPLAIN SELECT count(*), E'%b' FROM people", b"SET dp.epsilon = '%b'", b"RESET dp.epsilon",
+          b"BEGIN", b"COMMIT", b"ROLLBACK", b"DISCARD ALL", b"SET standard_conforming_strings = off", b"SET backslash_quote = on",
+          b"DECLARE h CURSOR WITH HOLD FOR SELECT set_config('client_encoding', 'GBK', false)", b"COPY t%b FROM STDIN")
+
+
+def random_text(source):
+    shape = source.choice((*RANDOM, b"SET client_encoding = '%s'", b"SET LOCAL client_encoding = '%s'",
+                           b"SELECT set_config('client_encoding', '%s', false)"))
+    return shape.replace(b"%s", source.choice(SIMPLE).encode()).replace(
+        b"%b", b"".join(source.choices(WORDS, k=source.randrange(5))))
+
+
+def random_batch(source):
+    """One Query, or a pipeline: in both cases there is one ReadyForQuery at the end."""
+    if source.random() < 0.4:
+        return [raw.query(random_text(source))]
+    batch = []
+    for _ in range(source.randrange(1, 8)):
+        statement, portal = source.choices((b"", b"s", b"\xc3\xbc", b"\x83\x5c"), k=2)
+        batch += source.choice((
+            [raw.parse(random_text(source), statement)], [raw.bind((), portal, statement)],
+            [raw.parse(random_text(source)), raw.bind(), raw.execute()],
+            [raw.parse(random_text(source)), raw.bind(), raw.describe("P"), raw.execute()],
+            [raw.framed(b"E", portal + b"\0\0\0\0\0")], [raw.framed(b"D", b"S" + statement + b"\0")],
+            [raw.framed(b"D", b"P" + portal + b"\0")], [raw.framed(b"C", b"S" + statement + b"\0")], [raw.FLUSH],
+            [raw.framed(b"d", b"data")]))
+    return [*batch, raw.SYNC]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_sent_is_answered_and_nothing_else_is_hurt(analyst, seed):
+    """Texts and messages at random; now and then the client leaves in the middle of its messages. The
+    server, built with sanitizers, must be alive and in step afterwards."""
+    source = random.Random(seed)
+    answered = 0
+    for _ in range(25):
+        with raw.log_in(analyst, "with_bob", {"client_encoding": source.choice(SIMPLE)}) as session:
+            for _ in range(source.randrange(1, 12)):
+                replies = session.exchange(*random_batch(source))
+                errors = [raw.fields(body, "latin-1")["C"] for kind, body in replies if kind == "E"]
+                assert not {"XX000", "58000", "08006"} & set(errors), replies
+                answered += errors == []
+            session.exchange(raw.query("ROLLBACK"))
+            assert session.kinds(raw.query("SELECT 'in step'")) == "TDCZ"
+            if source.random() < 0.3:
+                session.send(*random_batch(source)[:-1])
+    assert answered > 20
