@@ -434,9 +434,10 @@ $function$;
 -- The settings by which this server may lose in a crash what it has confirmed; '' where there is none.
 CREATE FUNCTION pgveil.not_durable() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT coalesce(string_agg(s.name || ' = off', ', ' ORDER BY s.name), '')
-    FROM unnest(ARRAY['fsync', 'full_page_writes', 'synchronous_commit']) s(name)
-    WHERE current_setting(s.name) = 'off'
+    SELECT coalesce(string_agg(s.name || ' = ' || s.risky, ', ' ORDER BY s.name), '')
+    FROM (VALUES ('fsync', 'off'), ('full_page_writes', 'off'), ('synchronous_commit', 'off'),
+                 ('data_sync_retry', 'on')) s(name, risky)
+    WHERE current_setting(s.name) = s.risky
 $function$;
 
 CREATE FUNCTION pgveil.status()

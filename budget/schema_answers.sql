@@ -336,6 +336,7 @@ BEGIN
         LEFT JOIN pgveil.resolution r ON r.request = j.request
         WHERE k.id = ANY (p_answers) AND r.request IS NULL) THEN
         PERFORM set_config('synchronous_commit', 'on', true);
+        PERFORM set_config('client_min_messages', 'warning', true);
         PERFORM pg_logical_emit_message(true, 'pgveil', '');
     END IF;
 END

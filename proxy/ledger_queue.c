@@ -133,9 +133,6 @@ static void on_answer(void *context, const PGresult *result)
 {
     struct ledger_queue *queue = context;
     bool error = is_error(result);
-    /* A commit whose wait for a standby was cut short says so by a warning, and by nothing else. */
-    if (!error && pg_client_warned(queue->client))
-        result = NULL;
     if (error && is_collision(result) && queue->collisions++ < COLLISIONS_MOST) {
         put_back(queue, false);
     } else if (error && queue->n_batch > 1) {
@@ -170,6 +167,7 @@ struct ledger_queue *ledger_queue_new(struct event_base *base, const char *conni
         ledger_queue_free(queue);
         return NULL;
     }
+    pg_client_doubt_warnings(queue->client);
     return queue;
 }
 

@@ -45,7 +45,8 @@ struct pg_client {
     enum client_state state;
     struct event *io, *timer, *kick;
     struct request *head, **tail;
-    PGresult *last;        /* of the running statement: its first error or its last result */
+    PGresult *last; /* of the running statement: its first error or its last result */
+    bool doubts_warnings;
     bool warned;           /* by the running statement */
     unsigned long session; /* counts connections: a callback may have dropped the one in use */
     unsigned backoff_ms;
@@ -389,9 +390,11 @@ static void client_finish_statement(struct pg_client *client)
 {
     struct request *request = queue_pop(client);
     PGresult *result = client->last;
+    bool doubtful =
+        client->doubts_warnings && client->warned && PQresultStatus(result) != PGRES_FATAL_ERROR;
     client->last = NULL;
     client->state = CLIENT_READY;
-    request_finish(request, result);
+    request_finish(request, doubtful ? NULL : result);
     PQclear(result);
 }
 
@@ -626,9 +629,9 @@ bool pg_client_is_connected(const struct pg_client *client)
     return client->state == CLIENT_READY || client->state == CLIENT_RUNNING;
 }
 
-bool pg_client_warned(const struct pg_client *client)
+void pg_client_doubt_warnings(struct pg_client *client)
 {
-    return client->warned;
+    client->doubts_warnings = true;
 }
 
 const PGconn *pg_client_connection(const struct pg_client *client)

@@ -25,6 +25,10 @@ typedef void pg_client_done(void *context, const PGresult *result);
 
 /* label names the server in the log. NULL without memory. */
 struct pg_client *pg_client_new(struct event_base *base, const char *conninfo, const char *label);
+/* For servers whose commits must be believed: a statement during which the server warned counts as
+ * one whose connection was lost. A commit whose wait for a standby was cut short says so by a
+ * warning, and by nothing else. */
+void pg_client_doubt_warnings(struct pg_client *client);
 /* Pending callbacks are called with NULL; what they send then is dropped. Safe inside a callback of
  * the client. Accepts NULL. */
 void pg_client_free(struct pg_client *client);
@@ -50,8 +54,6 @@ void pg_client_script(struct pg_client *client, const char *sql, pg_client_done 
 void pg_client_cancel(struct pg_client *client);
 /* Nothing runs, nothing waits. */
 bool pg_client_is_idle(const struct pg_client *client);
-/* In a callback: the server warned of something while the statement ran. */
-bool pg_client_warned(const struct pg_client *client);
 /* A connection is up right now. */
 bool pg_client_is_connected(const struct pg_client *client);
 /* The connection that is up right now, to ask libpq about it; NULL where there is none. */

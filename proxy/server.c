@@ -106,7 +106,7 @@ bool server_ledger_is_durable(const struct config *config, const PGresult *resul
         snprintf(
             error, 512,
             "the ledger server runs with %s: it may lose charges that it has confirmed when it "
-            "crashes. Switch it on; for tests alone, \"ledger_durability\": \"unsafe\" in the "
+            "crashes. Set that back; for tests alone, \"ledger_durability\": \"unsafe\" in the "
             "configuration allows it",
             settings);
     return answered &&
@@ -275,6 +275,8 @@ bool server_open(struct server *server, struct server_managed *managed, char err
     for (size_t i = 0; i < LEDGER_CONNECTIONS; i++) {
         server->ledger[i] = pg_client_new(server->base, ledger, "ledger");
         ok = ok && server->ledger[i] != NULL;
+        if (server->ledger[i] != NULL)
+            pg_client_doubt_warnings(server->ledger[i]);
     }
 cleanup:
     if (seeds)

@@ -637,6 +637,40 @@ def test_a_draw_is_not_given_before_the_payment_for_it_is_on_disk():
         server.remove()
 
 
+def cut_short(server):
+    """Cancels the session that waits for a standby."""
+    stopped = 0
+    while not stopped:
+        (stopped,), = server.execute("SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity"
+                                     " WHERE wait_event = 'SyncRep'")
+
+
+def test_a_wait_for_a_standby_that_is_cut_short_before_a_draw_is_given_is_warned_of():
+    """All that pgveil has to tell it by: what the ledger warns of is not believed."""
+    server = LedgerServer()
+    try:
+        ledger = server.fresh_ledger()
+        for analyst in ("ana", "bob"):
+            ledger.analyst(analyst, epsilon="3")
+        ask(ledger)
+        unfinished = charge([release(PRICE, fingerprint=DRAW)], "bob")
+        ledger.rows("SELECT pgveil.debit('census', %s)", f"[{unfinished}]")
+        server.execute("ALTER SYSTEM SET synchronous_standby_names = 'away'")
+        server.execute("SELECT pg_reload_conf()")
+        while ledger.one("SHOW synchronous_standby_names") != "away":
+            pass
+        ledger.rows("SET client_min_messages = error")
+        del ledger.connection.notices[:]
+        canceller = threading.Thread(target=cut_short, args=(server,))
+        canceller.start()
+        assert len(ledger.kept(ONE, analyst="bob")) == 1
+        canceller.join()
+        assert [notice.startswith("WARNING") for notice in ledger.connection.notices] == [True]
+        ledger.close()
+    finally:
+        server.remove()
+
+
 def test_a_draw_that_was_answered_is_given_again_without_a_wait_for_the_disk(ledger):
     ask(ledger)
     request = ask(ledger, "bob")["request"]

@@ -22,7 +22,7 @@ def on(server, protected, **settings):
 
 
 def expect_refusal(pgveil, setting):
-    with pytest.raises(RuntimeError, match=f"the ledger server runs with {setting} = off"):
+    with pytest.raises(RuntimeError, match=f"the ledger server runs with {setting}"):
         pgveil.start()
     assert "ledger_durability" in pgveil.log_text()
 
@@ -37,7 +37,7 @@ def test_a_ledger_server_that_may_lose_charges_is_refused_at_start_and_while_pgv
         external.query("postgres", "SELECT pg_reload_conf()")
         assert pgveil.process.wait(60) == 1
         assert f"{setting} = off" in pgveil.log_text()
-        expect_refusal(pgveil, setting)
+        expect_refusal(pgveil, f"{setting} = off")
         assert pgveil.ctl("status", "--json").count(f"no: {setting} = off") == 1
     finally:
         external.query("postgres", f"ALTER SYSTEM RESET {setting}")
@@ -52,13 +52,16 @@ def test_a_ledger_server_that_may_lose_charges_is_refused_at_start_and_while_pgv
         pgveil.stop()
 
 
-def test_fsync_off_is_refused_unless_the_configuration_says_that_this_is_a_test(protected):
-    server = Cluster()
+@pytest.mark.parametrize("options, setting", [((), "fsync = off"),
+                                              (("fsync=on", "data_sync_retry=on"), "data_sync_retry = on")])
+def test_what_a_server_is_started_with_is_refused_unless_the_configuration_says_that_this_is_a_test(
+        protected, options, setting):
+    server = Cluster(options)
     try:
         server.query("postgres", "CREATE DATABASE ledger")
         pgveil = on(server, protected)
         try:
-            expect_refusal(pgveil, "fsync")
+            expect_refusal(pgveil, setting)
         finally:
             pgveil.stop()
         pgveil = on(server, protected, ledger_durability="unsafe")
