@@ -38,8 +38,8 @@ const struct option options_server[] = {
     {"ledger_durability", OPTION_CHOICE, SERVER(ledger_durability), "\"required\"", 0, 0,
      durabilities,
      "`required`: pgveil runs on no ledger server that may lose a confirmed charge when it crashes "
-     "(`fsync`, `full_page_writes` or `synchronous_commit` off). `unsafe` is for tests alone: a "
-     "crash may give spent budget back."},
+     "(`fsync`, `full_page_writes` or `synchronous_commit` off, `data_sync_retry` on). `unsafe` is "
+     "for tests alone: a crash may give spent budget back."},
     {"twin_server", OPTION_TEXT, SERVER(twin_server), NULL, 0, 0, NULL,
      "Connection string of an external twin server; without it pgveil runs one itself."},
     {"postgres_bin", OPTION_PATH, SERVER(postgres_bin), NULL, 0, 0, NULL,
