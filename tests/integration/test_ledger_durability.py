@@ -3,6 +3,7 @@ import pytest
 
 from harness.cluster import Cluster
 from harness.pgveil import Pgveil
+from harness.usual import usual
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def expect_refusal(pgveil, setting):
     assert "ledger_durability" in pgveil.log_text()
 
 
-@pytest.mark.parametrize("setting", ["full_page_writes", "synchronous_commit"])
+@pytest.mark.parametrize("setting", usual(["full_page_writes", "synchronous_commit"], "synchronous_commit".__eq__))
 def test_a_ledger_server_that_may_lose_charges_is_refused_at_start_and_while_pgveil_runs(
         external, protected, setting):
     pgveil = on(external, protected)

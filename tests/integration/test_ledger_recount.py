@@ -9,6 +9,7 @@ import psycopg2
 import pytest
 
 from harness.pgveil import Pgveil
+from harness.usual import usual
 from ledger_server import LedgerServer, kept_answer, release
 from recount import Recount, check_all, check_table
 
@@ -154,7 +155,7 @@ class Life:
             kind()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", usual(range(3), lambda seed: seed == 0))
 def test_every_account_of_a_long_life_is_what_the_journal_alone_adds_up_to(server, seed):
     ledger = server.fresh_ledger()
     try:

@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 from harness.pgveil import AMPLE, Pgveil
 from harness.random_sql import Generator
+from harness.usual import usual
 
 # Pairs that have nearly everything in common. c0 and c1 are the columns of each.
 PAIRS = [
@@ -328,7 +329,7 @@ def near(rows, others):
     return True
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", usual(range(3), lambda seed: seed == 0))
 def test_random_pairs_answer_together_what_they_answer_alone(zero_noise, seed):
     """Without noise and without reuse; then with what the statements before have paid for."""
     source = random.Random(f"pairs {seed}")
