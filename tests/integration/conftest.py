@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from harness.pgveil import AMPLE, DATASETS, Pgveil  # noqa: E402
 from harness.protected import Protected  # noqa: E402
+from ledger_server import LedgerServer  # noqa: E402
 
 
 def pytest_configure(config):
@@ -82,3 +83,20 @@ def own_pgveil(own_protected):
 @pytest.fixture
 def own_analyst(own_pgveil):
     return own_pgveil.analyst(grants={dataset: AMPLE for dataset in DATASETS})
+
+
+# --- a ledger alone ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = LedgerServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def ledger(server):
+    ledger = server.fresh_ledger()
+    yield ledger
+    ledger.close()

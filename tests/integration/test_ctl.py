@@ -15,21 +15,7 @@ import time
 import pytest
 
 from harness.processes import skip_without_terminals, wait_until
-from ledger_server import LedgerServer, program
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = LedgerServer()
-    yield server
-    server.remove()
-
-
-@pytest.fixture
-def ledger(server):
-    ledger = server.fresh_ledger()
-    yield ledger
-    ledger.close()
+from ledger_server import program
 
 
 def verifier_accepts(verifier, password):

@@ -4,25 +4,10 @@ import statistics
 
 import pytest
 
-from ledger_server import LedgerServer
 
 NORMAL = statistics.NormalDist()
 HALF_WIDTHS = [2, 5, 10, 20, 50, 100, 200, 500, 1000]
 MINIMUM = 1000
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = LedgerServer()
-    yield server
-    server.remove()
-
-
-@pytest.fixture
-def ledger(server):
-    ledger = server.fresh_ledger()
-    yield ledger
-    ledger.close()
 
 
 def gaussian(half_width):

@@ -1,15 +1,6 @@
 """Names that pgveilctl is given: those that do not exist, and those that should not."""
 import pytest
 
-from ledger_server import LedgerServer
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = LedgerServer()
-    yield server
-    server.remove()
-
 
 @pytest.fixture
 def ledger(server):

@@ -4,22 +4,6 @@ import json
 
 import pytest
 
-from ledger_server import LedgerServer
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = LedgerServer()
-    yield server
-    server.remove()
-
-
-@pytest.fixture
-def ledger(server):
-    ledger = server.fresh_ledger()
-    yield ledger
-    ledger.close()
-
 
 def config(tmp_path, policies, **more):
     datasets = {}

@@ -17,13 +17,6 @@ OTHER = "e" * 64
 PRICE = 15_625_000_000
 
 
-@pytest.fixture(scope="module")
-def server():
-    server = LedgerServer()
-    yield server
-    server.remove()
-
-
 @pytest.fixture
 def ledger(server):
     ledger = server.fresh_ledger()

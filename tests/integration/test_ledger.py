@@ -11,20 +11,6 @@ import pytest
 from ledger_server import LedgerServer
 
 
-@pytest.fixture(scope="module")
-def server():
-    server = LedgerServer()
-    yield server
-    server.remove()
-
-
-@pytest.fixture
-def ledger(server):
-    ledger = server.fresh_ledger()
-    yield ledger
-    ledger.close()
-
-
 def cap(ledger):
     return ledger.account()["cap_pico"]
 

@@ -15,13 +15,6 @@ DRAW, OTHER, THIRD = "d" * 64, "e" * 64, "f" * 64
 NAMES = ["ana", "bob", "cy", "di"]
 
 
-@pytest.fixture(scope="module")
-def server():
-    server = LedgerServer()
-    yield server
-    server.remove()
-
-
 @pytest.fixture
 def ledger(server):
     ledger = server.fresh_ledger()

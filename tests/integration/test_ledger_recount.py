@@ -10,7 +10,7 @@ import pytest
 
 from harness.pgveil import Pgveil
 from harness.usual import usual
-from ledger_server import LedgerServer, kept_answer, release
+from ledger_server import kept_answer, release
 from recount import Recount, check_all, check_table
 
 ANALYSTS = ("ana", "bob", "cy", "Zoë")
@@ -18,13 +18,6 @@ GROUPS = ("north", "south")
 # Two over one database, and one of its own.
 DATASETS = ("census", "again", "far")
 OPERATIONS, CHECKED_EVERY = 500, 125
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = LedgerServer()
-    yield server
-    server.remove()
 
 
 class Life:

@@ -2,21 +2,7 @@
 import pytest
 import recount
 from harness.pgveil import AMPLE, Pgveil
-from ledger_server import Behind, LedgerServer, charge, release
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = LedgerServer()
-    yield server
-    server.remove()
-
-
-@pytest.fixture
-def ledger(server):
-    ledger = server.fresh_ledger()
-    yield ledger
-    ledger.close()
+from ledger_server import Behind, charge, release
 
 
 def serve(ledger, dataset, database="cluster 1 database 2"):

@@ -4,20 +4,13 @@ import uuid
 
 import pytest
 
-from ledger_server import Ledger, LedgerServer, kept_answer, release
+from ledger_server import Ledger, kept_answer, release
 from recount import check_all
 
 VERSION_1 = pathlib.Path(__file__).parent / "data" / "ledger_version_1.sql"
 GRANT = "SELECT * FROM pgveil.set_budget(%s, %s, 'census', 1000000000, 1000000000000, 'gdp', " \
         "55460934745, 900000000000, 99999000000, %s)"
 CHARGE = "CALL pgveil.charge(%s, 'ana', 'census', %s, %s, %s, 'fingerprint', %s" + ", NULL" * 22 + ")"
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = LedgerServer()
-    yield server
-    server.remove()
 
 
 class OldLedger(Ledger):

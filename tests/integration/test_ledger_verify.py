@@ -4,16 +4,9 @@ import uuid
 
 import pytest
 
-from ledger_server import LedgerServer, charge, kept_answer, release
+from ledger_server import charge, kept_answer, release
 
 DRAW = "d" * 64
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = LedgerServer()
-    yield server
-    server.remove()
 
 
 @pytest.fixture
