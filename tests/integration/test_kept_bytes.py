@@ -2,7 +2,7 @@
 answers are not touched, and nobody gets anything back by it."""
 from ledger_server import Ledger, kept_answer, release
 from recount import check_all
-from test_kept_answers import DRAW, ONE, PRICE, TWO, ask, at_once, ids, ledger, server, spent  # noqa: F401
+from test_kept_answers import DRAW, ONE, PRICE, TWO, ask, at_once, ids, ledger, spent  # noqa: F401
 
 SMALL = 1000  # mu^2 in pico of a small draw
 
